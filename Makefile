@@ -1,0 +1,42 @@
+# Each target sets up what it needs in .venv; only Python >= 3.11 and make have to be there.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: demo test test-all lint bench setup clean
+.DEFAULT_GOAL := help
+
+help:
+	@echo "make demo [DATA=folder in CUHK layout] [WEIGHTS=backbone.safetensors]   the whole job in miniature"
+	@echo "make test      tests                make test-all   with the slow ones"
+	@echo "make lint      ruff and mypy        make bench      measurements (minutes)"
+
+setup: $(READY)
+
+$(READY): pyproject.toml constraints.txt
+	@echo "Setting up $(VENV) (some minutes the first time)"
+	@$(PYTHON) -c 'import sys; sys.exit("dbd_ray needs Python >= 3.11: run make PYTHON=python3.11" if sys.version_info < (3, 11) else 0)'
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $(READY)
+
+demo: $(READY)
+	@$(BIN)/python jobs/demo.py $(if $(DATA),--data '$(DATA)') $(if $(WEIGHTS),--weights '$(WEIGHTS)')
+
+test: $(READY)
+	@$(BIN)/python -m pytest -m "not slow and not gpu"
+
+test-all: $(READY)
+	@$(BIN)/python -m pytest
+
+lint: $(READY)
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+bench: $(READY)
+	@$(BIN)/python benchmarks/train_overhead.py
+
+clean:
+	rm -rf $(VENV) runs

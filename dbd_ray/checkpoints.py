@@ -1,0 +1,167 @@
+"""Checkpoints: a local folder with `model.safetensors` and `card.json`, and nothing in it that could run."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from dbd_ray.authors import import_authors
+from dbd_ray.errors import CheckpointError, ConfigError
+from dbd_ray.models import FocusNetwork, build_network
+from dbd_ray.models.card import FORMAT_VERSION, Card, make_card
+
+__all__ = ["Card", "import_authors", "load_checkpoint", "make_card", "save_checkpoint"]
+
+WEIGHTS = "model.safetensors"
+CARD = "card.json"
+STAGED = ".new"
+PICKLES = (".pth", ".pt", ".ckpt", ".bin", ".pkl")
+
+
+def save_checkpoint(folder: str | Path, network: FocusNetwork, card: Card) -> Card:
+    """Write a checkpoint so that a crash at any moment leaves either the old one or the new one.
+
+    The card is what decides: the new weights wait beside the old ones until the new card is in place.
+
+    Args:
+        folder: Local folder, made if need be; a checkpoint in it is replaced, other files are left alone.
+        network: Built from `card.network`, without any wrapper.
+        card: Its description; `parameters` and `fingerprint` are filled in.
+
+    Returns:
+        The card as written.
+
+    Raises:
+        CheckpointError: The folder is not local or cannot be written, or the card is not JSON.
+    """
+    folder = _local(folder)
+    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        staged = folder / (WEIGHTS + STAGED)
+        save_file(weights, staged)
+        parameters = sum(parameter.numel() for parameter in network.parameters())
+        card = card.model_copy(update={"parameters": parameters, "fingerprint": _sha256(staged)})
+        staged_card = folder / (CARD + STAGED)
+        staged_card.write_text(card.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        staged_card.replace(folder / CARD)
+        staged.replace(folder / WEIGHTS)
+    except OSError as error:
+        raise CheckpointError(f"{folder}: cannot be written ({error}); choose a folder that can") from error
+    except ValueError as error:
+        raise CheckpointError(f"{folder / CARD}: metrics and provenance must be plain JSON values ({error})") from error
+    return card
+
+
+def load_checkpoint(folder: str | Path) -> tuple[FocusNetwork, Card]:
+    """Rebuild the network of a checkpoint.
+
+    Args:
+        folder: Local folder that `save_checkpoint` wrote.
+
+    Returns:
+        The network, on the CPU and in eval mode, and its card.
+
+    Raises:
+        CheckpointError: A file is missing, damaged, of an unknown format, or does not fit the card.
+    """
+    folder = _local(folder)
+    if folder.suffix in PICKLES:
+        raise CheckpointError(
+            f"{folder}: pickled weights are not loaded, they could run code; convert an authors' release with "
+            "`dbd-ray import`, and then give the folder that it writes"
+        )
+    if not folder.is_dir():
+        raise CheckpointError(f"{folder}: no such folder; give one that holds {CARD} and {WEIGHTS}")
+    card = _read_card(folder / CARD)
+    path = _weights_of(card, folder)
+    try:
+        weights = load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"{path}: cannot be read as safetensors ({error}); copy the checkpoint again") from error
+    network = _build(card, folder)
+    _fill(network, weights, path)
+    return network.eval(), card
+
+
+def _read_card(path: Path) -> Card:
+    try:
+        read = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise CheckpointError(f"{path}: is missing; give a folder that holds {CARD} and {WEIGHTS}") from None
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path}: cannot be read as JSON ({error}); copy the checkpoint again") from error
+    version = read.get("format_version") if isinstance(read, dict) else None
+    if version != FORMAT_VERSION:
+        raise CheckpointError(
+            f"{path}: format_version is {version!r}, this dbd_ray reads {FORMAT_VERSION}; "
+            "install the version of dbd_ray that wrote it, or save the checkpoint again"
+        )
+    try:
+        return Card.model_validate(read)
+    except ValidationError as error:
+        fields = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        raise CheckpointError(f"{path}: {fields}; restore the card that was saved with the weights") from None
+
+
+def _weights_of(card: Card, folder: Path) -> Path:
+    path, staged = folder / WEIGHTS, folder / (WEIGHTS + STAGED)
+    try:
+        # the staged file counts where saving was cut off right after the card
+        for candidate in (path, staged):
+            if candidate.exists() and _sha256(candidate) == card.fingerprint:
+                return candidate
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read ({error}); check its permissions") from error
+    if not path.exists():
+        raise CheckpointError(f"{path}: is missing; copy it from where {CARD} comes from")
+    raise CheckpointError(
+        f"{path}: its SHA-256 is not the fingerprint in {CARD}, so it is damaged or another model's; "
+        "copy both files again from the same checkpoint"
+    )
+
+
+def _build(card: Card, folder: Path) -> FocusNetwork:
+    try:
+        # the random weights are about to be replaced: do not let them move the caller's seed
+        with torch.random.fork_rng(devices=[]):
+            return build_network(card.network)
+    except ConfigError as error:
+        raise CheckpointError(
+            f"{folder / CARD}: the network cannot be built ({error}); use the dbd_ray and timm versions that saved it"
+        ) from error
+
+
+def _fill(network: FocusNetwork, weights: dict[str, Tensor], path: Path) -> None:
+    wanted: dict[str, Any] = network.state_dict()
+    problems = [f"missing: {name}" for name in wanted if name not in weights]
+    problems += [f"unexpected: {name}" for name in weights if name not in wanted]
+    problems += [
+        f"{name} is {tuple(tensor.shape)}, needed {tuple(wanted[name].shape)}"
+        for name, tensor in weights.items()
+        if name in wanted and tensor.shape != wanted[name].shape
+    ]
+    if problems:
+        shown = "\n".join(f"  - {problem}" for problem in problems[:20])
+        raise CheckpointError(
+            f"{path}: {len(problems)} tensor(s) do not fit the network in {CARD}:\n{shown}\n"
+            "use the dbd_ray and timm versions that saved it, or copy both files from the same checkpoint"
+        )
+    network.load_state_dict(weights)
+
+
+def _local(folder: str | Path) -> Path:
+    if "://" in str(folder):
+        raise CheckpointError(f"{folder}: checkpoints are read and written locally; copy it to or from a local folder")
+    return Path(folder)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,237 @@
+"""Settings of every stage as frozen pydantic models, read from YAML and `a.b=c` overrides.
+
+A setting that is unknown, or that would have no effect beside the others, is an error.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, Self, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from dbd_ray.errors import ConfigError
+
+
+class Settings(BaseModel):
+    """Base of all settings: immutable, and unknown fields are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+AnySettings = TypeVar("AnySettings", bound=Settings)
+
+
+class NetworkConfig(Settings):
+    """A depth-distillation network (Cun & Pun, ECCV 2020, section 3).
+
+    The columns of the paper's Table 2 are settings of `srfb`, `sab` and `depth`.
+    """
+
+    architecture: str = "depth_distillation"
+    backbone: str = Field("mobilenetv2_100", description="Any timm model with five stride-2 stages, or vgg16.")
+    backbone_options: dict[str, Any] = Field(
+        default_factory=dict, description="Extra arguments of timm.create_model, e.g. {pad_type: same}."
+    )
+    backbone_weights: str | None = Field(
+        None, description="'timm' (downloaded by name), a local .safetensors file, or null for random weights."
+    )
+    mean: tuple[float, float, float] | None = Field(None, description="Input mean in [0,1]; null: the backbone's own.")
+    std: tuple[float, float, float] | None = Field(None, description="Input std in [0,1]; null: the backbone's own.")
+    srfb: Literal["srfb", "rfb", "none"] = Field(
+        "srfb", description="Receptive-field block: selective, merged, or none."
+    )
+    reduction: int = Field(4, ge=1, description="Decoder level's middle width = input width / reduction.")
+    branches: int = Field(4, ge=2, le=4, description="Branches of the receptive-field block, the identity included.")
+    sab: bool = Field(True, description="Gate each level by its side outputs (supervision-guided attention).")
+    depth: bool = Field(True, description="Predict depth as well, so that a depth teacher can be distilled.")
+
+    @model_validator(mode="after")
+    def _no_setting_without_effect(self) -> Self:
+        if self.srfb == "none" and self.branches != type(self).model_fields["branches"].default:
+            raise ValueError("branches has no effect with srfb=none: remove it")
+        if (self.mean is None) != (self.std is None):
+            raise ValueError("mean and std belong together: give both or neither")
+        return self
+
+
+class ObjectiveConfig(Settings):
+    """Loss terms and their weights (`facts`: paper eq. 2 and 3)."""
+
+    bce: Literal["weighted", "plain"] = Field("weighted", description="The paper's class-weighted BCE, or plain BCE.")
+    depth_weight: float = Field(0.1, ge=0, description="gamma, the weight of the depth distillation loss.")
+    iou_weight: float = Field(0.0, ge=0, description="Weight of a soft-IoU term beside the BCE.")
+    side_weight: float = Field(1.0, ge=0, description="Weight of the side outputs' losses against the fused one's.")
+
+
+class OptimizerConfig(Settings):
+    """Optimiser and learning-rate schedule."""
+
+    name: Literal["sgd", "adamw"] = "adamw"
+    lr: float = Field(1e-3, gt=0)
+    momentum: float | None = Field(None, ge=0, lt=1, description="SGD only.")
+    weight_decay: float = Field(1e-2, ge=0)
+    backbone_lr_scale: float = Field(1.0, gt=0, description="Backbone learning rate / lr.")
+    schedule: Literal["constant", "poly", "cosine"] = "cosine"
+    warmup_epochs: float = Field(0.0, ge=0)
+    clip_norm: float | None = Field(None, gt=0, description="Largest global gradient norm; null: no clipping.")
+
+    @model_validator(mode="after")
+    def _no_setting_without_effect(self) -> Self:
+        if self.name == "adamw" and self.momentum is not None:
+            raise ValueError("momentum has no effect with adamw: remove it or set name=sgd")
+        return self
+
+
+class AugmentConfig(Settings):
+    """Random changes of training pictures; each default leaves the picture as it is."""
+
+    flip: bool = Field(False, description="Mirror left-right, half of the time.")
+    crop_min_scale: float = Field(1.0, gt=0, le=1, description="Zoom-crop: smallest side of the crop / the picture's.")
+    colour: float = Field(0.0, ge=0, le=1, description="Strength of brightness, contrast and saturation changes.")
+    gray_probability: float = Field(0.0, ge=0, le=1, description="How often a picture becomes black-and-white.")
+    jpeg_probability: float = Field(0.0, ge=0, le=1, description="How often a picture is recompressed.")
+    jpeg_quality: tuple[int, int] = Field((40, 95), description="Range of the recompression's JPEG quality.")
+
+    @model_validator(mode="after")
+    def _no_setting_without_effect(self) -> Self:
+        if self.jpeg_probability == 0 and self.jpeg_quality != type(self).model_fields["jpeg_quality"].default:
+            raise ValueError("jpeg_quality has no effect with jpeg_probability=0")
+        if not 1 <= self.jpeg_quality[0] <= self.jpeg_quality[1] <= 100:
+            raise ValueError("jpeg_quality must be two rising numbers in 1..100")
+        return self
+
+
+class WorkersConfig(Settings):
+    """How a training run is spread over the cluster."""
+
+    count: int = Field(1, ge=1, description="Ray Train workers (data-parallel ranks).")
+    cpus: float = Field(1, gt=0, description="CPUs per worker, also its number of torch threads.")
+    gpu: bool | Literal["auto"] = Field("auto", description="One GPU per worker; auto: if the cluster has enough.")
+
+
+class TrainConfig(Settings):
+    """One training run."""
+
+    name: str = Field(description="Unique name of the run; running the same name again resumes it.")
+    recipe: Literal["paper", "modern"] = Field("modern", description="Where settings left out come from.")
+    data: tuple[str, ...] = Field(min_length=1, description="Prepared datasets (folders or URIs).")
+    storage: str = Field("runs", description="Folder or URI for checkpoints.")
+    seed: int = 0
+    epochs: int = Field(ge=1)
+    batch_size: int = Field(ge=1, description="Photos per optimiser step, over all workers.")
+    network: NetworkConfig = NetworkConfig()
+    objective: ObjectiveConfig = ObjectiveConfig()
+    optimizer: OptimizerConfig = OptimizerConfig()
+    augment: AugmentConfig = AugmentConfig()
+    ema_decay: float | None = Field(None, gt=0, lt=1, description="Weight averaging; null: off.")
+    rendered_share: float | None = Field(
+        None, ge=0, lt=1, description="Share of rendered scenes in an epoch; null: every row once."
+    )
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    select_by: str = Field("mae", description="Validation metric by which the best epoch is kept.")
+    workers: WorkersConfig = WorkersConfig()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.batch_size % self.workers.count:
+            raise ValueError(f"batch_size {self.batch_size} must be a multiple of workers.count {self.workers.count}")
+        if not self.network.depth and self.objective.depth_weight > 0:
+            raise ValueError("objective.depth_weight has no effect with network.depth=false: set it to 0")
+        return self
+
+
+RECIPES: dict[str, dict[str, Any]] = {
+    # paper A, section 4 and the choices that facts/networks.md lists beside it
+    "paper": {
+        "epochs": 60,
+        "batch_size": 6,
+        "optimizer": {"name": "sgd", "lr": 0.005, "momentum": 0.9, "weight_decay": 5e-4, "schedule": "poly"},
+        "augment": {"flip": True},
+    },
+    "modern": {
+        "epochs": 24,
+        "batch_size": 8,
+        "objective": {"bce": "plain", "iou_weight": 1.0, "side_weight": 0.5},
+        "optimizer": {
+            "name": "adamw",
+            "lr": 1e-3,
+            "weight_decay": 1e-2,
+            "backbone_lr_scale": 0.3,
+            "schedule": "cosine",
+            "warmup_epochs": 0.5,
+            "clip_norm": 5.0,
+        },
+        "augment": {
+            "flip": True,
+            "crop_min_scale": 0.6,
+            "colour": 0.3,
+            "gray_probability": 0.05,
+            "jpeg_probability": 0.3,
+            "jpeg_quality": [40, 95],
+        },
+        "ema_decay": 0.998,
+    },
+}
+
+
+def load_train_config(path: str | Path | None, overrides: Sequence[str] = ()) -> TrainConfig:
+    """Read a training configuration: the recipe's settings, then the file's, then the overrides'.
+
+    Args:
+        path: YAML file, or None to build from overrides alone.
+        overrides: `a.b=c` strings, later ones win.
+
+    Raises:
+        ConfigError: Names the field, what was wrong with it, and where it came from.
+    """
+    settings = merge(read_yaml(path) if path else {}, parse_overrides(overrides))
+    recipe = settings.get("recipe", "modern")
+    if recipe not in RECIPES:
+        raise ConfigError(f"recipe: {recipe!r} is unknown, choose one of {', '.join(RECIPES)}")
+    return build(TrainConfig, merge(RECIPES[recipe], settings), where=str(path or "the command line"))
+
+
+def build(kind: type[AnySettings], settings: Mapping[str, Any], *, where: str) -> AnySettings:
+    """Validate settings and turn pydantic's complaints into one ConfigError that names each field."""
+    try:
+        return kind.model_validate(settings)
+    except ValidationError as error:
+        lines = [f"  {'.'.join(map(str, e['loc'])) or '(settings)'}: {e['msg']}" for e in error.errors()]
+        raise ConfigError(f"{where}:\n" + "\n".join(lines)) from None
+
+
+def read_yaml(path: str | Path) -> dict[str, Any]:
+    """Read a YAML file whose top level is a mapping."""
+    try:
+        loaded = yaml.safe_load(Path(path).read_text())
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror})") from None
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path}: not valid YAML: {error}") from None
+    if not isinstance(loaded, dict):
+        raise ConfigError(f"{path}: must hold a mapping of settings, found {type(loaded).__name__}")
+    return loaded
+
+
+def parse_overrides(overrides: Sequence[str]) -> dict[str, Any]:
+    """Turn `["a.b=1", "c=x"]` into `{"a": {"b": 1}, "c": "x"}`; values are YAML."""
+    settings: dict[str, Any] = {}
+    for override in overrides:
+        key, separator, value = override.partition("=")
+        if not separator or not key:
+            raise ConfigError(f"--set {override}: write it as name=value, e.g. optimizer.lr=0.001")
+        nested: Any = yaml.safe_load(value)
+        for part in reversed(key.split(".")):
+            nested = {part: nested}
+        settings = merge(settings, nested)
+    return settings
+
+
+def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Lay `over` on `base`, mapping by mapping; neither is changed."""
+    merged = dict(base)
+    for key, value in over.items():
+        below = merged.get(key)
+        merged[key] = merge(below, value) if isinstance(below, Mapping) and isinstance(value, Mapping) else value
+    return merged

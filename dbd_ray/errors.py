@@ -1,0 +1,67 @@
+"""The few exceptions that users meet; each message says what was wrong and what to do."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+PhotoReason = Literal[
+    "empty_file",
+    "not_an_image",
+    "truncated",
+    "too_many_bytes",
+    "too_many_pixels",
+    "needs_extra_heif",
+    "needs_extra_raw",
+    "undecodable",
+]
+
+
+class DbdRayError(Exception):
+    """Base of everything that dbd_ray raises on purpose; the command line prints it without a traceback."""
+
+
+class ConfigError(DbdRayError):
+    """A setting is unknown, out of range, or would have no effect."""
+
+
+class PhotoError(DbdRayError):
+    """A photo cannot be used.
+
+    Args:
+        reason: Stable code, meant for manifests and for programs to branch on.
+        message: What was wrong with these bytes and what to do, for people.
+    """
+
+    def __init__(self, reason: PhotoReason, message: str):
+        super().__init__(f"{message} [{reason}]")
+        self.reason: PhotoReason = reason
+        self.message = message
+
+    def __reduce__(self) -> tuple[type["PhotoError"], tuple[PhotoReason, str]]:
+        # the default would rebuild from the formatted text and lose the reason between Ray workers
+        return (type(self), (self.reason, self.message))
+
+
+class DatasetError(DbdRayError):
+    """A labelled dataset has problems; all of them are listed, not just the first.
+
+    Args:
+        where: The dataset's folder or URI.
+        problems: One line each, naming the file.
+    """
+
+    def __init__(self, where: str, problems: Sequence[str]):
+        lines = "\n".join(f"  - {problem}" for problem in problems)
+        super().__init__(f"{where}: {len(problems)} problem(s):\n{lines}")
+        self.where = where
+        self.problems = tuple(problems)
+
+    def __reduce__(self) -> tuple[type["DatasetError"], tuple[str, tuple[str, ...]]]:
+        return (type(self), (self.where, self.problems))
+
+
+class CheckpointError(DbdRayError):
+    """A checkpoint is missing, incomplete, or does not fit the network."""
+
+
+class TrainingError(DbdRayError):
+    """A training run cannot go on, for instance because a loss term became non-finite."""

@@ -1,0 +1,167 @@
+"""Precision-recall and training curves as SVG, readable in light and dark and by colour-blind people."""
+
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.ticker import MaxNLocator
+
+from dbd_ray.metrics import F_BETA2, METRIC_NAMES, PrCurve, lower_is_better
+
+_FONTS = ["Inter", "Helvetica Neue", "Segoe UI", "Arial", "Liberation Sans", "DejaVu Sans"]
+_MAX_LINES = 5
+# what training reports beside its losses; on the same axis these would flatten every loss curve
+_NOT_A_LOSS = ("lr", "rate", "per_s", "norm", "seconds", "time_s", "_s", "images", "step", "epoch", "memory", "_bytes")
+
+
+@dataclass(frozen=True)
+class _Theme:
+    surface: str
+    ink: str
+    muted: str
+    grid: str
+    colours: tuple[str, ...]
+
+
+# Okabe and Ito's palette, which stays apart under every common colour blindness
+_LIGHT = _Theme("#ffffff", "#1b2126", "#66717c", "#e3e7eb", ("#0072B2", "#D55E00", "#009E73", "#AA4499", "#B8860B"))
+_DARK = _Theme("#171b20", "#e8ecf0", "#98a3ae", "#2b3239", ("#56B4E9", "#FF9447", "#2FC79A", "#E08FC0", "#F0C945"))
+
+
+def pr_curve_chart(curves: Mapping[str, PrCurve], dark: bool = False) -> str:
+    """Draw precision-recall curves over lines of equal F, each with its best threshold marked.
+
+    Args:
+        curves: Curve by label, in the order of the legend.
+        dark: Draw for a dark page.
+
+    Returns:
+        The picture as SVG text.
+    """
+    theme = _DARK if dark else _LIGHT
+    figure, (axes,) = _figure(theme, 1, (7.4, 4.6))
+    _draw_equal_f(axes, theme)
+    for index, (label, curve) in enumerate(curves.items()):
+        colour = theme.colours[index % len(theme.colours)]
+        plain_label = label.replace("$", r"\$")  # a pair of dollar signs would be read as a formula
+        weighted = np.maximum(F_BETA2 * curve.precision + curve.recall, 1e-12)
+        f_values = (1 + F_BETA2) * curve.precision * curve.recall / weighted
+        best = int(f_values.argmax())
+        axes.plot(
+            curve.recall,
+            curve.precision,
+            color=colour,
+            linewidth=2.4,
+            label=f"{plain_label}: best F {f_values[best]:.3f} at threshold {best}",
+        )
+        axes.plot(
+            curve.recall[best], curve.precision[best], "o", color=colour, markersize=9, markeredgecolor=theme.surface,
+            markeredgewidth=2,
+        )  # fmt: skip
+    axes.set(xlim=(0, 1), ylim=(0, 1.005), xlabel="Recall of in-focus pixels", ylabel="Precision")
+    if curves:
+        _legend(axes, theme, "lower left")
+    return _svg(figure)
+
+
+def loss_chart(history: Sequence[Mapping[str, float]], dark: bool = False) -> str:
+    """Draw losses and validation metrics over the epochs, side by side.
+
+    Args:
+        history: One row per epoch: `epoch`, losses as `train/…`, metrics as `val/…`; a row may lack a value.
+        dark: Draw for a dark page.
+
+    Returns:
+        The picture as SVG text.
+
+    Raises:
+        ValueError: The history holds nothing to draw.
+    """
+    theme = _DARK if dark else _LIGHT
+    names = list(dict.fromkeys(name for row in history for name in row))
+    validation = [name for name in METRIC_NAMES if f"val/{name}" in names]
+    errors = [f"val/{name}" for name in validation if lower_is_better(name)]
+    scores = [f"val/{name}" for name in validation if not lower_is_better(name)][:_MAX_LINES]
+    losses = [n for n in names if n == "val/loss" or (n.startswith("train/") and not n.endswith(_NOT_A_LOSS))]
+    losses.sort(key=lambda name: not name.endswith("/loss"))
+    panels = [
+        (title, lines)
+        for title, lines in (
+            ("Loss", losses[:_MAX_LINES]),
+            ("Validation scores (higher is better)", scores),
+            ("Validation error (lower is better)", errors),
+        )
+        if lines
+    ]
+    if not panels:
+        raise ValueError(f"history has nothing to draw among {names}: name losses train/… and metrics val/…")
+    figure, all_axes = _figure(theme, len(panels), (4.3 * max(len(panels), 1.4), 3.5))
+    for axes, (title, lines) in zip(all_axes, panels, strict=True):
+        for index, name in enumerate(lines):
+            points = [
+                (row.get("epoch", i + 1), row[name]) for i, row in enumerate(history) if row.get(name) is not None
+            ]
+            epochs, values = np.array(points, float).T
+            axes.plot(
+                epochs,
+                values,
+                color=theme.colours[index],
+                linewidth=2.4 if index == 0 else 1.6,
+                marker="o" if len(points) <= 30 else None,
+                markersize=3.5,
+                label=name.removeprefix("val/") if title != "Loss" else name,
+            )
+        axes.set_title(title, loc="left", fontsize=11, fontweight="bold", color=theme.ink, pad=10)
+        axes.set_xlabel("Epoch")
+        axes.xaxis.set_major_locator(MaxNLocator(nbins=7, integer=True))
+        axes.margins(x=0.03, y=0.08)
+        _legend(axes, theme, "best")
+    return _svg(figure)
+
+
+def _figure(theme: _Theme, columns: int, size_inches: tuple[float, float]) -> tuple[Figure, list[Axes]]:
+    figure = Figure(figsize=size_inches, layout=ConstrainedLayoutEngine(wspace=0.07), facecolor=theme.surface)
+    all_axes: list[Axes] = list(figure.subplots(1, columns, squeeze=False)[0])
+    for axes in all_axes:
+        axes.set_facecolor(theme.surface)
+        axes.grid(color=theme.grid, linewidth=0.8)
+        axes.set_axisbelow(True)
+        axes.spines[["top", "right", "left"]].set_visible(False)
+        axes.spines["bottom"].set_color(theme.muted)
+        axes.tick_params(colors=theme.muted, length=0, labelsize=10, pad=6)
+        axes.xaxis.label.set(color=theme.muted, fontsize=10.5)
+        axes.yaxis.label.set(color=theme.muted, fontsize=10.5)
+    return figure, all_axes
+
+
+def _draw_equal_f(axes: Axes, theme: _Theme) -> None:
+    for f_value in (0.5, 0.6, 0.7, 0.8, 0.9):
+        lowest_recall = F_BETA2 * f_value / (1 + F_BETA2 - f_value)  # where precision would have to be 1
+        recall = np.linspace(lowest_recall, 1, 200)
+        precision = f_value * recall / ((1 + F_BETA2) * recall - F_BETA2 * f_value)
+        axes.plot(recall, precision, color=theme.muted, linewidth=0.8, linestyle=(0, (2, 3)))
+        axes.annotate(
+            f"F {f_value:.1f}", (1, precision[-1]), xytext=(6, 0), textcoords="offset points", va="center",
+            fontsize=9, color=theme.muted, annotation_clip=False,
+        )  # fmt: skip
+
+
+def _legend(axes: Axes, theme: _Theme, place: Any) -> None:
+    axes.legend(
+        loc=place, fontsize=9.5, labelcolor=theme.ink, frameon=True, facecolor=theme.surface, edgecolor="none",
+        framealpha=0.85,
+    )  # fmt: skip
+
+
+def _svg(figure: Figure) -> str:
+    text = io.StringIO()
+    # labels stay text (small, searchable, in the page's font); the fixed salt makes equal charts equal files
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "dbd_ray", "font.sans-serif": _FONTS}):
+        figure.savefig(text, format="svg", metadata={"Date": None})
+    return text.getvalue()

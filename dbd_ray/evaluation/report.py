@@ -1,0 +1,248 @@
+"""One evaluation as files: JSON and CSV for programs, Markdown for reviews, one HTML page for people."""
+
+import csv
+import html
+import io
+import json
+import math
+import os
+import re
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from dbd_ray.evaluation.charts import loss_chart, pr_curve_chart
+from dbd_ray.evaluation.pictures import EvaluatedPhoto, data_uri, panels, picture_uri, strip_png
+from dbd_ray.evaluation.published import COMPARISON_REMARK, ComparisonRow, comparison_rows
+from dbd_ray.metrics import METRIC_DEFINITIONS, METRIC_NAMES, PrCurve, lower_is_better
+
+HEADLINE_F = "f_adaptive_pooled_dd_notebook"
+_JSON_FORMAT = 1
+_SAME_MAE = 1e-6
+_WORST_NAME = re.compile(r"\d{2,}_.*\.png")
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything that a report shows.
+
+    Args:
+        title: Heading.
+        dataset: Name of the dataset; `cuhk` and `dut` are compared with published results.
+        model: Facts about the model by label, in order: name, parameters, fingerprint of the checkpoint.
+        metrics: What `FocusMetrics.compute` gave.
+        curve: What `FocusMetrics.curve` gave.
+        per_image: One row per photo: `id` and the values of `FocusMetrics.update`.
+        examples: Photos to show, in order.
+        worst: The photos with the highest MAE, as `keep_worst` gives them.
+        history: One row per epoch of training (see `loss_chart`), or None.
+        settings: The run's configuration, or None.
+    """
+
+    title: str
+    dataset: str
+    model: Mapping[str, str]
+    metrics: Mapping[str, float]
+    curve: PrCurve
+    per_image: Sequence[Mapping[str, Any]]
+    examples: Sequence[EvaluatedPhoto] = ()
+    worst: Sequence[EvaluatedPhoto] = ()
+    history: Sequence[Mapping[str, float]] | None = None
+    settings: Mapping[str, Any] | None = None
+
+
+def write_report(report: Report, folder: Path) -> dict[str, Path]:
+    """Write a report's files, each of which is at any time either the old one or the new one.
+
+    Args:
+        report: What to show.
+        folder: Where; made when absent. Files of an earlier report in it are replaced.
+
+    Returns:
+        Path by name: `metrics`, `per_image`, `pr_curve`, `markdown`, `html`, and `worst`, the folder of pictures
+        (photo, truth, prediction, absolute error).
+
+    Raises:
+        ValueError: A metric is missing, or `worst` does not hold the photos with the highest MAE.
+    """
+    _check(report)
+    worst = sorted(report.worst, key=lambda photo: photo.mae, reverse=True)
+    worst_files = {f"{rank:02d}_{_file_stem(photo.id)}.png": photo for rank, photo in enumerate(worst, 1)}
+    rows = comparison_rows(report.dataset, report.metrics, report.model.get("name", "this model"))
+    paths = {
+        "metrics": folder / "metrics.json",
+        "per_image": folder / "per_image.csv",
+        "pr_curve": folder / "pr_curve.svg",
+        "markdown": folder / "report.md",
+        "html": folder / "report.html",
+        "worst": folder / "worst",
+    }
+    paths["worst"].mkdir(parents=True, exist_ok=True)
+    for stale in paths["worst"].iterdir():
+        if _WORST_NAME.fullmatch(stale.name) and stale.name not in worst_files:
+            stale.unlink()
+    for name, photo in worst_files.items():
+        _write_atomically(paths["worst"] / name, strip_png(photo))
+    _write_atomically(paths["metrics"], _metrics_json(report).encode())
+    _write_atomically(paths["per_image"], _per_image_csv(report.per_image).encode())
+    _write_atomically(paths["pr_curve"], pr_curve_chart({_label(report): report.curve}).encode())
+    _write_atomically(paths["markdown"], _markdown(report, rows, worst_files).encode())
+    _write_atomically(paths["html"], _html(report, rows, worst).encode())
+    return paths
+
+
+def _check(report: Report) -> None:
+    missing = [name for name in METRIC_NAMES if name not in report.metrics]
+    if missing:
+        raise ValueError(f"report {report.title!r} lacks {', '.join(missing)}: give all that FocusMetrics.compute gave")
+    highest = sorted((float(row["mae"]) for row in report.per_image), reverse=True)[: len(report.worst)]
+    given = sorted((photo.mae for photo in report.worst), reverse=True)
+    if len(given) != len(highest) or any(abs(a - b) > _SAME_MAE for a, b in zip(given, highest, strict=True)):
+        raise ValueError(
+            f"report {report.title!r}: worst has MAE {[round(v, 4) for v in given]}, but the highest in per_image are "
+            f"{[round(v, 4) for v in highest]}: choose them by keep_worst over all photos"
+        )
+
+
+def _label(report: Report) -> str:
+    return report.model.get("name", "this model")
+
+
+def _metrics_json(report: Report) -> str:
+    content = {
+        "format": _JSON_FORMAT,
+        "title": report.title,
+        "dataset": report.dataset,
+        "images": len(report.per_image),
+        "model": report.model,
+        "metrics": {name: report.metrics[name] for name in METRIC_NAMES},
+        "pr_curve": {"precision": report.curve.precision, "recall": report.curve.recall},
+        "history": report.history,
+        "settings": report.settings,
+    }
+    return json.dumps(_plain(content), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _plain(value: Any) -> Any:
+    """Turn a value into what JSON and YAML can hold; a non-finite number becomes null."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, np.ndarray | np.generic):
+        return _plain(value.tolist())
+    if isinstance(value, str | bool | int | None):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Sequence | set | frozenset):
+        return [_plain(item) for item in value]
+    return str(value)
+
+
+def _per_image_csv(rows: Sequence[Mapping[str, Any]]) -> str:
+    columns = list(dict.fromkeys(["id", *(name for row in rows for name in row)]))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def _markdown(report: Report, rows: Sequence[ComparisonRow], worst_files: Mapping[str, EvaluatedPhoto]) -> str:
+    lines = [
+        f"# {_md(report.title)}",
+        "",
+        f"**Fβ {report.metrics[HEADLINE_F]:.4f} · MAE {report.metrics['mae']:.4f}** "
+        f"on {len(report.per_image)} photos of {_md(report.dataset)}",
+        "",
+        *(f"- {_md(label)}: {_md(value)}" for label, value in report.model.items()),
+        "",
+        "## Metrics",
+        "",
+        "| metric | value | definition |",
+        "|---|---|---|",
+        *(
+            f"| `{name}` {'↓' if lower_is_better(name) else '↑'} | {report.metrics[name]:.4f} | {_md(definition)} |"
+            for name, definition in METRIC_DEFINITIONS.items()
+        ),
+        "",
+    ]
+    if rows:
+        lines += ["## Beside published results", "", "| method | Fβ | MAE | note |", "|---|---|---|---|"]
+        for row in rows:
+            method = f"**{_md(row.method)}**" if row.ours else _md(row.method)
+            lines.append(f"| {method} | {_three(row.f_beta)} | {_three(row.mae)} | {_md(row.note)} |")
+        lines += ["", COMPARISON_REMARK, ""]
+    lines += ["## Precision and recall", "", "![Precision-recall curve](pr_curve.svg)", ""]
+    if worst_files:
+        lines += ["## Worst cases", "", "Photo, truth, prediction, absolute error.", ""]
+        for name, photo in worst_files.items():
+            lines += [f"{_md(photo.id)}: MAE {photo.mae:.4f}", "", f"![](worst/{name})", ""]
+    return "\n".join(lines)
+
+
+def _md(text: str) -> str:
+    escaped = html.escape(" ".join(text.split()), quote=False)
+    return re.sub(r"([\\`*_\[\]|])", r"\\\1", escaped)
+
+
+def _three(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"
+
+
+def _html(report: Report, rows: Sequence[ComparisonRow], worst: Sequence[EvaluatedPhoto]) -> str:
+    environment = Environment(
+        loader=PackageLoader("dbd_ray.evaluation"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["three"] = _three
+    settings = None
+    if report.settings:
+        settings = yaml.safe_dump(_plain(report.settings), sort_keys=False, allow_unicode=True)
+    return environment.get_template("report.html.j2").render(
+        report=report,
+        headline_f=HEADLINE_F,
+        definitions=METRIC_DEFINITIONS,
+        lower_is_better=lower_is_better,
+        rows=rows,
+        remark=COMPARISON_REMARK,
+        sources=list(dict.fromkeys(row.source for row in rows if not row.ours)),
+        pr_chart=_chart_uris(lambda dark: pr_curve_chart({_label(report): report.curve}, dark)),
+        loss_chart=_chart_uris(lambda dark: loss_chart(report.history or [], dark)) if report.history else None,
+        examples=[_shown(photo) for photo in report.examples],
+        worst=[_shown(photo) for photo in worst],
+        settings=settings,
+    )
+
+
+def _chart_uris(draw: Callable[[bool], str]) -> dict[str, str]:
+    return {name: data_uri(draw(name == "dark").encode(), "image/svg+xml") for name in ("light", "dark")}
+
+
+def _shown(photo: EvaluatedPhoto) -> dict[str, Any]:
+    pictures = {name: picture_uri(picture, lossy=name != "truth") for name, picture in panels(photo).items()}
+    return {"id": photo.id, "values": photo.values, "pictures": pictures}
+
+
+def _file_stem(photo_id: str) -> str:
+    return re.sub(r"[^A-Za-z0-9.-]+", "_", photo_id).strip("._")[:80] or "photo"
+
+
+def _write_atomically(path: Path, content: bytes) -> None:
+    temporary = path.with_name(f".{uuid.uuid4().hex}.tmp")
+    try:
+        with temporary.open("xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)

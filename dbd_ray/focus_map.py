@@ -1,0 +1,106 @@
+"""What the detector says of a photo: the focus map and its summary."""
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+Kind = Literal["all_in_focus", "partial", "none_in_focus"]
+
+IN_FOCUS = 0.5  # a pixel of at least this value counts as in focus
+ALL_SHARE = 0.97  # of the pixels in focus: the whole photo is
+NONE_SHARE = 0.02
+
+
+@dataclass(frozen=True)
+class SharpArea:
+    """Where the in-focus pixels lie, in pixels of the photo.
+
+    Attributes:
+        left, top, right, bottom: Bounding box, right and bottom exclusive.
+        centroid_x, centroid_y: Centre of mass.
+    """
+
+    left: int
+    top: int
+    right: int
+    bottom: int
+    centroid_x: float
+    centroid_y: float
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A focus map in a few numbers.
+
+    Attributes:
+        kind: Whether all, a part, or none of the photo is in focus.
+        in_focus_fraction: Share of pixels of at least 0.5, in [0,1].
+        sharp_area: Where they lie; None when there are none.
+        confidence: Mean distance of the map from 0.5, scaled to [0,1]; low where the network was undecided.
+        model: Name of the checkpoint.
+        model_fingerprint: Start of the sha256 of its weights.
+    """
+
+    kind: Kind
+    in_focus_fraction: float
+    sharp_area: SharpArea | None
+    confidence: float
+    model: str
+    model_fingerprint: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain numbers and strings, for JSON."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class FocusMap:
+    """The detector's answer for one photo.
+
+    Attributes:
+        focus: float32 H×W in [0,1] at the photo's size, 1 = in focus.
+        depth: float32 H×W in [0,1] at the photo's size, 0 near, 1 far; None where the network has no depth.
+        summary: The same in a few numbers.
+    """
+
+    focus: np.ndarray
+    depth: np.ndarray | None
+    summary: Summary
+
+
+def summarize(focus: np.ndarray, *, model: str, model_fingerprint: str) -> Summary:
+    """Describe a focus map.
+
+    Args:
+        focus: float32 H×W in [0,1], 1 = in focus.
+        model: Name of the checkpoint that made it.
+        model_fingerprint: Its fingerprint.
+    """
+    sharp = focus >= IN_FOCUS
+    fraction = float(sharp.mean())
+    kind: Kind = "all_in_focus" if fraction >= ALL_SHARE else "none_in_focus" if fraction <= NONE_SHARE else "partial"
+    return Summary(
+        kind=kind,
+        in_focus_fraction=fraction,
+        sharp_area=_sharp_area(sharp),
+        confidence=float(np.abs(2 * focus - 1).mean()),
+        model=model,
+        model_fingerprint=model_fingerprint,
+    )
+
+
+def _sharp_area(sharp: np.ndarray) -> SharpArea | None:
+    rows, columns = sharp.sum(axis=1), sharp.sum(axis=0)
+    total = int(rows.sum())
+    if total == 0:
+        return None
+    (ys,), (xs,) = rows.nonzero(), columns.nonzero()
+    return SharpArea(
+        left=int(xs[0]),
+        top=int(ys[0]),
+        right=int(xs[-1]) + 1,
+        bottom=int(ys[-1]) + 1,
+        centroid_x=float(columns @ np.arange(len(columns)) / total),
+        centroid_y=float(rows @ np.arange(len(rows)) / total),
+    )

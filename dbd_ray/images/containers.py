@@ -1,0 +1,140 @@
+"""Which kind of file some bytes are, told from their header alone."""
+
+import io
+import struct
+from typing import Literal
+
+from PIL.TiffImagePlugin import ImageFileDirectory_v2
+
+Container = Literal["jpeg", "png", "webp", "tiff", "bmp", "gif", "avif", "heif", "raw"]
+
+_HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"}
+_RAW_MAGICS = (
+    b"FUJIFILMCCD-RAW",
+    b"IIRO",  # Olympus ORF and its variants
+    b"IIRS",
+    b"MMOR",
+    b"IIU\0",  # Panasonic RW2, Leica RWL
+    b"FOVb",  # Sigma X3F
+    b"\0MRM",  # Minolta MRW
+    b"II\x1a\0\0\0HEAPCCDR",  # Canon CRW
+)
+
+_NEW_SUBFILE_TYPE, _COMPRESSION, _PHOTOMETRIC, _MAKE = 0x00FE, 0x0103, 0x0106, 0x010F
+_SUB_IFDS, _DNG_VERSION = 0x014A, 0xC612
+_SENSOR_PHOTOMETRICS = {32803, 34892}  # colour filter array, linear raw
+_SENSOR_COMPRESSIONS = {32767, 34713, 65535}  # Sony ARW, Nikon NEF, Pentax PEF
+
+
+def identify(data: bytes) -> Container | None:
+    """Name the container of an encoded photo.
+
+    Args:
+        data: The whole file.
+
+    Returns:
+        The container, with "raw" for every camera's raw format, or None if it is none that dbd_ray reads.
+    """
+    if data.startswith(b"\xff\xd8\xff"):
+        return "jpeg"
+    if data.startswith(b"\x89PNG\r\n\x1a\n"):
+        return "png"
+    if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
+        return "webp"
+    if data.startswith((b"GIF87a", b"GIF89a")):
+        return "gif"
+    if data.startswith(b"BM"):
+        return "bmp"
+    if data[4:8] == b"ftyp":
+        return _identify_by_brands(data)
+    if data.startswith(_RAW_MAGICS):
+        return "raw"
+    if data.startswith((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")):
+        return "raw" if _is_raw_tiff(data) else "tiff"
+    return None
+
+
+def webp_size(data: bytes) -> tuple[int, int] | None:
+    """Read a WebP file's (height, width) without its decoder, which allocates the canvas as soon as it is made."""
+    chunk = data[12:16]
+    if chunk == b"VP8X" and len(data) >= 30:
+        return int.from_bytes(data[27:30], "little") + 1, int.from_bytes(data[24:27], "little") + 1
+    if chunk == b"VP8 " and len(data) >= 30:
+        width, height = struct.unpack_from("<HH", data, 26)
+        return height & 0x3FFF, width & 0x3FFF
+    if chunk == b"VP8L" and len(data) >= 25:
+        bits = int.from_bytes(data[21:25], "little")
+        return (bits >> 14 & 0x3FFF) + 1, (bits & 0x3FFF) + 1
+    return None
+
+
+def png_exif(data: bytes) -> bytes | None:
+    """Find a PNG file's EXIF block, which may also stand behind the pixels, without decoding them."""
+    at = 8
+    while at + 8 <= len(data):
+        length = int.from_bytes(data[at : at + 4], "big")
+        if data[at + 4 : at + 8] == b"eXIf":
+            return data[at + 8 : at + 8 + length]
+        at += 12 + length
+    return None
+
+
+def ends_early(data: bytes, container: Container) -> bool:
+    """Tell whether a file that failed to decode lacks its end, by its container's own end mark or stated length."""
+    match container:
+        case "jpeg":
+            return not data.rstrip(b"\0").endswith(b"\xff\xd9")
+        case "png":
+            return b"IEND" not in data[-16:]
+        case "gif":
+            return not data.rstrip(b"\0").endswith(b";")
+        case "webp":
+            return int.from_bytes(data[4:8], "little") + 8 > len(data)
+        case "bmp":
+            return int.from_bytes(data[2:6], "little") > len(data)
+        case "avif" | "heif":
+            return _last_box_end(data) > len(data)
+        case _:
+            return False
+
+
+def _identify_by_brands(data: bytes) -> Container | None:
+    box_size = min(int.from_bytes(data[:4], "big"), 256)
+    brands = [data[8:12], *(data[at : at + 4] for at in range(16, box_size, 4))]
+    if brands[0] == b"crx ":  # Canon CR3
+        return "raw"
+    if b"avif" in brands or b"avis" in brands:
+        return "avif"
+    return "heif" if _HEIF_BRANDS.intersection(brands) else None
+
+
+def _is_raw_tiff(data: bytes) -> bool:
+    # DNG, NEF, ARW, PEF and CR2 are TIFF files whose first picture is a thumbnail or the sensor's mosaic:
+    # read as TIFF they would give a stamp-sized photo or noise
+    if data[8:10] == b"CR":
+        return True
+    try:
+        stream = io.BytesIO(data)
+        directory = ImageFileDirectory_v2(stream.read(16 if data[2:3] == b"+" or data[3:4] == b"+" else 8))
+        stream.seek(directory.next)
+        directory.load(stream)
+        if _DNG_VERSION in directory or directory.get(_PHOTOMETRIC) in _SENSOR_PHOTOMETRICS:
+            return True
+        if _MAKE not in directory:
+            return False
+        reduced = bool(directory.get(_NEW_SUBFILE_TYPE, 0) & 1)
+        return (reduced and _SUB_IFDS in directory) or directory.get(_COMPRESSION) in _SENSOR_COMPRESSIONS
+    except Exception:  # noqa: BLE001 - a damaged directory raises almost anything; decoding then names the damage
+        return False
+
+
+def _last_box_end(data: bytes) -> int:
+    at = 0
+    while at + 8 <= len(data):
+        size = int.from_bytes(data[at : at + 4], "big")
+        if size == 1:
+            size = int.from_bytes(data[at + 8 : at + 16], "big")
+        if size < 8:  # 0: this box reaches to the end of the file, whatever that is
+            return len(data)
+        at += size
+    return at

@@ -1,0 +1,219 @@
+"""Encoded photos of any origin to pixels, safely: limits first, then memory."""
+
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+from PIL import (
+    AvifImagePlugin,
+    BmpImagePlugin,
+    GifImagePlugin,
+    Image,
+    ImageChops,
+    ImageFile,
+    JpegImagePlugin,
+    PngImagePlugin,
+    TiffImagePlugin,
+    WebPImagePlugin,
+)
+
+from dbd_ray.errors import PhotoError
+from dbd_ray.images.colour import to_srgb
+from dbd_ray.images.containers import Container, ends_early, identify, png_exif, webp_size
+from dbd_ray.images.raw import open_raw_preview
+from dbd_ray.images.resize import resize_photo
+
+MAX_BYTES = 256 * 2**20
+MAX_PIXELS = 500_000_000
+
+_ORIENTATION_TAG = 0x0112
+_TRANSPOSES = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+class _Tiff(TiffImagePlugin.TiffImageFile):
+    def load_prepare(self) -> None:
+        # taking the memory here keeps Pillow from applying its own pixel limit after ours has let the photo pass
+        if self._im is None:
+            self.im = Image.core.new(self.mode, self._tile_size)
+        super().load_prepare()
+
+
+# opened by their own classes: Image.open would also try formats that nobody asked for (one of them starts
+# Ghostscript), and its pixel limit is a module-wide setting that only warns up to a point
+_OPENERS: dict[Container, type[ImageFile.ImageFile]] = {
+    "jpeg": JpegImagePlugin.JpegImageFile,
+    "png": PngImagePlugin.PngImageFile,
+    "webp": WebPImagePlugin.WebPImageFile,
+    "tiff": _Tiff,
+    "bmp": BmpImagePlugin.BmpImageFile,
+    "gif": GifImagePlugin.GifImageFile,
+}
+
+
+def decode_photo(
+    data: bytes,
+    *,
+    target_size: tuple[int, int] | None = None,
+    max_bytes: int = MAX_BYTES,
+    max_pixels: int = MAX_PIXELS,
+) -> np.ndarray:
+    """Decode a photo as it is meant to be seen: upright, in sRGB, without transparency.
+
+    Args:
+        data: The encoded file: JPEG, PNG, WebP, TIFF, BMP, GIF, AVIF; HEIC and camera raw with their extras. Of a
+            file with several frames the first is taken, of a raw file the embedded preview.
+        target_size: (height, width) in pixels to resize to exactly, or None for the native size. JPEGs much larger
+            than this are decoded at a reduced scale, which is several times faster.
+        max_bytes: Largest file that is looked at.
+        max_pixels: Largest height x width that is decoded, checked before memory is taken.
+
+    Returns:
+        uint8 RGB, HxWx3.
+
+    Raises:
+        PhotoError: With a stable `reason`, when these bytes are no photo that can be used.
+    """
+    if target_size is not None and min(target_size) < 1:
+        raise ValueError(f"target_size must be two positive numbers (height, width), got {target_size}")
+    with _photo_errors(data) as container:
+        image = _open(data, container, max_bytes, max_pixels)
+        orientation = _orientation(image)
+        if target_size:
+            _draft(image, target_size[::-1] if orientation >= 5 else target_size)
+        image.load()
+        image = to_srgb(_with_true_inks(image))
+        photo = np.array(image.transpose(_TRANSPOSES[orientation]) if orientation in _TRANSPOSES else image)
+    return resize_photo(photo, target_size) if target_size else photo
+
+
+def decode_as_stored(data: bytes) -> Image.Image:
+    """Decode a picture upright but with the values in its file: for masks, whose colours are data.
+
+    Args:
+        data: The encoded file; the limits are `decode_photo`'s defaults.
+
+    Returns:
+        A loaded image in the file's own mode.
+
+    Raises:
+        PhotoError: As `decode_photo`.
+    """
+    with _photo_errors(data) as container:
+        image = _open(data, container, MAX_BYTES, MAX_PIXELS)
+        orientation = _orientation(image)
+        image.load()
+        return image.transpose(_TRANSPOSES[orientation]) if orientation in _TRANSPOSES else image
+
+
+def photo_size(data: bytes, *, max_bytes: int = MAX_BYTES, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
+    """Read the (height, width) that `decode_photo` would return, from the header alone.
+
+    Raises:
+        PhotoError: As `decode_photo`, except for damage behind the header.
+    """
+    with _photo_errors(data) as container:
+        image = _open(data, container, max_bytes, max_pixels)
+        return (image.width, image.height) if _orientation(image) >= 5 else (image.height, image.width)
+
+
+@contextmanager
+def _photo_errors(data: bytes) -> Iterator[Container]:
+    if not data:
+        raise PhotoError("empty_file", "the file is empty (0 bytes): copy it again from where it came")
+    container = identify(data)
+    if container is None:
+        raise PhotoError(
+            "not_an_image",
+            f"these {len(data)} bytes are no photo in a format that dbd_ray reads "
+            "(JPEG, PNG, WebP, TIFF, BMP, GIF, AVIF, HEIC, camera raw), whatever the file is called",
+        )
+    try:
+        yield container
+    except (PhotoError, MemoryError):
+        raise
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        # Pillow's WebP decoder keeps a check of its own, above the largest size that cameras have
+        raise PhotoError("too_many_pixels", f"{error}; raise PIL.Image.MAX_IMAGE_PIXELS to allow it") from None
+    except Exception as error:  # on damaged bytes the decoders raise almost anything
+        if ends_early(data, container) or "truncated" in str(error).lower():
+            message = f"this {container.upper()} file ends before its picture does: copy it again from where it came"
+            raise PhotoError("truncated", message) from error
+        message = f"this {container.upper()} file cannot be decoded ({error}): save it again in another program"
+        raise PhotoError("undecodable", message) from error
+
+
+def _open(data: bytes, container: Container, max_bytes: int, max_pixels: int) -> Image.Image:
+    if len(data) > max_bytes:
+        raise PhotoError("too_many_bytes", f"the file has {len(data)} bytes, the limit is {max_bytes}: raise max_bytes")
+    if container == "webp":
+        _check_pixels(webp_size(data) or (0, 0), max_pixels)
+    image = _open_container(data, container)
+    if container == "png" and (exif := png_exif(data)):
+        image.info["exif"] = b"Exif\0\0" + exif
+    _check_pixels((image.height, image.width), max_pixels)
+    return image
+
+
+def _open_container(data: bytes, container: Container) -> Image.Image:
+    match container:
+        case "raw":
+            return open_raw_preview(data)
+        case "heif":
+            return _open_heif(data)
+        case "avif":
+            return AvifImagePlugin.AvifImageFile(io.BytesIO(data)) if AvifImagePlugin.SUPPORTED else _open_heif(data)
+        case _:
+            return _OPENERS[container](io.BytesIO(data))
+
+
+def _open_heif(data: bytes) -> Image.Image:
+    try:
+        from pillow_heif import HeifImageFile
+    except ImportError:
+        raise PhotoError(
+            "needs_extra_heif", "HEIC and AVIF photos need an extra package: pip install 'dbd-ray[heif]'"
+        ) from None
+    return HeifImageFile(io.BytesIO(data))
+
+
+def _check_pixels(size: tuple[int, int], max_pixels: int) -> None:
+    height, width = size
+    if height * width > max_pixels:
+        raise PhotoError(
+            "too_many_pixels",
+            f"the photo has {width}x{height} pixels, the limit is {max_pixels}: make it smaller or raise max_pixels",
+        )
+
+
+def _orientation(image: Image.Image) -> int:
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        return 1  # Pillow turns TIFF files itself while it loads them
+    try:
+        # the base class's method: the one of PNG files decodes all pixels on the way, and takes their damage for EXIF's
+        orientation = int(Image.Image.getexif(image).get(_ORIENTATION_TAG, 1))
+    except Exception:  # noqa: BLE001 - damaged EXIF raises almost anything and says nothing about the pixels
+        return 1
+    return orientation if orientation in _TRANSPOSES else 1
+
+
+def _draft(image: Image.Image, size: tuple[int, int]) -> None:
+    # JPEGs can be decoded at 1/2, 1/4 or 1/8 scale. Stopping at twice the size costs a tenth more time than going
+    # as low as possible, and leaves a third of the difference to a full decoding
+    height, width = size
+    if isinstance(image, JpegImagePlugin.JpegImageFile):
+        image.draft(None, (2 * width, 2 * height))
+
+
+def _with_true_inks(image: Image.Image) -> Image.Image:
+    if image.mode == "CMYK" and isinstance(image, JpegImagePlugin.JpegImageFile) and "adobe" not in image.info:
+        return ImageChops.invert(image)  # Pillow takes all CMYK JPEGs for Adobe's, whose inks are inverted
+    return image

@@ -1,0 +1,120 @@
+"""Focus maps, depth maps and photos to files and back."""
+
+import io
+from typing import Literal
+
+import numpy as np
+from PIL import Image
+
+from dbd_ray.errors import PhotoError
+from dbd_ray.images.colour import to_eight_bits
+from dbd_ray.images.decode import decode_as_stored
+
+Polarity = Literal["focus", "blur"]
+
+
+def encode_mask(focus: np.ndarray, *, polarity: Polarity = "focus") -> bytes:
+    """Write a focus map as an 8-bit gray PNG.
+
+    Args:
+        focus: float HxW in [0,1] or bool HxW, 1 = in focus.
+        polarity: What the file's 255 means; "blur" inverts what is written.
+
+    Raises:
+        ValueError: When the map is not HxW, or has values outside [0,1].
+    """
+    levels = np.rint(_checked_map(focus, "focus") * 255).astype(np.uint8)
+    return _png(255 - levels if polarity == "blur" else levels)
+
+
+def decode_mask(data: bytes, *, polarity: Polarity) -> np.ndarray:
+    """Read a mask file in any picture format.
+
+    Args:
+        data: The encoded file. Colours are turned to gray without following colour profiles;
+            where only the transparency varies (a cut-out), opaque is taken for white.
+        polarity: What the file's white means.
+
+    Returns:
+        uint8 HxW, 255 = in focus.
+
+    Raises:
+        PhotoError: When the bytes cannot be decoded.
+    """
+    image = to_eight_bits(decode_as_stored(data))
+    gray = image.convert("L")
+    if image.has_transparency_data and _is_flat(gray):
+        alpha = image.convert("RGBA").getchannel("A")
+        gray = gray if _is_flat(alpha) else alpha
+    levels = np.array(gray)
+    return 255 - levels if polarity == "blur" else levels
+
+
+def encode_depth(depth: np.ndarray) -> bytes:
+    """Write a depth map as a 16-bit gray PNG.
+
+    Args:
+        depth: float HxW in [0,1], 0 = near, 1 = far.
+
+    Raises:
+        ValueError: When the map is not HxW, or has values outside [0,1].
+    """
+    return _png(np.rint(_checked_map(depth, "depth") * 65535).astype(np.uint16))
+
+
+def decode_depth(data: bytes) -> np.ndarray:
+    """Read a depth map that `encode_depth` wrote.
+
+    Returns:
+        float32 HxW in [0,1], 0 = near, 1 = far.
+
+    Raises:
+        PhotoError: When the bytes cannot be decoded or are not 16-bit gray.
+    """
+    image = decode_as_stored(data)
+    if image.mode != "I;16":
+        raise PhotoError("undecodable", f"a depth map is a 16-bit gray PNG, this one is {image.mode}: make it again")
+    return np.asarray(image).astype(np.float32) / np.float32(65535)
+
+
+def encode_photo(photo: np.ndarray, *, format: Literal["jpeg", "png"] = "jpeg", quality: int = 95) -> bytes:
+    """Write pixels as JPEG or PNG.
+
+    Args:
+        photo: uint8 RGB, HxWx3.
+        format: "png" is lossless and takes no quality.
+        quality: JPEG quality 1..100; from 90 on colours keep their full resolution (4:4:4).
+
+    Raises:
+        ValueError: When the photo has another shape or type.
+    """
+    if photo.dtype != np.uint8 or photo.ndim != 3 or photo.shape[2] != 3:
+        raise ValueError(f"a photo is uint8 HxWx3, got {photo.dtype} {photo.shape}")
+    stream = io.BytesIO()
+    if format == "png":
+        Image.fromarray(photo).save(stream, "PNG")
+    else:
+        Image.fromarray(photo).save(stream, "JPEG", quality=quality, subsampling=0 if quality >= 90 else 2)
+    return stream.getvalue()
+
+
+def _checked_map(values: np.ndarray, name: str) -> np.ndarray:
+    if values.ndim != 2:
+        raise ValueError(f"{name} must be a map HxW, got shape {values.shape}")
+    if values.dtype != bool and not np.issubdtype(values.dtype, np.floating):
+        raise ValueError(f"{name} must be float in [0,1] or bool, got {values.dtype}")
+    # written so that NaN fails as well
+    if values.size == 0 or not (values.min() >= 0 and values.max() <= 1):
+        extent = f"{values.min()}..{values.max()}" if values.size else "no pixels"
+        raise ValueError(f"{name} must lie within [0,1], got {extent}: scale or clip it first")
+    return values.astype(np.float32, copy=False)
+
+
+def _is_flat(gray: Image.Image) -> bool:
+    return len(set(gray.getextrema())) == 1
+
+
+def _png(levels: np.ndarray) -> bytes:
+    stream = io.BytesIO()
+    Image.fromarray(levels).save(stream, "PNG")
+    return stream.getvalue()

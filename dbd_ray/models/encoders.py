@@ -1,0 +1,187 @@
+"""Backbones as five feature maps at strides 2, 4, 8, 16 and 32, with the normalisation they were pretrained with."""
+
+import difflib
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from timm.data.constants import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
+from torch import Tensor, nn
+
+from dbd_ray.config import NetworkConfig
+from dbd_ray.errors import CheckpointError, ConfigError
+
+STRIDES = (2, 4, 8, 16, 32)
+VGG16_STAGES = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
+WEIGHT_OPTIONS = {"pretrained", "pretrained_cfg", "pretrained_cfg_overlay", "checkpoint_path", "cache_dir"}
+TAP_OPTIONS = {"features_only", "out_indices", "output_stride"}
+
+Colour = tuple[float, float, float]
+
+
+def build_encoder(config: NetworkConfig) -> "Encoder":
+    """Build a backbone with its weights.
+
+    Args:
+        config: `backbone`, `backbone_options`, `backbone_weights`, `mean` and `std` are used.
+
+    Returns:
+        The encoder; its mean and std are the configuration's, or else those the backbone was pretrained with.
+
+    Raises:
+        ConfigError: The backbone is unknown to timm, takes no such options, or has not five stride-2 stages.
+        CheckpointError: The weights cannot be downloaded or read, or are another backbone's.
+    """
+    encoder = _vgg16(config) if config.backbone == "vgg16" else _timm_encoder(config)
+    if config.backbone_weights not in (None, "timm"):
+        _load_backbone(encoder.features, Path(str(config.backbone_weights)), config)
+    return encoder
+
+
+def _timm_encoder(config: NetworkConfig) -> "TimmEncoder":
+    features = _create(config, features_only=True)
+    strides = tuple(features.feature_info.reduction())
+    if strides != STRIDES:
+        raise ConfigError(
+            f"network.backbone: {config.backbone} has stages at strides {strides}, but {STRIDES} are needed; "
+            "choose a backbone with five stride-2 stages, for instance mobilenetv2_100 or resnext101_32x4d"
+        )
+    return TimmEncoder(features, *_normalisation(config, features.pretrained_cfg))
+
+
+def _vgg16(config: NetworkConfig) -> "VGG16Encoder":
+    if config.backbone_options:
+        raise ConfigError("network.backbone_options has no effect with backbone=vgg16: remove it")
+    encoder = VGG16Encoder(*_normalisation(config, {"mean": IMAGENET_DEFAULT_MEAN, "std": IMAGENET_DEFAULT_STD}))
+    if config.backbone_weights == "timm":
+        encoder.features.load_state_dict(_create(config).features.state_dict())
+    return encoder
+
+
+def _create(config: NetworkConfig, **options: Any) -> Any:
+    if not timm.is_model(config.backbone):
+        near = difflib.get_close_matches(config.backbone, timm.list_models(), n=3)
+        hint = f"; did you mean {', '.join(near)}?" if near else "; timm.list_models() lists the known ones"
+        raise ConfigError(f"network.backbone: {config.backbone!r} is unknown to timm{hint}")
+    if refused := sorted((WEIGHT_OPTIONS | TAP_OPTIONS) & set(config.backbone_options)):
+        raise ConfigError(
+            f"network.backbone_options: remove {', '.join(refused)}; weights are given by backbone_weights, "
+            "and the taps are fixed"
+        )
+    pretrained = config.backbone_weights == "timm"
+    try:
+        return timm.create_model(config.backbone, pretrained=pretrained, **options, **config.backbone_options)
+    except Exception as error:  # the hub's client and timm's builders each raise kinds of their own
+        if pretrained:
+            raise CheckpointError(
+                f"network.backbone_weights: timm's weights of {config.backbone} cannot be had ({error}); "
+                "go online once, or give a local .safetensors file"
+            ) from error
+        raise ConfigError(
+            f"network.backbone: timm cannot build {config.backbone} for feature extraction with options "
+            f"{config.backbone_options} ({error}); change backbone or backbone_options"
+        ) from error
+
+
+def _normalisation(config: NetworkConfig, pretrained: dict[str, Any]) -> tuple[Colour, Colour]:
+    if config.mean is not None and config.std is not None:
+        return config.mean, config.std
+    return tuple(pretrained["mean"]), tuple(pretrained["std"])
+
+
+def _load_backbone(features: nn.Module, path: Path, config: NetworkConfig) -> None:
+    if path.suffix != ".safetensors":
+        raise CheckpointError(f"network.backbone_weights: {path} must be 'timm' or a local .safetensors file")
+    try:
+        given = load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"network.backbone_weights: {path} cannot be read as safetensors ({error})") from None
+    # timm flattens "stages.0" to "stages_0" in some feature extractors: compare without dots
+    ours = {_flat(name): name for name in features.state_dict()}
+    prefix = "features_" if config.backbone == "vgg16" else ""
+    found = {ours[flat]: name for name in given if (flat := _flat(name).removeprefix(prefix)) in ours}
+    left_over = set(given) - set(found.values())
+    problems = [f"missing: {name}" for name in ours.values() if name not in found]
+    problems += [f"unexpected: {name}" for name in sorted(left_over - (_all_names(config) if left_over else set()))]
+    wanted = features.state_dict()
+    problems += [
+        f"{name} is {tuple(given[name].shape)}, needed {tuple(wanted[own].shape)}"
+        for own, name in found.items()
+        if given[name].shape != wanted[own].shape
+    ]
+    if problems:
+        shown = "\n".join(f"  - {problem}" for problem in problems[:20])
+        raise CheckpointError(
+            f"{path}: {len(problems)} tensor(s) do not fit backbone {config.backbone}:\n{shown}\n"
+            "give the weights of this backbone, built with the same backbone_options"
+        )
+    features.load_state_dict({own: given[name] for own, name in found.items()})
+
+
+def _flat(name: str) -> str:
+    return name.replace(".", "_")
+
+
+def _all_names(config: NetworkConfig) -> set[str]:
+    # the whole classifier's tensors: those beyond the taps may be left over, anything else may not
+    with torch.device("meta"):
+        plain = config.model_copy(update={"backbone_weights": None})
+        return set(_create(plain).state_dict())
+
+
+class Encoder(nn.Module):
+    """A backbone: normalised image N×3×H×W -> five feature maps at strides 2, 4, 8, 16, 32.
+
+    Args:
+        features: The backbone's layers.
+        channels: Widths of the five maps, shallow to deep.
+        mean: RGB mean in [0,1] that the input is to be normalised with.
+        std: RGB standard deviation, likewise.
+    """
+
+    def __init__(self, features: nn.Module, channels: tuple[int, ...], mean: Colour, std: Colour):
+        super().__init__()
+        self.features = features
+        self.channels = channels
+        self.mean = mean
+        self.std = std
+
+
+class TimmEncoder(Encoder):
+    """Any timm backbone built with `features_only=True`."""
+
+    def __init__(self, features: Any, mean: Colour, std: Colour):
+        super().__init__(features, tuple(features.feature_info.channels()), mean, std)
+
+    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
+        """Return the five maps, shallow to deep."""
+        return tuple(self.features(image))
+
+
+class VGG16Encoder(Encoder):
+    """VGG16 tapped after each max-pool, as the paper's authors do; timm's taps sit before the pools."""
+
+    def __init__(self, mean: Colour, std: Colour):
+        layers: list[nn.Module] = []
+        channels_in = 3
+        for stage in VGG16_STAGES:
+            for channels_out in stage:
+                conv = nn.Conv2d(channels_in, channels_out, 3, padding=1)
+                nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
+                nn.init.zeros_(conv.bias)  # type: ignore[arg-type]
+                layers += [conv, nn.ReLU(inplace=True)]
+                channels_in = channels_out
+            layers.append(nn.MaxPool2d(2))
+        super().__init__(nn.Sequential(*layers), tuple(stage[-1] for stage in VGG16_STAGES), mean, std)
+
+    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
+        """Return the five maps, shallow to deep."""
+        taps: list[Tensor] = []
+        for layer in self.features.children():
+            image = layer(image)
+            if isinstance(layer, nn.MaxPool2d):
+                taps.append(image)
+        return tuple(taps)

@@ -1,0 +1,67 @@
+"""What this hardware does well: device and number format, each choice with its reason."""
+
+from typing import Literal, NamedTuple
+
+import torch
+
+from dbd_ray.errors import ConfigError
+
+
+class Precision(NamedTuple):
+    """How numbers are held in forward and backward passes.
+
+    Attributes:
+        dtype: torch.float32, or torch.bfloat16 under autocast (weights stay float32).
+        reason: Why, for the log.
+    """
+
+    dtype: torch.dtype
+    reason: str
+
+    def autocast(self, device: torch.device) -> torch.autocast:
+        return torch.autocast(device.type, dtype=torch.bfloat16, enabled=self.dtype == torch.bfloat16)
+
+
+def choose_training_precision(
+    device: torch.device, requested: Literal["auto", "float32", "bfloat16"] = "auto"
+) -> Precision:
+    """Choose the training precision by what the hardware does well.
+
+    Raises:
+        ConfigError: bfloat16 was asked for where training in it is known to fail.
+    """
+    if device.type == "cpu":
+        if requested == "bfloat16":
+            raise ConfigError(
+                "precision=bfloat16: on CPUs training in it went non-finite and its dilated convolutions crash in "
+                "backward; use float32 (or auto), inference may still use bfloat16"
+            )
+        return Precision(torch.float32, "float32: bfloat16 training is unstable on CPUs")
+    if requested == "float32":
+        return Precision(torch.float32, "float32: as configured")
+    supported = torch.cuda.is_bf16_supported(including_emulation=False)
+    if requested == "bfloat16":
+        if not supported:
+            raise ConfigError(f"precision=bfloat16: {torch.cuda.get_device_name(device)} has none; use float32")
+        return Precision(torch.bfloat16, "bfloat16: as configured")
+    name = torch.cuda.get_device_name(device)
+    if supported:
+        return Precision(torch.bfloat16, f"bfloat16: {name} multiplies it natively, and it needs no loss scaling")
+    return Precision(torch.float32, f"float32: {name} has no native bfloat16")
+
+
+def choose_device(requested: str = "auto") -> torch.device:
+    """Turn "auto", "cpu", "cuda" or "cuda:1" into a device that exists.
+
+    Raises:
+        ConfigError: A GPU was asked for and there is none.
+    """
+    if requested == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(requested)
+    except RuntimeError:
+        raise ConfigError(f"device={requested}: unknown; use auto, cpu, cuda or cuda:N") from None
+    if device.type == "cuda" and (not torch.cuda.is_available() or (device.index or 0) >= torch.cuda.device_count()):
+        raise ConfigError(f"device={requested}: torch sees {torch.cuda.device_count()} GPU(s) here; use auto or cpu")
+    return device

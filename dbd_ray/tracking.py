@@ -1,0 +1,143 @@
+"""MLflow, and nothing but MLflow: one run per training, its metrics, figures and files."""
+
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import mlflow
+from mlflow import MlflowClient
+from mlflow.entities import Metric, Param, RunTag
+from mlflow.exceptions import MlflowException
+from mlflow.utils.time import get_current_time_millis
+
+from dbd_ray.errors import CheckpointError, ConfigError
+
+EXPERIMENT = "dbd-ray"
+RUN_TAG = "dbd_ray.run"
+_PARAM_LIMIT = 6000
+
+
+def tracking_uri(storage: str | Path = "runs") -> str:
+    """Where MLflow records go: `MLFLOW_TRACKING_URI`, or `mlflow.db` in the storage folder.
+
+    Args:
+        storage: Where checkpoints go; a database beside them needs a local folder.
+
+    Raises:
+        ConfigError: The storage is remote and no tracking server is named, or a `file:` store is.
+    """
+    uri = os.environ.get("MLFLOW_TRACKING_URI")
+    if uri:
+        if uri.startswith("file:") or "://" not in uri:
+            raise ConfigError(
+                f"MLFLOW_TRACKING_URI={uri}: MLflow refuses file stores; use sqlite:///…/mlflow.db or a server's URL"
+            )
+        return uri
+    if "://" in str(storage):
+        raise ConfigError(f"storage {storage} is remote: set MLFLOW_TRACKING_URI to an MLflow server")
+    folder = Path(storage).absolute()
+    folder.mkdir(parents=True, exist_ok=True)
+    return f"sqlite:///{folder}/mlflow.db"
+
+
+class RunLog:
+    """Writes to one MLflow run from anywhere; it can be rebuilt from (uri, run_id) in another process.
+
+    Args:
+        uri: MLflow tracking URI.
+        run_id: An existing run.
+    """
+
+    def __init__(self, uri: str, run_id: str) -> None:
+        self.uri = uri
+        self.run_id = run_id
+        self._client = MlflowClient(tracking_uri=uri)
+
+    @classmethod
+    def open(cls, uri: str, name: str, *, key: str | None = None, params: Mapping[str, Any] | None = None) -> "RunLog":
+        """Start a run, or go on with the one that has the same key.
+
+        Args:
+            uri: MLflow tracking URI.
+            name: Shown name.
+            key: Identity across restarts, e.g. the storage folder of a training run; None: always a new run.
+            params: Settings, nested mappings are flattened to a.b.c.
+        """
+        client = MlflowClient(tracking_uri=uri)
+        experiment = _experiment(client, uri)
+        if key:
+            quoted = key.replace("'", "\\'")
+            found = client.search_runs([experiment], f"tags.`{RUN_TAG}` = '{quoted}'", max_results=1)
+            if found:
+                client.set_terminated(found[0].info.run_id, "RUNNING")
+                return cls(uri, found[0].info.run_id)
+        run = client.create_run(experiment, run_name=name, tags={RUN_TAG: key} if key else None)
+        entries = [Param(k, str(v)[:_PARAM_LIMIT]) for k, v in flatten(params or {}).items()]
+        for start in range(0, len(entries), 100):  # the largest batch that every MLflow server takes
+            client.log_batch(run.info.run_id, params=entries[start : start + 100])
+        return cls(uri, run.info.run_id)
+
+    def metrics(self, values: Mapping[str, float], *, step: int = 0) -> None:
+        """Log metrics of one step (an epoch, for training)."""
+        now = get_current_time_millis()
+        self._client.log_batch(self.run_id, metrics=[Metric(k, float(v), now, step) for k, v in values.items()])
+
+    def tags(self, values: Mapping[str, Any]) -> None:
+        """Set tags, e.g. the fingerprints of data and model."""
+        self._client.log_batch(self.run_id, tags=[RunTag(k, str(v)) for k, v in values.items()])
+
+    def files(self, folder: Path, *, under: str | None = None) -> None:
+        """Upload a folder as artifacts."""
+        self._client.log_artifacts(self.run_id, str(folder), under)
+
+    def finish(self, *, failed: bool = False) -> None:
+        """Mark the run as finished or failed."""
+        self._client.set_terminated(self.run_id, "FAILED" if failed else "FINISHED")
+
+
+def download_model(uri: str) -> Path:
+    """Fetch a registered model's checkpoint.
+
+    Args:
+        uri: models:/NAME@ALIAS or models:/NAME/VERSION, in the registry that MLFLOW_TRACKING_URI names.
+
+    Returns:
+        A local folder with `model.safetensors` and `card.json`.
+
+    Raises:
+        CheckpointError: There is no such model, or it holds no checkpoint of ours.
+    """
+    registry = tracking_uri()
+    try:
+        local = mlflow.artifacts.download_artifacts(
+            artifact_uri=uri, dst_path=tempfile.mkdtemp(prefix="dbd-ray-"), tracking_uri=registry
+        )
+    except MlflowException as error:
+        raise CheckpointError(f"{uri}: not found in the MLflow registry {registry}: {error.message}") from None
+    cards = sorted(Path(local).rglob("card.json"))
+    if not cards:
+        raise CheckpointError(f"{uri}: holds no card.json, so it is not a dbd_ray model")
+    return cards[0].parent
+
+
+def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Turn {"a": {"b": 1}} into {"a.b": 1}."""
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            flat |= flatten(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
+def _experiment(client: MlflowClient, uri: str) -> str:
+    found = client.get_experiment_by_name(EXPERIMENT)
+    if found:
+        return str(found.experiment_id)
+    artifacts = None
+    if uri.startswith("sqlite:///"):  # beside the database, not in whatever folder the command ran in
+        artifacts = (Path(uri.removeprefix("sqlite:///")).parent / "mlartifacts").as_uri()
+    return str(client.create_experiment(EXPERIMENT, artifact_location=artifacts))

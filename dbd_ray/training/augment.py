@@ -1,0 +1,82 @@
+"""Random changes of a training picture, its focus mask and its depth, by a seeded generator."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from dbd_ray.config import AugmentConfig
+
+
+class Sample(NamedTuple):
+    """One labelled picture at training size.
+
+    Attributes:
+        photo: uint8 RGB H×W×3.
+        focus: uint8 H×W, 255 = in focus.
+        depth: float32 H×W in [0,1], 0 near; None where no teacher saw the picture.
+    """
+
+    photo: np.ndarray
+    focus: np.ndarray
+    depth: np.ndarray | None
+
+
+def augment(sample: Sample, config: AugmentConfig, rng: np.random.Generator) -> Sample:
+    """Apply the configured changes; the size stays, geometry is shared by photo, mask and depth.
+
+    Args:
+        sample: The picture as prepared; left unchanged.
+        config: Which changes, how strong.
+        rng: Where all randomness comes from.
+    """
+    sample = _flip(sample, config, rng)
+    sample = _zoom_crop(sample, config, rng)
+    return sample._replace(photo=_jpeg(_colour(sample.photo, config, rng), config, rng))
+
+
+def _flip(sample: Sample, config: AugmentConfig, rng: np.random.Generator) -> Sample:
+    if not config.flip or rng.random() < 0.5:
+        return sample
+    return _each_plane(sample, lambda plane: np.ascontiguousarray(plane[:, ::-1]))
+
+
+def _zoom_crop(sample: Sample, config: AugmentConfig, rng: np.random.Generator) -> Sample:
+    if config.crop_min_scale == 1:
+        return sample
+    height, width = sample.focus.shape
+    scale = rng.uniform(config.crop_min_scale, 1)
+    crop_height, crop_width = max(1, round(height * scale)), max(1, round(width * scale))
+    top, left = rng.integers(height - crop_height + 1), rng.integers(width - crop_width + 1)
+
+    def crop(plane: np.ndarray) -> np.ndarray:
+        window = plane[top : top + crop_height, left : left + crop_width]
+        return cv2.resize(window, (width, height), interpolation=cv2.INTER_LINEAR)
+
+    return _each_plane(sample, crop)
+
+
+def _each_plane(sample: Sample, change: Callable[[np.ndarray], np.ndarray]) -> Sample:
+    return Sample(change(sample.photo), change(sample.focus), None if sample.depth is None else change(sample.depth))
+
+
+def _colour(photo: np.ndarray, config: AugmentConfig, rng: np.random.Generator) -> np.ndarray:
+    if config.gray_probability and rng.random() < config.gray_probability:
+        photo = cv2.cvtColor(cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+    if not config.colour:
+        return photo
+    contrast, saturation = rng.uniform(1 - config.colour, 1 + config.colour, size=2)
+    brightness = rng.uniform(-config.colour, config.colour) * 128
+    gray = cv2.cvtColor(cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+    photo = cv2.addWeighted(photo, saturation, gray, 1 - saturation, 0)
+    levels = (np.arange(256) - 128) * contrast + 128 + brightness
+    return cv2.LUT(photo, np.clip(levels, 0, 255).astype(np.uint8))
+
+
+def _jpeg(photo: np.ndarray, config: AugmentConfig, rng: np.random.Generator) -> np.ndarray:
+    if not config.jpeg_probability or rng.random() >= config.jpeg_probability:
+        return photo
+    quality = int(rng.integers(config.jpeg_quality[0], config.jpeg_quality[1] + 1))
+    _, encoded = cv2.imencode(".jpg", photo[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
+    return cv2.imdecode(encoded, cv2.IMREAD_COLOR_RGB)

@@ -1,0 +1,169 @@
+"""From rows of a prepared dataset to batches of tensors: which rows, in which order, changed how.
+
+Every choice is a function of (seed, epoch, row), never of the number of workers or of time, so that
+a resumed epoch sees what the interrupted one would have seen.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from dbd_ray.config import AugmentConfig
+from dbd_ray.datasets.prepared import RENDERED_SOURCE
+from dbd_ray.errors import ConfigError
+from dbd_ray.images.encode import decode_depth, decode_mask
+from dbd_ray.training.augment import Sample, augment
+
+
+class Batch(NamedTuple):
+    """What one training step consumes.
+
+    Attributes:
+        photos: uint8 N×3×H×W RGB; normalised by the network's own mean and std on the device.
+        focus: float32 N×1×H×W, 1 = in focus, 0 = out of focus.
+        depth: float32 N×1×H×W in [0,1]; zeros where unknown.
+        has_depth: bool N, which pictures have a depth.
+    """
+
+    photos: torch.Tensor
+    focus: torch.Tensor
+    depth: torch.Tensor
+    has_depth: torch.Tensor
+
+    def to(self, device: torch.device) -> "Batch":
+        return Batch(*(tensor.to(device, non_blocking=True) for tensor in self))
+
+
+class EncodedRow(NamedTuple):
+    """One row of a prepared dataset, still encoded (tens of kilobytes)."""
+
+    id: str
+    source: str
+    image: bytes
+    mask: bytes
+    depth: bytes | None
+
+
+def rows_from_columns(columns: dict[str, Sequence[Any]]) -> list[EncodedRow]:
+    """Turn columns of a prepared dataset into rows sorted by id (readers may deliver them in any order)."""
+    rows = zip(*(columns[name] for name in EncodedRow._fields), strict=True)
+    return sorted((EncodedRow(*row) for row in rows), key=lambda row: row.id)
+
+
+def decode_row(row: EncodedRow) -> Sample:
+    """Decode picture, mask and depth of a row."""
+    return Sample(
+        photo=cv2.imdecode(np.frombuffer(row.image, np.uint8), cv2.IMREAD_COLOR_RGB),
+        focus=decode_mask(row.mask, polarity="focus"),
+        depth=None if row.depth is None else decode_depth(row.depth),
+    )
+
+
+def epoch_order(rows: Sequence[EncodedRow], *, seed: int, epoch: int, rendered_share: float | None) -> np.ndarray:
+    """Choose the rows of an epoch and their order.
+
+    Args:
+        rows: All training rows.
+        seed: The run's seed.
+        epoch: 0-based.
+        rendered_share: Share of rendered scenes: every photo comes once, and as many scenes as make this
+            share are drawn anew each epoch. None: every row once, whatever its source.
+
+    Returns:
+        Indices into rows.
+
+    Raises:
+        ConfigError: A share is asked for and there is nothing to draw from.
+    """
+    rng = np.random.default_rng([seed, epoch])
+    if rendered_share is None:
+        return rng.permutation(len(rows))
+    rendered = np.array([i for i, row in enumerate(rows) if row.source == RENDERED_SOURCE], dtype=np.int64)
+    photos = np.array([i for i, row in enumerate(rows) if row.source != RENDERED_SOURCE], dtype=np.int64)
+    if not len(photos) or (rendered_share > 0 and not len(rendered)):
+        raise ConfigError(
+            f"rendered_share={rendered_share}: the data has {len(photos)} photos and {len(rendered)} rendered scenes; "
+            "it needs both (add a dataset made by `dbd-ray prepare --render`, or remove rendered_share)"
+        )
+    wanted = round(len(photos) * rendered_share / (1 - rendered_share))
+    drawn = rng.choice(rendered, size=wanted, replace=wanted > len(rendered)) if wanted else rendered[:0]
+    return rng.permutation(np.concatenate([photos, drawn]))
+
+
+def train_batches(
+    rows: Sequence[EncodedRow],
+    order: np.ndarray,
+    *,
+    batch_size: int,
+    config: AugmentConfig,
+    seed: int,
+    epoch: int,
+    rank: int = 0,
+    world_size: int = 1,
+    loader_workers: int = 0,
+) -> Iterator[Batch]:
+    """Yield this rank's part of every batch of an epoch; the last incomplete batch is left out.
+
+    Args:
+        rows: All training rows.
+        order: Indices from `epoch_order`.
+        batch_size: Photos per optimiser step over all ranks, a multiple of world_size.
+        config: Augmentation.
+        seed: The run's seed.
+        epoch: 0-based.
+        rank: Which part.
+        world_size: Of how many.
+        loader_workers: Processes that decode ahead; 0: decode in this one.
+    """
+    per_rank = batch_size // world_size
+    steps = len(order) // batch_size
+    places = np.arange(steps * batch_size).reshape(steps, world_size, per_rank)[:, rank].reshape(-1)
+    dataset = _AugmentedRows([rows[order[place]] for place in places], places, config, seed, epoch)
+    yield from DataLoader(
+        dataset,
+        batch_size=per_rank,
+        collate_fn=collate,
+        num_workers=loader_workers,
+        multiprocessing_context="forkserver" if loader_workers else None,
+    )
+
+
+def eval_batches(rows: Sequence[EncodedRow], *, batch_size: int) -> Iterator[Batch]:
+    """Yield all rows, unchanged and in order; the last batch may be smaller."""
+    for start in range(0, len(rows), batch_size):
+        yield collate([decode_row(row) for row in rows[start : start + batch_size]])
+
+
+def collate(samples: Sequence[Sample]) -> Batch:
+    """Stack samples of one size into a batch; masks are cut at half."""
+    height, width = samples[0].focus.shape
+    missing = np.zeros((height, width), np.float32)
+    depth = np.stack([missing if sample.depth is None else sample.depth for sample in samples])
+    return Batch(
+        photos=torch.from_numpy(np.stack([sample.photo for sample in samples])).permute(0, 3, 1, 2),
+        focus=torch.from_numpy(np.stack([sample.focus > 127 for sample in samples])[:, None].astype(np.float32)),
+        depth=torch.from_numpy(depth[:, None]),
+        has_depth=torch.tensor([sample.depth is not None for sample in samples]),
+    )
+
+
+class _AugmentedRows(Dataset[Sample]):
+    def __init__(
+        self, rows: Sequence[EncodedRow], places: np.ndarray, config: AugmentConfig, seed: int, epoch: int
+    ) -> None:
+        self.rows = rows
+        self.places = places  # in the whole epoch's order, so that the changes do not depend on the rank
+        self.config = config
+        self.seed = seed
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, position: int) -> Sample:
+        rng = np.random.default_rng([self.seed, self.epoch, int(self.places[position])])
+        return augment(decode_row(self.rows[position]), self.config, rng)

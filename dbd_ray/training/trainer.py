@@ -1,0 +1,220 @@
+"""Starting and resuming a training run on Ray, tracked in MLflow."""
+
+import json
+from pathlib import Path
+from typing import Any, NamedTuple, cast
+
+import fsspec
+import pyarrow.fs
+import ray
+import ray.data
+import ray.train
+from ray.train import CheckpointConfig, DataConfig, RunConfig, ScalingConfig
+from ray.train.torch import TorchTrainer
+
+from dbd_ray.config import TrainConfig
+from dbd_ray.datasets.layouts import Split
+from dbd_ray.datasets.prepared import as_uri, parts_uri, read_info
+from dbd_ray.errors import ConfigError, DatasetError, TrainingError
+from dbd_ray.metrics import METRIC_NAMES, lower_is_better
+from dbd_ray.tracking import RunLog, tracking_uri
+from dbd_ray.training.samples import EncodedRow
+from dbd_ray.training.state import HISTORY_FILE
+from dbd_ray.training.worker import train_loop_per_worker
+
+CACHE_LIMIT_BYTES = 8 * 2**30  # encoded rows are held in every worker's memory
+
+
+class TrainedModel(NamedTuple):
+    """What a finished run leaves.
+
+    Attributes:
+        folder: Checkpoint folder of the best epoch, with `model.safetensors` and `card.json`.
+        metrics: Metrics of that epoch.
+        history: Metrics of every epoch.
+        run_id: The MLflow run.
+    """
+
+    folder: str
+    metrics: dict[str, float]
+    history: list[dict[str, float]]
+    run_id: str
+
+
+def train(config: TrainConfig) -> TrainedModel:
+    """Train, or go on with an interrupted run of the same name, and keep the best epoch's model.
+
+    Args:
+        config: The run; `data` and `storage` may be relative to the current folder.
+
+    Raises:
+        ConfigError: A run of this name exists with other settings, or settings do not fit the cluster or data.
+        TrainingError: Training failed; the last epoch's checkpoint remains.
+    """
+    config = absolute(config)
+    _claim_name(config)
+    log = RunLog.open(
+        tracking_uri(config.storage),
+        config.name,
+        key=f"{config.storage}/{config.name}",
+        params=config.model_dump(mode="json"),
+    )
+    log.tags({f"data.{i}.fingerprint": read_info(uri).fingerprint for i, uri in enumerate(config.data)})
+    trainer = make_trainer(config, mlflow_run=log)
+    try:
+        result = trainer.fit()
+    except ray.train.TrainingFailedError as error:
+        log.finish(failed=True)
+        raise TrainingError(f"run {config.name} failed: {_cause(error)}") from error
+    best, metrics = _best(config, result)
+    folder = f"{config.storage}/{config.name}/model"
+    _publish(best, folder)
+    history = _history(result)
+    log.finish()
+    return TrainedModel(folder, metrics, history, log.run_id)
+
+
+def make_trainer(config: TrainConfig, *, mlflow_run: RunLog | None = None, **run_config: Any) -> TorchTrainer:
+    """Build the TorchTrainer of a run; also for other people's Tuners and pipelines.
+
+    Args:
+        config: The run.
+        mlflow_run: Where rank 0 logs every epoch; None: nowhere.
+        run_config: Further arguments of ray.train.RunConfig, e.g. callbacks.
+
+    Raises:
+        ConfigError: The data does not fit the settings.
+        DatasetError: A prepared dataset is missing.
+    """
+    config = absolute(config)
+    datasets: dict[str, Any] = {"train": read_split(config.data, "train")}
+    splits = set().union(*(read_info(uri).rows for uri in config.data))
+    if "val" in splits:
+        datasets["val"] = read_split(config.data, "val")
+        if config.select_by not in METRIC_NAMES:
+            raise ConfigError(f"select_by: {config.select_by!r} is no metric; choose one of {', '.join(METRIC_NAMES)}")
+    score = f"val/{config.select_by}" if "val" in splits else "epoch"
+    order = "min" if "val" in splits and lower_is_better(config.select_by) else "max"
+    use_gpu = _use_gpu(config)
+    return TorchTrainer(
+        train_loop_per_worker,
+        train_loop_config={
+            "train": config.model_dump(mode="json"),
+            "mlflow": {"uri": mlflow_run.uri, "run_id": mlflow_run.run_id} if mlflow_run else None,
+        },
+        scaling_config=ScalingConfig(
+            num_workers=config.workers.count,
+            use_gpu=use_gpu,
+            resources_per_worker={"CPU": config.workers.cpus, **({"GPU": 1} if use_gpu else {})},
+        ),
+        run_config=RunConfig(
+            name=config.name,
+            storage_path=config.storage,
+            # the best one to keep and, always kept by Ray, the latest one to resume from
+            checkpoint_config=CheckpointConfig(
+                num_to_keep=1, checkpoint_score_attribute=score, checkpoint_score_order=order
+            ),
+            **run_config,
+        ),
+        datasets=datasets,
+        dataset_config=DataConfig(datasets_to_split=[]),  # every rank sees all rows and takes its part by seed
+    )
+
+
+def read_split(locations: tuple[str, ...], split: Split) -> ray.data.Dataset:
+    """Read one split of prepared datasets into the object store, as a Ray Dataset of encoded rows.
+
+    Read here and not by the workers: where these hold all CPUs, reading tasks would wait for them for ever.
+
+    Raises:
+        DatasetError: The split is empty, or larger than the workers' cache.
+    """
+    infos = {location: read_info(location) for location in locations}
+    holding = [location for location, info in infos.items() if info.rows.get(split)]
+    if not holding:
+        raise DatasetError(", ".join(locations), [f"no rows of split {split!r}; prepare the dataset again"])
+    size = sum(infos[location].image_bytes for location in holding)
+    if size > CACHE_LIMIT_BYTES:
+        raise DatasetError(
+            ", ".join(holding),
+            [f"{size / 2**30:.1f} GiB encoded exceed the {CACHE_LIMIT_BYTES / 2**30:.0f} GiB that a worker holds"],
+        )
+    parts = [
+        ray.data.read_parquet(parts_uri(location, infos[location]), columns=[*EncodedRow._fields, "split"])
+        .filter(expr=f"split == '{split}'")
+        .drop_columns(["split"])
+        for location in holding
+    ]
+    dataset = parts[0].union(*parts[1:]) if len(parts) > 1 else parts[0]
+    return dataset.materialize()
+
+
+def absolute(config: TrainConfig) -> TrainConfig:
+    """Make local paths absolute: Ray's workers run in folders of their own."""
+    weights = config.network.backbone_weights
+    network = config.network
+    if weights and weights != "timm":
+        network = network.model_copy(update={"backbone_weights": as_uri(weights)})
+    return config.model_copy(
+        update={"data": tuple(map(as_uri, config.data)), "storage": as_uri(config.storage), "network": network}
+    )
+
+
+def _claim_name(config: TrainConfig) -> None:
+    # Ray resumes by name alone: other settings under an old name would silently go on with the old run
+    where = f"{config.storage}/{config.name}/train.json"
+    mine = config.model_dump(mode="json")
+    filesystem, path = fsspec.core.url_to_fs(where)
+    if filesystem.exists(path):
+        theirs = json.loads(filesystem.cat_file(path))
+        differing = [key for key in mine if key != "workers" and mine[key] != theirs.get(key)]
+        if differing:
+            changes = "; ".join(f"{key}: {theirs.get(key)} → {mine[key]}" for key in differing)
+            raise ConfigError(
+                f"run {config.name} exists in {config.storage} with other settings ({changes}); "
+                "choose another name, or delete that folder"
+            )
+        return
+    filesystem.makedirs(str(Path(path).parent), exist_ok=True)
+    filesystem.pipe_file(path, json.dumps(mine, indent=2).encode())
+
+
+def _best(config: TrainConfig, result: ray.train.Result) -> tuple[ray.train.Checkpoint, dict[str, float]]:
+    candidates = result.best_checkpoints or []
+    if not candidates:
+        raise TrainingError(f"run {config.name} left no checkpoint in {config.storage}")
+    scored = [(checkpoint, metrics) for checkpoint, metrics in candidates if f"val/{config.select_by}" in metrics]
+    if not scored:
+        return max(candidates, key=lambda pair: pair[1]["epoch"])
+    sign = 1 if lower_is_better(config.select_by) else -1
+    return min(scored, key=lambda pair: sign * pair[1][f"val/{config.select_by}"])
+
+
+def _publish(checkpoint: ray.train.Checkpoint, folder: str) -> None:
+    filesystem, path = pyarrow.fs.FileSystem.from_uri(folder)
+    filesystem.create_dir(path)
+    for name in ("model.safetensors", "card.json"):
+        pyarrow.fs.copy_files(
+            f"{checkpoint.path}/{name}",
+            f"{path}/{name}",
+            source_filesystem=checkpoint.filesystem,
+            destination_filesystem=filesystem,
+        )
+
+
+def _history(result: ray.train.Result) -> list[dict[str, float]]:
+    latest = cast(ray.train.Checkpoint, result.checkpoint)
+    with latest.filesystem.open_input_stream(f"{latest.path}/{HISTORY_FILE}") as file:
+        history: list[dict[str, float]] = json.loads(file.read())
+    return history
+
+
+def _use_gpu(config: TrainConfig) -> bool:
+    if config.workers.gpu != "auto":
+        return config.workers.gpu
+    return ray.cluster_resources().get("GPU", 0) >= config.workers.count if ray.is_initialized() else False
+
+
+def _cause(error: BaseException) -> str:
+    text = str(error).strip()
+    return text.splitlines()[-1] if text else type(error).__name__

@@ -1,0 +1,190 @@
+"""The thin Ray adapter around the engine: what every Ray Train worker runs."""
+
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import ray.train
+import ray.train.torch
+import torch
+import torch.distributed
+
+from dbd_ray.checkpoints import Card, make_card
+from dbd_ray.config import TrainConfig
+from dbd_ray.datasets.prepared import common_input_size, read_info
+from dbd_ray.metrics import FocusMetrics
+from dbd_ray.models import build_network
+from dbd_ray.tracking import RunLog
+from dbd_ray.training.engine import Learner, Progress, make_learner, train_epoch, validate
+from dbd_ray.training.samples import EncodedRow, epoch_order, eval_batches, rows_from_columns, train_batches
+from dbd_ray.training.state import restore_run, save_run, seed_everything
+
+PROGRESS_EVERY_S = 10.0
+GPU_LOADER_WORKERS = 4
+
+
+def train_loop_per_worker(settings: dict[str, Any]) -> None:
+    """Train on this worker; give it to a TorchTrainer with datasets "train" and (where there is one) "val".
+
+    Args:
+        settings: `train`: a TrainConfig as a dict; `mlflow`: None or {"uri": …, "run_id": …}.
+
+    Raises:
+        TrainingError: The loss or a gradient became non-finite.
+        ConfigError: Settings do not fit the data.
+    """
+    config = TrainConfig.model_validate(settings["train"])
+    context = ray.train.get_context()
+    rank, world_size = context.get_world_rank(), context.get_world_size()
+    device = ray.train.torch.get_device()
+    if device.type == "cpu":
+        torch.set_num_threads(max(1, round(config.workers.cpus)))
+    seed_everything(config.seed)
+
+    train_rows, val_rows = _shard("train"), _shard("val")
+    share = config.rendered_share
+    order = epoch_order(train_rows, seed=config.seed, epoch=0, rendered_share=share)
+    steps = len(order) // config.batch_size
+    learner = make_learner(
+        config, build_network(config.network), steps_per_epoch=steps, device=device, wrap=ray.train.torch.prepare_model
+    )
+    saved = ray.train.get_checkpoint()
+    if saved:
+        with saved.as_directory() as folder:
+            restore_run(learner, Path(folder))
+    say = _speaker(rank)
+    say(f"precision {learner.precision.reason}")
+    say(
+        f"{len(train_rows)} training rows, {len(val_rows)} for validation, {steps} steps of {config.batch_size} an epoch"
+    )
+    if saved:
+        say(f"resuming after epoch {learner.epoch} of {config.epochs}")
+
+    log = RunLog(**settings["mlflow"]) if settings.get("mlflow") and rank == 0 else None
+    while learner.epoch < config.epochs:
+        order = epoch_order(train_rows, seed=config.seed, epoch=learner.epoch, rendered_share=share)
+        batches = train_batches(
+            train_rows,
+            order,
+            batch_size=config.batch_size,
+            config=config.augment,
+            seed=config.seed,
+            epoch=learner.epoch,
+            rank=rank,
+            world_size=world_size,
+            loader_workers=GPU_LOADER_WORKERS if device.type == "cuda" else 0,
+        )
+        trained = train_epoch(learner, batches, steps=steps, on_progress=_progress(say))
+        measured = _validate(learner, val_rows, rank, world_size)
+        learner.epoch += 1
+        metrics = {"epoch": learner.epoch, **_named("train", trained), **_named("val", measured)}
+        learner.history.append(metrics)
+        say(_epoch_line(config, metrics))
+        if log:
+            log.metrics(metrics, step=learner.epoch)
+        _report(learner, metrics, rank)
+
+
+def _report(learner: Learner, metrics: dict[str, float], rank: int) -> None:
+    if rank != 0:
+        ray.train.report(metrics)  # every rank must report, one saves
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        save_run(learner, Path(folder), _card(learner))
+        ray.train.report(metrics, checkpoint=ray.train.Checkpoint.from_directory(folder))
+
+
+def _card(learner: Learner) -> Card:
+    config = learner.config
+    infos = map(read_info, config.data)
+    return make_card(
+        learner.bare,
+        config.network,
+        name=config.name,
+        input_size=common_input_size(config.data),
+        metrics={k.removeprefix("val/"): v for k, v in learner.history[-1].items() if k.startswith("val/")},
+        provenance={
+            "recipe": config.recipe,
+            "epoch": learner.epoch,
+            "epochs": config.epochs,
+            "seed": config.seed,
+            "backbone_weights": Path(config.network.backbone_weights or "random").name,
+            "data": [{"sources": info.sources, "fingerprint": info.fingerprint} for info in infos],
+            "torch": str(torch.__version__),
+        },
+    )
+
+
+def _shard(name: str) -> list[EncodedRow]:
+    # whole and still encoded: tens of kilobytes a row, and every epoch is then a seeded order over memory
+    try:
+        shard = ray.train.get_dataset_shard(name)
+    except KeyError:
+        return []
+    rows: list[EncodedRow] = []
+    for batch in shard.iter_batches(batch_size=256, batch_format="pyarrow"):
+        rows += rows_from_columns(batch.to_pydict())
+    return sorted(rows, key=lambda row: row.id)
+
+
+def _validate(learner: Learner, rows: list[EncodedRow], rank: int, world_size: int) -> dict[str, float]:
+    if not rows:
+        return {}
+    mine = validate(learner, eval_batches(rows[rank::world_size], batch_size=8))
+    if world_size == 1:
+        return mine.compute()
+    gathered: list[Any] = [None] * world_size
+    torch.distributed.all_gather_object(gathered, mine)
+    merged = FocusMetrics()
+    for part in gathered:
+        merged.merge(part)
+    return merged.compute()
+
+
+def _speaker(rank: int) -> Callable[[str], None]:
+    # Ray forwards a worker's output to whoever submitted the job; one rank is enough to listen to.
+    # Not print(): Ray Train also sends that through its logger, and every line would come twice.
+    def say(text: str) -> None:
+        if rank == 0:
+            sys.stdout.write(text + "\n")
+            sys.stdout.flush()
+
+    return say
+
+
+def _progress(say: Callable[[str], None]) -> Callable[[Progress], None]:
+    last = time.perf_counter()
+
+    def show(at: Progress) -> None:
+        nonlocal last
+        if time.perf_counter() - last < PROGRESS_EVERY_S:
+            return
+        last = time.perf_counter()
+        say(
+            f"epoch {at.epoch}/{at.epochs}  {100 * at.step // at.steps:3d} %  loss {at.loss:.4f}  "
+            f"{at.images_per_s:.1f} images/s  {duration(at.seconds_left)} left"
+        )
+
+    return show
+
+
+def _epoch_line(config: TrainConfig, metrics: dict[str, float]) -> str:
+    text = f"epoch {metrics['epoch']}/{config.epochs} done  loss {metrics['train/loss']:.4f}"
+    if "val/mae" in metrics:
+        text += f"  val mae {metrics['val/mae']:.4f}  val F {metrics['val/f_adaptive_pooled_dd_notebook']:.4f}"
+    return f"{text}  {metrics['train/images_per_s']:.1f} images/s"
+
+
+def _named(prefix: str, values: dict[str, float]) -> dict[str, float]:
+    return {f"{prefix}/{name}": value for name, value in values.items()}
+
+
+def duration(seconds: float) -> str:
+    """Write a duration for people: 45 s, 12 min, 3 h 05 min."""
+    minutes = round(seconds / 60)
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"

@@ -1,0 +1,249 @@
+"""What every network promises: one body of tests, run over backbones × the columns of the paper's Table 2."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import timm
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from dbd_ray.checkpoints import load_checkpoint, make_card, save_checkpoint
+from dbd_ray.config import NetworkConfig, ObjectiveConfig
+from dbd_ray.errors import CheckpointError, ConfigError
+from dbd_ray.losses import distillation_loss
+from dbd_ray.models import architectures, build_encoder, build_network, register_model, registry
+
+VARIANTS: dict[str, dict[str, Any]] = {
+    "fcn": {"srfb": "none", "sab": False, "depth": False},
+    "d": {"srfb": "none", "sab": False},
+    "d-srfb": {"sab": False},
+    "d-rfb-sab": {"srfb": "rfb"},
+    "full": {},
+}
+BACKBONES: dict[str, dict[str, Any]] = {
+    "mobilenetv2_100": {},
+    "vgg16": {},
+    # timm starts ResNet's residual branches at zero, where they pass no gradient yet
+    "resnet18": {"backbone_options": {"zero_init_last": False}},
+}
+CASES: dict[str, dict[str, Any]] = {
+    f"{backbone}-{name}": {"backbone": backbone, **options, **variant}
+    for backbone, options in BACKBONES.items()
+    for name, variant in VARIANTS.items()
+} | {
+    "sab-without-depth": {"depth": False},
+    "two-branches": {"branches": 2},
+    "three-branches-wide": {"branches": 3, "reduction": 2},
+    "thinnest": {"reduction": 1000},
+}
+
+
+def _seeded(config: NetworkConfig, seed: int = 0) -> nn.Module:
+    torch.manual_seed(seed)
+    return build_network(config)
+
+
+def _image(*shape: int) -> torch.Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def test_every_architecture_is_under_this_contract() -> None:
+    assert {NetworkConfig(**case).architecture for case in CASES.values()} == set(architectures())
+
+
+@pytest.fixture(scope="module", params=CASES)
+def config(request: pytest.FixtureRequest) -> NetworkConfig:
+    return NetworkConfig(**CASES[request.param])
+
+
+@pytest.fixture(scope="module")
+def network(config: NetworkConfig) -> nn.Module:
+    return _seeded(config).eval()
+
+
+class TestNetwork:
+    @pytest.mark.parametrize("size", [(96, 128), (67, 45), (32, 32)])
+    def test_maps_have_the_size_of_any_input(
+        self, network: nn.Module, config: NetworkConfig, size: tuple[int, int]
+    ) -> None:
+        with torch.no_grad():
+            output = network(_image(2, 3, *size))
+        maps = [output.focus_logits, *output.side_focus_logits]
+        assert output.focus_logits.shape == (2, 1, *size)
+        assert len(output.side_focus_logits) == 5
+        assert output.side_focus_logits[-1].shape == (2, 1, *size)
+        if config.depth:
+            maps += [output.depth, *output.side_depth]
+            assert [side.shape for side in output.side_depth] == [side.shape for side in output.side_focus_logits]
+            assert output.depth.shape == (2, 1, *size)
+        else:
+            assert output.depth is None
+            assert output.side_depth == ()
+        assert all(one.dtype == torch.float32 and one.isfinite().all() for one in maps)
+
+    def test_sides_are_native_and_deepest_first(self, network: nn.Module) -> None:
+        with torch.no_grad():
+            sides = network(_image(1, 3, 64, 96)).side_focus_logits
+        assert [tuple(side.shape[-2:]) for side in sides] == [(4, 6), (8, 12), (16, 24), (32, 48), (64, 96)]
+
+    def test_every_parameter_learns(self, config: NetworkConfig) -> None:
+        network = _seeded(config).train()
+        output = network(_image(2, 3, 67, 70))
+        focus = (_image(2, 1, 67, 70) > 0).float()
+        depth = _image(2, 1, 67, 70).sigmoid() if config.depth else None
+        terms = distillation_loss(output, focus, depth, None, ObjectiveConfig(iou_weight=1.0))
+        torch.stack(list(terms.values())).sum().backward()
+        assert [name for name, parameter in network.named_parameters() if parameter.grad is None] == []
+        gradients = {name: p.grad for name, p in network.named_parameters() if p.grad is not None}
+        assert [name for name, gradient in gradients.items() if not gradient.isfinite().all()] == []
+        assert [name for name, gradient in gradients.items() if gradient.ndim > 1 and not gradient.any()] == []
+
+    def test_a_photo_alone_gets_what_it_gets_in_a_batch(self, network: nn.Module) -> None:
+        batch = _image(3, 3, 64, 64)
+        with torch.no_grad():
+            together, alone = network(batch).focus_logits, network(batch[1:2]).focus_logits
+        torch.testing.assert_close(alone, together[1:2], rtol=1e-4, atol=1e-5)
+
+    def test_leaving_depth_out_keeps_the_focus_map(self, network: nn.Module) -> None:
+        image = _image(1, 3, 64, 64)
+        with torch.no_grad():
+            full, focus_only = network(image), network(image, with_depth=False)
+        assert torch.equal(full.focus_logits, focus_only.focus_logits)
+        assert focus_only.depth is None
+        assert focus_only.side_depth == ()
+
+    def test_the_same_seed_builds_the_same_network(self, network: nn.Module, config: NetworkConfig) -> None:
+        again, other = _seeded(config).state_dict(), _seeded(config, seed=1).state_dict()
+        assert all(torch.equal(tensor, again[name]) for name, tensor in network.state_dict().items())
+        assert any(not torch.equal(tensor, other[name]) for name, tensor in again.items())
+
+    def test_a_saved_network_answers_bit_for_bit_the_same(
+        self, network: nn.Module, config: NetworkConfig, tmp_path: Path
+    ) -> None:
+        save_checkpoint(tmp_path, network, make_card(network, config, name="contract", input_size=(64, 64)))
+        loaded, card = load_checkpoint(tmp_path)
+        image = _image(1, 3, 64, 80)
+        with torch.no_grad():
+            expected, actual = network(image), loaded(image)
+        assert torch.equal(expected.focus_logits, actual.focus_logits)
+        assert all(torch.equal(a, b) for a, b in zip(expected.side_depth, actual.side_depth, strict=True))
+        assert card.network == config
+        assert (card.mean, card.std) == (network.encoder.mean, network.encoder.std)
+
+    def test_too_small_a_photo_is_refused_with_the_smallest_size(self, network: nn.Module) -> None:
+        with pytest.raises(ConfigError, match=r"31×40 px .* at least 32"):
+            network(_image(1, 3, 31, 40))
+
+
+def test_an_unknown_architecture_lists_the_known_ones() -> None:
+    with pytest.raises(ConfigError, match=r"'unet' is unknown, .*depth_distillation"):
+        build_network(NetworkConfig(architecture="unet"))
+
+
+def test_a_new_architecture_is_one_class_and_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "_BUILDERS", dict(registry._BUILDERS))
+
+    @register_model("tiny")
+    class Tiny(nn.Module):
+        def __init__(self, config: NetworkConfig):
+            super().__init__()
+
+    assert isinstance(build_network(NetworkConfig(architecture="tiny")), Tiny)
+    assert "tiny" in architectures()
+    with pytest.raises(ConfigError, match="'tiny' is registered twice"):
+        register_model("tiny")(Tiny)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"backbone": "mobilenetv2_10"}, "did you mean .*mobilenetv2_100"),
+        ({"backbone": "convnext_atto"}, r"convnext_atto has stages at strides \(4, 8, 16, 32\)"),
+        ({"backbone_options": {"nonsense": 1}}, "nonsense"),
+        ({"backbone_options": {"checkpoint_path": "elsewhere.pth"}}, "remove checkpoint_path"),
+        ({"backbone": "vgg16", "backbone_options": {"pad_type": "same"}}, "no effect with backbone=vgg16"),
+    ],
+)
+def test_an_unfit_backbone_is_named_with_the_reason(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        build_network(NetworkConfig(**settings))
+
+
+def test_the_backbones_own_normalisation_is_used_unless_one_is_given() -> None:
+    assert build_encoder(NetworkConfig(backbone="resnet18")).mean == (0.485, 0.456, 0.406)
+    half = (0.5, 0.5, 0.5)
+    own = build_encoder(NetworkConfig(backbone="resnet18", mean=half, std=half))
+    assert (own.mean, own.std) == (half, half)
+
+
+def test_vgg_is_tapped_after_its_pools() -> None:
+    encoder = build_encoder(NetworkConfig(backbone="vgg16")).eval()
+    image = _image(1, 3, 64, 96)
+    with torch.no_grad():
+        taps, deepest = encoder(image), encoder.features(image)
+    assert encoder.channels == (64, 128, 256, 512, 512)
+    assert [tuple(tap.shape[1:]) for tap in taps] == [
+        (channels, 64 // stride, 96 // stride)
+        for channels, stride in zip(encoder.channels, (2, 4, 8, 16, 32), strict=True)
+    ]
+    assert torch.equal(taps[-1], deepest)
+
+
+def test_backbone_weights_come_from_a_local_file(mobilenet_weights: Path) -> None:
+    encoder = build_encoder(
+        NetworkConfig(backbone_options={"pad_type": "same"}, backbone_weights=str(mobilenet_weights))
+    )
+    given = load_file(mobilenet_weights)
+    assert all(torch.equal(tensor, given[name]) for name, tensor in encoder.features.state_dict().items())
+
+
+@pytest.mark.parametrize("backbone", ["densenet121", "vgg16"])
+def test_weights_of_a_whole_classifier_fit_its_backbone(backbone: str, tmp_path: Path) -> None:
+    with torch.device("meta"):
+        shapes = timm.create_model(backbone).state_dict()
+    # only the backbone's tensors at full size: VGG's classifier alone weighs half a gigabyte
+    whole = {
+        name: _image(*tensor.shape) if name.startswith("features") else torch.zeros(1)
+        for name, tensor in shapes.items()
+    }
+    path = tmp_path / "whole.safetensors"
+    save_file(whole, path)
+    encoder = build_encoder(NetworkConfig(backbone=backbone, backbone_weights=str(path)))
+    loaded = encoder.features.state_dict()
+    assert len(loaded) == sum(name.startswith("features") for name in whole)
+    assert torch.equal(next(iter(loaded.values())), next(iter(whole.values())))
+
+
+@pytest.mark.parametrize("change", ["missing", "unexpected", "shape"])
+def test_backbone_weights_that_do_not_fit_are_named(change: str, mobilenet_weights: Path, tmp_path: Path) -> None:
+    weights = load_file(mobilenet_weights)
+    if change == "missing":
+        del weights["blocks.3.0.bn1.weight"]
+        message = "missing: blocks.3.0.bn1.weight"
+    elif change == "unexpected":
+        weights["blocks.9.0.bn1.weight"] = torch.zeros(3)
+        message = "unexpected: blocks.9.0.bn1.weight"
+    else:
+        weights["conv_stem.weight"] = torch.zeros(8, 3, 3, 3)
+        message = r"conv_stem.weight is \(8, 3, 3, 3\), needed \(32, 3, 3, 3\)"
+    path = tmp_path / "changed.safetensors"
+    save_file(weights, path)
+    with pytest.raises(CheckpointError, match=f"changed.safetensors: 1 tensor(?s:.)*{message}"):
+        build_encoder(NetworkConfig(backbone_weights=str(path)))
+
+
+@pytest.mark.parametrize("name", ["absent.safetensors", "model.pth"])
+def test_backbone_weights_that_are_no_safetensors_are_refused(name: str, tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=name):
+        build_encoder(NetworkConfig(backbone_weights=str(tmp_path / name)))

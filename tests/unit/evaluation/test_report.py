@@ -1,0 +1,244 @@
+"""Promises of the report: its files agree, stand alone, show the true worst cases, and trust no name."""
+
+import csv
+import json
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dbd_ray.evaluation import (
+    PUBLISHED,
+    EvaluatedPhoto,
+    Report,
+    comparison_rows,
+    keep_worst,
+    loss_chart,
+    pr_curve_chart,
+    thumbnail,
+    write_report,
+)
+from dbd_ray.metrics import METRIC_DEFINITIONS, METRIC_NAMES, FocusMetrics
+
+EVIL = '<b>x</b>|"../../$a$'
+HISTORY = [
+    {"epoch": 1, "train/loss": 2.0, "train/bce": 1.5, "train/lr": 0.005, "val/mae": 0.3},
+    {"epoch": 2, "train/loss": 1.0, "train/bce": 0.7, "train/lr": 0.004, "val/mae": 0.2, "val/f_adaptive_pooled": 0.7},
+]
+
+
+class Page(HTMLParser):
+    """Collects what a page refers to, the tags it holds and its text."""
+
+    def __init__(self, text: str):
+        super().__init__()
+        self.references: list[str] = []
+        self.tags: list[str] = []
+        self.text = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.references += [value for name, value in attrs if name in ("src", "href", "srcset", "data", "action")]
+
+    def handle_data(self, data):
+        self.text += data
+
+
+def evaluated(metrics: FocusMetrics, photo_id: str, noise: float, seed: int) -> EvaluatedPhoto:
+    rng = np.random.default_rng(seed)
+    truth = np.zeros((60, 80), bool)
+    truth[20:45, 15:50] = True
+    focus = (truth * (1 - noise) + noise * rng.random(truth.shape)).astype(np.float32)
+    photo = rng.integers(0, 256, (60, 80, 3), np.uint8)
+    return EvaluatedPhoto(photo_id, metrics.update(focus, truth), photo, truth, focus)
+
+
+@pytest.fixture
+def report() -> Report:
+    metrics, per_image, worst, photos = FocusMetrics(), [], [], []
+    for seed, noise in enumerate((0.1, 0.9, 0.3, 0.7, 0.2)):
+        photo = evaluated(metrics, EVIL if noise == 0.7 else f"photo{seed}", noise, seed)
+        photos.append(photo)
+        per_image.append({"id": photo.id} | photo.values)
+        worst = keep_worst(worst, photo, limit=2)
+    return Report(
+        title="Tiny <i>model</i>",
+        dataset="cuhk",
+        model={"name": "tiny & small", "parameters": "1,234"},
+        metrics=metrics.compute(),
+        curve=metrics.curve(),
+        per_image=per_image,
+        examples=photos[:2],
+        worst=worst,
+        history=HISTORY,
+        settings={"optimizer": {"lr": 0.005, "betas": (0.9, 0.99)}, "data": Path("some/<folder>")},
+    )
+
+
+def test_every_file_is_written_and_named(report, tmp_path):
+    paths = write_report(report, tmp_path / "new" / "folder")
+    assert set(paths) == {"metrics", "per_image", "pr_curve", "markdown", "html", "worst"}
+    assert all(path.exists() for path in paths.values())
+    assert {p.name for p in (tmp_path / "new" / "folder").iterdir()} == {p.name for p in paths.values()}
+
+
+def test_json_markdown_and_page_show_the_same_values(report, tmp_path):
+    paths = write_report(report, tmp_path)
+    stored = json.loads(paths["metrics"].read_text())
+    assert stored["metrics"] == {name: report.metrics[name] for name in METRIC_NAMES}
+    assert stored["pr_curve"]["recall"] == report.curve.recall.tolist()
+    assert stored["settings"]["optimizer"]["betas"] == [0.9, 0.99]
+    page = Page(paths["html"].read_text())
+    markdown = paths["markdown"].read_text()
+    for name, value in stored["metrics"].items():
+        assert re.search(rf"{name}\s*[↑↓]\s*{value:.4f}\s*{re.escape(METRIC_DEFINITIONS[name][:20])}", page.text)
+        assert re.search(rf"\| `{name}` [↑↓] \| {value:.4f} \|", markdown)
+    assert f"{stored['metrics']['mae']:.4f}MAE" in re.sub(r"\s+", "", page.text)
+
+
+def test_the_page_needs_no_other_file_and_no_host(report, tmp_path):
+    text = write_report(report, tmp_path)["html"].read_text()
+    page = Page(text)
+    assert len(page.references) == 4 + 4 * 4  # two charts in two modes, two examples and two worst cases
+    assert all(reference.startswith("data:image/") for reference in page.references)
+    assert "script" not in page.tags
+    assert "url(" not in text and "@import" not in text
+    assert "default-src 'none'" in text
+
+
+def test_names_are_text_wherever_they_appear(report, tmp_path):
+    paths = write_report(report, tmp_path)
+    page = Page(paths["html"].read_text())
+    assert "i" not in page.tags
+    assert EVIL in page.text
+    assert "some/<folder>" in page.text
+    assert "<b>x" not in paths["html"].read_text()
+    assert "<b>x" not in paths["markdown"].read_text()
+    assert all(p.resolve().parent == paths["worst"].resolve() for p in paths["worst"].iterdir())
+    ElementTree.fromstring(paths["pr_curve"].read_text())
+
+
+def test_the_worst_are_the_worst_by_mae(report, tmp_path):
+    paths = write_report(report, tmp_path)
+    with paths["per_image"].open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    by_mae = sorted(rows, key=lambda row: float(row["mae"]), reverse=True)
+    assert [photo.id for photo in report.worst] == [row["id"] for row in by_mae[:2]] == ["photo1", EVIL]
+    assert [p.name for p in sorted(paths["worst"].iterdir())] == ["01_photo1.png", "02_b_x_b_.._.._a.png"]
+    section = paths["html"].read_text().split("Worst cases")[1]
+    assert section.index("photo1") < section.index("&lt;b&gt;x")
+
+
+def test_photos_that_are_not_the_worst_are_refused_as_such(report, tmp_path):
+    with pytest.raises(ValueError, match="choose them by keep_worst"):
+        write_report(replace(report, worst=report.examples), tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_missing_metric_is_named(report, tmp_path):
+    with pytest.raises(ValueError, match="lacks mae"):
+        write_report(replace(report, metrics={k: v for k, v in report.metrics.items() if k != "mae"}), tmp_path)
+
+
+def test_a_worst_case_picture_shows_photo_truth_prediction_and_error(report, tmp_path):
+    paths = write_report(report, tmp_path)
+    photo = report.worst[0]
+    with Image.open(paths["worst"] / "01_photo1.png") as picture:
+        strip = np.asarray(picture)
+    assert strip.shape == (60, 4 * 80 + 3 * 6, 3)
+    assert np.array_equal(strip[:, :80], photo.photo)
+    assert np.array_equal(strip[:, 86:166, 0] > 127, photo.truth > 127)
+    assert np.array_equal(strip[:, 172:252, 0], np.rint(photo.focus * 255))
+    error = np.abs(photo.focus - (photo.truth > 127))
+    brightness = strip[:, 258:].astype(int).sum(2)
+    assert brightness[error > 0.7].min() > brightness[error < 0.3].max()
+
+
+def test_a_second_report_replaces_the_first_and_leaves_other_files_alone(report, tmp_path):
+    write_report(report, tmp_path)
+    (tmp_path / "worst" / "mine.png").write_bytes(b"kept")
+    paths = write_report(replace(report, title="Second", worst=report.worst[:1]), tmp_path)
+    assert sorted(p.name for p in paths["worst"].iterdir()) == ["01_photo1.png", "mine.png"]
+    assert paths["html"].read_text().count("Second") == 2
+    assert not [p for p in tmp_path.rglob("*") if p.suffix == ".tmp"]
+
+
+def test_published_results_appear_only_for_the_sets_they_were_measured_on(report, tmp_path):
+    for dataset, expected in (("cuhk", True), ("dut", True), ("rendered", False)):
+        paths = write_report(replace(report, dataset=dataset), tmp_path)
+        assert ("published results" in paths["html"].read_text()) is expected
+        assert ("published results" in paths["markdown"].read_text()) is expected
+    assert comparison_rows("rendered", report.metrics) == []
+
+
+def test_the_comparison_takes_the_right_column_and_marks_us_once(report):
+    for dataset, best in (("cuhk", (0.927, 0.042)), ("dut", (0.891, 0.073))):
+        rows = comparison_rows(dataset, report.metrics, "tiny")
+        assert len(rows) == len(PUBLISHED) + 1
+        assert [(r.f_beta, r.mae) for r in rows if r.method == "Depth distillation, ResNeXt-101"] == [best]
+        (ours,) = [row for row in rows if row.ours]
+        assert (ours.method, ours.mae) == ("tiny", report.metrics["mae"])
+        assert ours.f_beta == report.metrics["f_adaptive_pooled_dd_notebook"]
+        known = [row.mae for row in rows if row.mae is not None]
+        assert known == sorted(known)
+        assert [row.mae for row in rows[len(known) :]] == [None, None]
+
+
+def test_an_unusual_report_is_complete_without_history_examples_or_settings(report, tmp_path):
+    bare = replace(report, examples=(), worst=(), history=None, settings=None, dataset="mine")
+    text = write_report(bare, tmp_path)["html"].read_text()
+    assert "Training" not in text and "Worst cases" not in text and "Settings" not in text
+
+
+def test_values_that_json_cannot_hold_become_null(report, tmp_path):
+    history = [{"epoch": 1, "train/loss": float("nan"), "val/mae": np.float32(0.25)}]
+    stored = json.loads(write_report(replace(report, history=history), tmp_path)["metrics"].read_text())
+    assert stored["history"] == [{"epoch": 1, "train/loss": None, "val/mae": 0.25}]
+
+
+def test_the_loss_chart_draws_losses_and_metrics_but_not_the_learning_rate():
+    svg = loss_chart(HISTORY)
+    ElementTree.fromstring(svg)
+    for shown in ("train/loss", "train/bce", "mae", "f_adaptive_pooled", "Epoch"):
+        assert f">{shown}<" in svg
+    assert "train/lr" not in svg
+    assert svg != loss_chart(HISTORY, dark=True)
+    for nothing in ([], [{"epoch": 1}]):
+        with pytest.raises(ValueError, match="nothing to draw"):
+            loss_chart(nothing)
+
+
+def test_the_curve_chart_names_each_curve_literally_with_its_best_f(report):
+    best = report.metrics["f_max_of_mean_curve"]
+    svg = pr_curve_chart({"a$b$ <c>": report.curve, "other": report.curve})
+    texts = ["".join(element.itertext()).strip() for element in ElementTree.fromstring(svg).iter()]
+    assert any(text.startswith(f"a$b$ <c>: best F {best:.3f}") for text in texts)
+    assert any(text.startswith("other: best F") for text in texts)
+    assert svg == pr_curve_chart({"a$b$ <c>": report.curve, "other": report.curve})
+
+
+def test_keeping_the_worst_holds_no_more_and_no_larger_than_asked():
+    metrics, worst = FocusMetrics(), []
+    for seed, noise in enumerate((0.2, 0.8, 0.4, 0.6, 0.1)):
+        photo = evaluated(metrics, str(noise), noise, seed)
+        big = replace(photo, photo=np.zeros((600, 800, 3), np.uint8))
+        worst = keep_worst(worst, big, limit=3)
+        assert len(worst) <= 3
+    assert [photo.id for photo in worst] == ["0.8", "0.6", "0.4"]
+    assert {p.photo.shape for p in worst} == {(300, 400, 3)}
+    assert {p.focus.shape for p in worst} == {p.truth.shape for p in worst} == {(300, 400)}
+    assert keep_worst([], photo, limit=0) == []
+
+
+def test_a_thumbnail_is_never_larger_than_the_photo():
+    photo = evaluated(FocusMetrics(), "small", 0.5, 0)
+    small = thumbnail(photo)
+    assert np.array_equal(small.photo, photo.photo)
+    assert np.array_equal(small.truth > 127, photo.truth)
+    np.testing.assert_array_equal(small.focus, photo.focus)

@@ -1,0 +1,218 @@
+"""HEIC and camera raw work with their extras, and say which one is missing."""
+
+import io
+import struct
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image, features
+
+from dbd_ray.errors import PhotoError
+from dbd_ray.images.containers import identify
+from dbd_ray.images.decode import decode_photo, photo_size
+
+FORMATS = {"B": (1, 1, "B"), "A": (2, 1, "s"), "H": (3, 2, "H"), "L": (4, 4, "I"), "S": (10, 8, "i")}
+IDENTITY = (1, 1, 0, 1, 0, 1, 0, 1, 1, 1, 0, 1, 0, 1, 0, 1, 1, 1)
+
+
+class TiffWriter:
+    """Little-endian TIFF directories one after the other."""
+
+    def __init__(self):
+        self.data = bytearray(b"II*\0" + bytes(4))
+
+    def add(self, body):
+        self.data += bytes(-len(self.data) % 4)
+        self.data += body
+        return len(self.data) - len(body)
+
+    def directory(self, *entries):
+        rows = b""
+        for tag, kind, *values in sorted(entries):
+            code, size, letter = FORMATS[kind]
+            body = values[0] if kind == "A" else struct.pack(f"<{len(values)}{letter}", *values)
+            field = body.ljust(4, b"\0") if len(body) <= 4 else struct.pack("<I", self.add(body))
+            rows += struct.pack("<HHI", tag, code, len(body) // size) + field
+        return self.add(struct.pack("<H", len(entries)) + rows + bytes(4))
+
+    def finish(self, first):
+        self.data[4:8] = struct.pack("<I", first)
+        return bytes(self.data)
+
+
+def dng(orientation=1, preview_px=(960, 640), preview_exif=None):
+    """A DNG as cameras write it: a thumbnail first, then the sensor's mosaic and a JPEG preview in sub-directories."""
+    width, height = preview_px
+    picture = Image.new("RGB", preview_px, (200, 50, 20))
+    picture.paste((0, 0, 255), (0, 0, width // 2, height // 2))
+    stream = io.BytesIO()
+    picture.save(stream, "JPEG", quality=95, **({"exif": preview_exif} if preview_exif else {}))
+    jpeg = stream.getvalue()
+    if preview_exif:  # cameras begin with EXIF, without the 18 bytes of JFIF that Pillow puts first
+        jpeg = jpeg[:2] + jpeg[20:]
+    tiff = TiffWriter()
+    mosaic = tiff.add(np.full((64, 96), 1000, np.uint16).tobytes())
+    sensor = tiff.directory(
+        (254, "L", 0), (256, "L", 96), (257, "L", 64), (258, "H", 16), (259, "H", 1), (262, "H", 32803),
+        (273, "L", mosaic), (277, "H", 1), (278, "L", 64), (279, "L", 96 * 64 * 2), (33421, "H", 2, 2),
+        (33422, "B", 0, 1, 1, 2), (50717, "L", 4095),
+    )  # fmt: skip
+    preview = tiff.directory(
+        (254, "L", 1), (256, "L", width), (257, "L", height), (258, "H", 8, 8, 8), (259, "H", 7), (262, "H", 6),
+        (273, "L", tiff.add(jpeg)), (277, "H", 3), (278, "L", height), (279, "L", len(jpeg)),
+    )  # fmt: skip
+    thumbnail = tiff.add(bytes(16 * 24 * 3))
+    first = tiff.directory(
+        (254, "L", 1), (256, "L", 24), (257, "L", 16), (258, "H", 8, 8, 8), (259, "H", 1), (262, "H", 2),
+        (271, "A", b"Test\0"), (272, "A", b"Camera\0"), (273, "L", thumbnail), (274, "H", orientation), (277, "H", 3),
+        (278, "L", 16), (279, "L", 16 * 24 * 3), (330, "L", sensor, preview), (50706, "B", 1, 4, 0, 0),
+        (50708, "A", b"Test Camera\0"), (50721, "S", *IDENTITY), (50778, "H", 21),
+    )  # fmt: skip
+    return tiff.finish(first)
+
+
+def bare_tiff(*entries):
+    tiff = TiffWriter()
+    return tiff.finish(tiff.directory(*entries))
+
+
+def heic(exif=None):
+    heif = pytest.importorskip("pillow_heif")
+    photo = Image.new("RGB", (96, 64), (200, 50, 20))
+    photo.paste((20, 40, 220), (0, 0, 48, 32))
+    stream = io.BytesIO()
+    heif.from_pillow(photo).save(stream, quality=95, **({"exif": exif.tobytes()} if exif else {}))
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"II*\0\x10\0\0\0CR\x02\0" + bytes(40),
+        b"FUJIFILMCCD-RAW 0201" + bytes(40),
+        b"IIRO\x08\0\0\0" + bytes(40),
+        b"IIRS\x08\0\0\0" + bytes(40),
+        b"IIU\0\x18\0\0\0" + bytes(40),
+        b"\0\0\0\x18ftypcrx \0\0\0\x01crx isom",
+        bare_tiff((254, "L", 1), (271, "A", b"NIKON CORPORATION\0"), (330, "L", 8, 9)),
+        bare_tiff((254, "L", 1), (259, "H", 6), (271, "A", b"SONY\0"), (330, "L", 8)),
+        bare_tiff((259, "H", 65535), (271, "A", b"PENTAX\0")),
+        bare_tiff((50706, "B", 1, 4, 0, 0)),
+    ],
+    ids=["cr2", "raf", "orf", "orf-old", "rw2", "cr3", "nef", "arw", "pef", "dng"],
+)
+def test_raw_files_are_told_from_ordinary_tiffs(data):
+    assert identify(data) == "raw"
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow's remarks on the damage
+def test_ordinary_tiffs_are_not_taken_for_raw():
+    # the second is a pyramid of a scanner that states its maker: reduced pictures hang below the full one
+    assert identify(bare_tiff((256, "L", 8), (271, "A", b"EPSON\0"))) == "tiff"
+    assert identify(bare_tiff((254, "L", 0), (271, "A", b"EPSON\0"), (330, "L", 8))) == "tiff"
+    assert identify(b"II*\0\xff\xff\xff\x7f") == "tiff"
+
+
+def test_a_raw_files_preview_is_its_photo():
+    pytest.importorskip("rawpy")
+    assert photo_size(dng()) == (640, 960)
+    photo = decode_photo(dng())
+    assert photo.shape == (640, 960, 3)
+    assert photo[10, 10].tolist() == pytest.approx([0, 0, 255], abs=4)
+    assert decode_photo(dng(), target_size=(100, 100)).shape == (100, 100, 3)
+
+
+@pytest.mark.parametrize("preview_has_exif", [False, True])
+@pytest.mark.parametrize(("orientation", "blue_at"), [(3, (-10, -10)), (6, (10, -10)), (8, (-10, 10))])
+def test_a_raw_files_preview_is_turned_upright(orientation, blue_at, preview_has_exif):
+    """Also where the preview has EXIF that does not say how the camera was held."""
+    pytest.importorskip("rawpy")
+    exif = Image.Exif()
+    exif[0x010F] = "Test"
+    photo = decode_photo(dng(orientation, preview_exif=exif if preview_has_exif else None))
+    assert photo.shape == ((640, 960, 3) if orientation == 3 else (960, 640, 3))
+    assert photo[blue_at].tolist() == pytest.approx([0, 0, 255], abs=4)
+
+
+def test_a_preview_that_is_upright_already_is_not_turned():
+    pytest.importorskip("rawpy")
+    exif = Image.Exif()
+    exif[0x0112] = 1
+    photo = decode_photo(dng(6, preview_exif=exif))
+    assert photo.shape == (640, 960, 3)
+
+
+def test_a_stamp_sized_preview_is_refused():
+    pytest.importorskip("rawpy")
+    with pytest.raises(PhotoError, match="160x120") as caught:
+        decode_photo(dng(preview_px=(160, 120)))
+    assert caught.value.reason == "undecodable"
+
+
+def test_a_damaged_raw_file_is_undecodable():
+    pytest.importorskip("rawpy")
+    with pytest.raises(PhotoError, match="raw file") as caught:
+        decode_photo(b"FUJIFILMCCD-RAW 0201" + bytes(400))
+    assert caught.value.reason == "undecodable"
+
+
+def test_limits_hold_for_a_raw_files_preview():
+    pytest.importorskip("rawpy")
+    with pytest.raises(PhotoError) as caught:
+        decode_photo(dng(), max_pixels=1000)
+    assert caught.value.reason == "too_many_pixels"
+
+
+def test_without_the_raw_extra_the_error_names_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "rawpy", None)
+    with pytest.raises(PhotoError, match=r"pip install 'dbd-ray\[raw\]'") as caught:
+        decode_photo(dng())
+    assert caught.value.reason == "needs_extra_raw"
+
+
+def test_heic_is_decoded():
+    data = heic()
+    assert photo_size(data) == (64, 96)
+    photo = decode_photo(data)
+    assert photo.shape == (64, 96, 3)
+    assert photo[5, 5].tolist() == pytest.approx([20, 40, 220], abs=12)
+    assert decode_photo(data, target_size=(20, 30)).shape == (20, 30, 3)
+
+
+def test_a_turned_heic_is_upright_once():
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    photo = decode_photo(heic(exif))
+    assert photo_size(heic(exif)) == photo.shape[:2]
+    heif = pytest.importorskip("pillow_heif")
+    upright = np.asarray(heif.open_heif(io.BytesIO(heic(exif))).to_pillow())
+    assert photo.shape == upright.shape
+
+
+def test_a_truncated_heic_is_truncated():
+    with pytest.raises(PhotoError) as caught:
+        decode_photo(heic()[:-100])
+    assert caught.value.reason == "truncated"
+
+
+def test_decoding_heic_leaves_pillow_as_it_was():
+    before = set(Image.registered_extensions())
+    decode_photo(heic())
+    assert set(Image.registered_extensions()) == before
+
+
+def test_without_the_heif_extra_the_error_names_it(monkeypatch):
+    data = heic()
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    with pytest.raises(PhotoError, match=r"pip install 'dbd-ray\[heif\]'") as caught:
+        photo_size(data)
+    assert caught.value.reason == "needs_extra_heif"
+
+
+@pytest.mark.skipif(not features.check("avif"), reason="this Pillow was built without AVIF")
+def test_avif_needs_no_extra(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    stream = io.BytesIO()
+    Image.new("RGB", (40, 30), (10, 200, 30)).save(stream, "AVIF")
+    assert decode_photo(stream.getvalue()).shape == (30, 40, 3)
