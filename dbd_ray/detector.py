@@ -1,9 +1,8 @@
 """The detector: photos in, focus maps out. Evaluation, predictors and commands all go through here."""
 
 from collections.abc import Iterator, Sequence
-from importlib import resources
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 import torch
@@ -100,7 +99,7 @@ class Detector:
             One FocusMap per photo, in their order, at their sizes.
 
         Raises:
-            ValueError: A photo is not uint8 H×W×3; names its position.
+            ValueError: A photo is not uint8 H×W×3 (names its position), or an option is out of range.
         """
         return list(self.detect_each(photos, refine=refine, batch_size=batch_size))
 
@@ -108,7 +107,13 @@ class Detector:
         self, photos: Sequence[np.ndarray], *, refine: Refinement = "guided", batch_size: int = 8
     ) -> Iterator[FocusMap]:
         """Like `detect`, one FocusMap at a time: native-size maps of many photos need not fit in memory."""
+        if refine not in get_args(Refinement):
+            raise ValueError(f"refine: {refine!r} is unknown, choose one of {', '.join(get_args(Refinement))}")
+        if batch_size < 1:
+            raise ValueError(f"batch_size: {batch_size} photos per forward pass, give at least 1")
         for position, photo in enumerate(photos):
+            if not isinstance(photo, np.ndarray):
+                raise ValueError(f"photo {position}: expected uint8 H×W×3, got {type(photo).__name__}")
             if photo.dtype != np.uint8 or photo.ndim != 3 or photo.shape[2] != 3 or 0 in photo.shape:
                 raise ValueError(
                     f"photo {position}: expected uint8 H×W×3, got {photo.dtype} {'×'.join(map(str, photo.shape))}; "
@@ -134,7 +139,7 @@ class Detector:
 
 def packaged_models() -> dict[str, Path]:
     """Checkpoints that come with the package, by name."""
-    folder = Path(str(resources.files("dbd_ray"))) / "weights"
+    folder = Path(__file__).parent / "weights"
     return {path.parent.name: path.parent for path in sorted(folder.glob("*/card.json"))}
 
 

@@ -5,6 +5,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import mlflow
 from mlflow import MlflowClient
@@ -68,10 +69,10 @@ class RunLog:
         client = MlflowClient(tracking_uri=uri)
         experiment = _experiment(client, uri)
         if key:
-            quoted = key.replace("'", "\\'")
-            found = client.search_runs([experiment], f"tags.`{RUN_TAG}` = '{quoted}'", max_results=1)
+            key = quote(key, safe="/:")  # MLflow's search has no way to write a quotation mark
+            found = client.search_runs([experiment], f"tags.`{RUN_TAG}` = '{key}'", max_results=1)
             if found:
-                client.set_terminated(found[0].info.run_id, "RUNNING")
+                client.update_run(found[0].info.run_id, "RUNNING")
                 return cls(uri, found[0].info.run_id)
         run = client.create_run(experiment, run_name=name, tags={RUN_TAG: key} if key else None)
         entries = [Param(k, str(v)[:_PARAM_LIMIT]) for k, v in flatten(params or {}).items()]

@@ -19,13 +19,13 @@ from fsspec import AbstractFileSystem
 
 from dbd_ray.datasets.listing import (
     MASK_SUFFIXES,
-    PHOTO_SUFFIXES,
     files_by_stem,
     list_folder,
     open_storage,
     read_test_stems,
 )
 from dbd_ray.errors import ConfigError, DatasetError, PhotoError
+from dbd_ray.images.containers import PHOTO_SUFFIXES
 from dbd_ray.images.decode import decode_photo
 from dbd_ray.images.encode import decode_mask
 

@@ -12,9 +12,6 @@ from fsspec.implementations.arrow import ArrowFSWrapper
 
 from dbd_ray.errors import DatasetError
 
-PHOTO_SUFFIXES = frozenset(
-    {".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".heic", ".heif", ".avif"}
-)
 MASK_SUFFIXES = frozenset({".png", ".bmp", ".jpg", ".jpeg", ".tif", ".tiff", ".gif", ".webp"})
 _SYSTEM_FILES = frozenset({"thumbs.db", "desktop.ini"})
 

@@ -14,10 +14,13 @@ import numpy as np
 import pyarrow as pa
 import ray.data
 
-from dbd_ray.datasets.layouts import LabelledPhoto, inspect_pair
+from dbd_ray.config import PrepareConfig, build
+from dbd_ray.datasets.layouts import LabelledPhoto, inspect_pair, scan_layout
+from dbd_ray.datasets.listing import list_folder, open_storage
 from dbd_ray.datasets.prepared import RENDERED_SOURCE, SCHEMA, PreparedInfo, as_uri, write_info
 from dbd_ray.datasets.scenes import SceneConfig, render_scene
 from dbd_ray.errors import DatasetError
+from dbd_ray.images.containers import PHOTO_SUFFIXES
 from dbd_ray.images.decode import decode_photo
 from dbd_ray.images.encode import decode_mask, encode_depth, encode_mask, encode_photo
 from dbd_ray.images.resize import resize_photo
@@ -27,6 +30,48 @@ PHOTOS_PER_SCENE = 4
 JPEG_QUALITY = 95  # high and without chroma subsampling: recompression must not look like defocus
 
 _CHECKED_SCHEMA = SCHEMA.append(pa.field("problem", pa.string())).append(pa.field("digest", pa.string()))
+
+
+def prepare_from(config: PrepareConfig) -> PreparedInfo:
+    """Write the prepared dataset that a configuration describes.
+
+    Raises:
+        DatasetError: Lists every unusable photo and mask; nothing is written then.
+        ConfigError: Settings do not belong together.
+    """
+    if config.scenes is not None:
+        return prepare_scenes(
+            config.scenes,
+            config.out,
+            config=build(SceneConfig, {"size": config.size, **config.scene}, where="scene"),
+            seed=config.seed or 0,
+            photo_uris=list_photos(config.photos) if config.photos else (),
+            validation_fraction=config.validation_fraction,
+            test_fraction=config.test_fraction or 0.0,
+        )
+    photos, problems = scan_layout(str(config.root), config.layout or "cuhk", polarity=config.polarity)
+    return prepare_photos(
+        photos,
+        config.out,
+        input_size=config.size,
+        validation_fraction=config.validation_fraction,
+        problems=problems,
+        allow_constant_masks=config.allow_constant_masks,
+    )
+
+
+def list_photos(folder: str) -> list[str]:
+    """List the photos of a folder or URI, sorted.
+
+    Raises:
+        DatasetError: There are none.
+    """
+    storage, path = open_storage(folder)
+    names = [name for name, is_folder in list_folder(storage, path) or [] if not is_folder]
+    photos = sorted(name for name in names if Path(name).suffix.lower() in PHOTO_SUFFIXES)
+    if not photos:
+        raise DatasetError(folder, ["no photos in this folder; scenes can also be painted: leave photos out"])
+    return [f"{as_uri(folder)}/{name}" for name in photos]
 
 
 def prepare_photos(

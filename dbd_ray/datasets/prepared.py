@@ -80,8 +80,10 @@ def read_info(location: str | Path) -> PreparedInfo:
         raise DatasetError(
             where, ["dataset.json is missing: not a prepared dataset; make one with `dbd-ray prepare`"]
         ) from None
-    except (ValidationError, json.JSONDecodeError) as error:
+    except (ValidationError, json.JSONDecodeError, UnicodeDecodeError) as error:
         raise DatasetError(where, [f"dataset.json is not readable by this version, prepare again: {error}"]) from None
+    except (OSError, ValueError, ImportError) as error:
+        raise DatasetError(where, [f"this storage cannot be read: {error}"]) from None
 
 
 def write_info(location: str, info: PreparedInfo) -> None:
@@ -112,12 +114,26 @@ def read_rows(location: str | Path, split: Split, *, columns: Sequence[str] | No
 
     Returns:
         A table in the order of ids (see `SCHEMA`), so that seeds mean the same everywhere.
+
+    Raises:
+        DatasetError: There is no prepared dataset, or its Parquet files are missing or damaged.
     """
     info = read_info(location)
     filesystem, root = fsspec.core.url_to_fs(parts_uri(location, info))
-    table = pq.read_table(root, filesystem=filesystem, filters=[("split", "=", split)], schema=SCHEMA)
-    table = table.sort_by("id")
-    return table.select(list(columns)) if columns else table
+    wanted = list(columns) if columns else SCHEMA.names
+    try:
+        table = pq.read_table(
+            root,
+            filesystem=filesystem,
+            filters=[("split", "=", split)],
+            schema=SCHEMA,
+            columns=list(dict.fromkeys([*wanted, "id"])),
+        )
+    except (OSError, pa.ArrowInvalid) as error:
+        raise DatasetError(
+            as_uri(location), [f"its Parquet files in {info.parts}/ are missing or damaged, prepare again: {error}"]
+        ) from None
+    return table.sort_by("id").select(wanted)
 
 
 def common_input_size(locations: Sequence[str]) -> tuple[int, int]:

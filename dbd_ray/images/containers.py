@@ -8,6 +8,12 @@ from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 Container = Literal["jpeg", "png", "webp", "tiff", "bmp", "gif", "avif", "heif", "raw"]
 
+# names of files worth opening; what is in them is told by `identify`
+PHOTO_SUFFIXES = frozenset(
+    {".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".heic", ".heif", ".avif"}
+    | {".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".orf", ".rw2", ".pef", ".srw", ".x3f"}
+)
+
 _HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"}
 _RAW_MAGICS = (
     b"FUJIFILMCCD-RAW",

@@ -54,7 +54,7 @@ def choose_device(requested: str = "auto") -> torch.device:
     """Turn "auto", "cpu", "cuda" or "cuda:1" into a device that exists.
 
     Raises:
-        ConfigError: A GPU was asked for and there is none.
+        ConfigError: A GPU was asked for and there is none, or something other than a CPU or a CUDA GPU.
     """
     if requested == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -62,6 +62,8 @@ def choose_device(requested: str = "auto") -> torch.device:
         device = torch.device(requested)
     except RuntimeError:
         raise ConfigError(f"device={requested}: unknown; use auto, cpu, cuda or cuda:N") from None
+    if device.type not in ("cpu", "cuda"):
+        raise ConfigError(f"device={requested}: {device.type} is not supported; use auto, cpu, cuda or cuda:N")
     if device.type == "cuda" and (not torch.cuda.is_available() or (device.index or 0) >= torch.cuda.device_count()):
         raise ConfigError(f"device={requested}: torch sees {torch.cuda.device_count()} GPU(s) here; use auto or cpu")
     return device

@@ -9,6 +9,24 @@ import numpy as np
 from dbd_ray.config import AugmentConfig
 
 
+def decode_plain(encoded: np.ndarray) -> np.ndarray:
+    """Decode a picture that we encoded ourselves, several times as fast as `images.decode_photo`.
+
+    Args:
+        encoded: uint8 bytes of a JPEG or PNG.
+
+    Returns:
+        uint8 RGB H×W×3.
+
+    Raises:
+        ValueError: The bytes are damaged.
+    """
+    photo = cv2.imdecode(encoded, cv2.IMREAD_COLOR_RGB) if encoded.size else None  # no bytes would be a cv2.error
+    if photo is None:
+        raise ValueError("the picture cannot be decoded")
+    return photo
+
+
 class Sample(NamedTuple):
     """One labelled picture at training size.
 
@@ -79,4 +97,4 @@ def _jpeg(photo: np.ndarray, config: AugmentConfig, rng: np.random.Generator) ->
         return photo
     quality = int(rng.integers(config.jpeg_quality[0], config.jpeg_quality[1] + 1))
     _, encoded = cv2.imencode(".jpg", photo[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
-    return cv2.imdecode(encoded, cv2.IMREAD_COLOR_RGB)
+    return decode_plain(encoded)

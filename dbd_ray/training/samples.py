@@ -7,16 +7,15 @@ a resumed epoch sees what the interrupted one would have seen.
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-import cv2
 import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
 from dbd_ray.config import AugmentConfig
 from dbd_ray.datasets.prepared import RENDERED_SOURCE
-from dbd_ray.errors import ConfigError
+from dbd_ray.errors import ConfigError, DatasetError, PhotoError
 from dbd_ray.images.encode import decode_depth, decode_mask
-from dbd_ray.training.augment import Sample, augment
+from dbd_ray.training.augment import Sample, augment, decode_plain
 
 
 class Batch(NamedTuple):
@@ -49,18 +48,30 @@ class EncodedRow(NamedTuple):
 
 
 def rows_from_columns(columns: dict[str, Sequence[Any]]) -> list[EncodedRow]:
-    """Turn columns of a prepared dataset into rows sorted by id (readers may deliver them in any order)."""
+    """Turn columns of a prepared dataset into rows, sorted by `row_order`."""
     rows = zip(*(columns[name] for name in EncodedRow._fields), strict=True)
-    return sorted((EncodedRow(*row) for row in rows), key=lambda row: row.id)
+    return sorted((EncodedRow(*row) for row in rows), key=row_order)
+
+
+def row_order(row: EncodedRow) -> tuple[str, str]:
+    """Give the key of the one order of rows; readers may deliver them in any, and datasets may share ids."""
+    return row.id, row.source
 
 
 def decode_row(row: EncodedRow) -> Sample:
-    """Decode picture, mask and depth of a row."""
-    return Sample(
-        photo=cv2.imdecode(np.frombuffer(row.image, np.uint8), cv2.IMREAD_COLOR_RGB),
-        focus=decode_mask(row.mask, polarity="focus"),
-        depth=None if row.depth is None else decode_depth(row.depth),
-    )
+    """Decode picture, mask and depth of a row.
+
+    Raises:
+        DatasetError: One of them is damaged; names the row.
+    """
+    try:
+        return Sample(
+            photo=decode_plain(np.frombuffer(row.image, np.uint8)),
+            focus=decode_mask(row.mask, polarity="focus"),
+            depth=None if row.depth is None else decode_depth(row.depth),
+        )
+    except (ValueError, PhotoError) as error:
+        raise DatasetError(row.source, [f"row {row.id} is damaged, prepare the dataset again: {error}"]) from None
 
 
 def epoch_order(rows: Sequence[EncodedRow], *, seed: int, epoch: int, rendered_share: float | None) -> np.ndarray:

@@ -1,6 +1,7 @@
 """Saving and restoring a training run: the model as users load it, and the state that training goes on from."""
 
 import json
+import pickle
 import random
 from pathlib import Path
 from typing import Any
@@ -39,12 +40,17 @@ def restore_run(learner: Learner, folder: Path) -> None:
     """Bring a fresh learner to where a saved one was.
 
     Raises:
-        CheckpointError: The folder holds no training state, or one of another network.
+        CheckpointError: The folder holds no training state, or a damaged one, or one of another network.
     """
     path = folder / STATE_FILE
     if not path.exists():
         raise CheckpointError(f"{path} is missing: a model without its training state cannot be trained on")
-    state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    try:
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, OSError, EOFError, pickle.UnpicklingError) as error:
+        raise CheckpointError(f"{path} is damaged ({error}): go on from an older checkpoint, or train anew") from None
+    if (state["ema"] is None) != (learner.ema is None):
+        raise CheckpointError(f"{path} was saved with another ema_decay: averaged weights cannot start half-way")
     try:
         learner.bare.load_state_dict(state["network"])
         if learner.ema is not None:

@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import fsspec
 import pyarrow.fs
@@ -33,12 +33,14 @@ class TrainedModel(NamedTuple):
         metrics: Metrics of that epoch.
         history: Metrics of every epoch.
         run_id: The MLflow run.
+        tracking_uri: Where that run is.
     """
 
     folder: str
     metrics: dict[str, float]
     history: list[dict[str, float]]
     run_id: str
+    tracking_uri: str
 
 
 def train(config: TrainConfig) -> TrainedModel:
@@ -68,10 +70,10 @@ def train(config: TrainConfig) -> TrainedModel:
         raise TrainingError(f"run {config.name} failed: {_cause(error)}") from error
     best, metrics = _best(config, result)
     folder = f"{config.storage}/{config.name}/model"
-    _publish(best, folder)
     history = _history(result)
+    _publish(best, folder, history)
     log.finish()
-    return TrainedModel(folder, metrics, history, log.run_id)
+    return TrainedModel(folder, metrics, history, log.run_id, log.uri)
 
 
 def make_trainer(config: TrainConfig, *, mlflow_run: RunLog | None = None, **run_config: Any) -> TorchTrainer:
@@ -190,7 +192,7 @@ def _best(config: TrainConfig, result: ray.train.Result) -> tuple[ray.train.Chec
     return min(scored, key=lambda pair: sign * pair[1][f"val/{config.select_by}"])
 
 
-def _publish(checkpoint: ray.train.Checkpoint, folder: str) -> None:
+def _publish(checkpoint: ray.train.Checkpoint, folder: str, history: list[dict[str, float]]) -> None:
     filesystem, path = pyarrow.fs.FileSystem.from_uri(folder)
     filesystem.create_dir(path)
     for name in ("model.safetensors", "card.json"):
@@ -200,10 +202,14 @@ def _publish(checkpoint: ray.train.Checkpoint, folder: str) -> None:
             source_filesystem=checkpoint.filesystem,
             destination_filesystem=filesystem,
         )
+    with filesystem.open_output_stream(f"{path}/{HISTORY_FILE}") as file:
+        file.write(json.dumps(history).encode())
 
 
 def _history(result: ray.train.Result) -> list[dict[str, float]]:
-    latest = cast(ray.train.Checkpoint, result.checkpoint)
+    latest = result.checkpoint
+    if latest is None:
+        return []
     with latest.filesystem.open_input_stream(f"{latest.path}/{HISTORY_FILE}") as file:
         history: list[dict[str, float]] = json.loads(file.read())
     return history

@@ -19,7 +19,14 @@ from dbd_ray.metrics import FocusMetrics
 from dbd_ray.models import build_network
 from dbd_ray.tracking import RunLog
 from dbd_ray.training.engine import Learner, Progress, make_learner, train_epoch, validate
-from dbd_ray.training.samples import EncodedRow, epoch_order, eval_batches, rows_from_columns, train_batches
+from dbd_ray.training.samples import (
+    EncodedRow,
+    epoch_order,
+    eval_batches,
+    row_order,
+    rows_from_columns,
+    train_batches,
+)
 from dbd_ray.training.state import restore_run, save_run, seed_everything
 
 PROGRESS_EVERY_S = 10.0
@@ -58,7 +65,7 @@ def train_loop_per_worker(settings: dict[str, Any]) -> None:
     say = _speaker(rank)
     say(f"precision {learner.precision.reason}")
     say(
-        f"{len(train_rows)} training rows, {len(val_rows)} for validation, {steps} steps of {config.batch_size} an epoch"
+        f"{len(train_rows)} training and {len(val_rows)} validation rows; {steps} steps of {config.batch_size} an epoch"
     )
     if saved:
         say(f"resuming after epoch {learner.epoch} of {config.epochs}")
@@ -127,7 +134,7 @@ def _shard(name: str) -> list[EncodedRow]:
     rows: list[EncodedRow] = []
     for batch in shard.iter_batches(batch_size=256, batch_format="pyarrow"):
         rows += rows_from_columns(batch.to_pydict())
-    return sorted(rows, key=lambda row: row.id)
+    return sorted(rows, key=row_order)
 
 
 def _validate(learner: Learner, rows: list[EncodedRow], rank: int, world_size: int) -> dict[str, float]:

@@ -1,25 +1,14 @@
-"""Settings of every stage as frozen pydantic models, read from YAML and `a.b=c` overrides.
+"""Settings of networks and of training runs."""
 
-A setting that is unknown, or that would have no effect beside the others, is an error.
-"""
-
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, Self, TypeVar
+from typing import Any, Literal, Self
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, field_validator, model_validator
 
+from dbd_ray.config.settings import Settings, build, merge, parse_overrides, read_yaml
 from dbd_ray.errors import ConfigError
-
-
-class Settings(BaseModel):
-    """Base of all settings: immutable, and unknown fields are refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-AnySettings = TypeVar("AnySettings", bound=Settings)
 
 
 class NetworkConfig(Settings):
@@ -79,7 +68,8 @@ class OptimizerConfig(Settings):
     @model_validator(mode="after")
     def _no_setting_without_effect(self) -> Self:
         if self.name == "adamw" and self.momentum is not None:
-            raise ValueError("momentum has no effect with adamw: remove it or set name=sgd")
+            # null and not "remove it": the paper recipe sets it, so leaving it out does not help there
+            raise ValueError("momentum has no effect with adamw: set it to null, or name=sgd")
         return self
 
 
@@ -113,11 +103,11 @@ class WorkersConfig(Settings):
 class TrainConfig(Settings):
     """One training run."""
 
-    name: str = Field(description="Unique name of the run; running the same name again resumes it.")
+    name: str = Field(description="Unique name of the run and its folder; running the same name again resumes it.")
     recipe: Literal["paper", "modern"] = Field("modern", description="Where settings left out come from.")
     data: tuple[str, ...] = Field(min_length=1, description="Prepared datasets (folders or URIs).")
     storage: str = Field("runs", description="Folder or URI for checkpoints.")
-    seed: int = 0
+    seed: int = Field(0, ge=0)
     epochs: int = Field(ge=1)
     batch_size: int = Field(ge=1, description="Photos per optimiser step, over all workers.")
     network: NetworkConfig = NetworkConfig()
@@ -132,8 +122,20 @@ class TrainConfig(Settings):
     select_by: str = Field("mae", description="Validation metric by which the best epoch is kept.")
     workers: WorkersConfig = WorkersConfig()
 
+    @field_validator("name")
+    @classmethod
+    def _is_a_folder_name(cls, name: str) -> str:
+        if not re.fullmatch(r"\w[\w.+=-]*", name):
+            raise ValueError("becomes a folder's name: use letters, digits and _ . + = - only, none of . + = - first")
+        return name
+
     @model_validator(mode="after")
     def _consistent(self) -> Self:
+        if self.optimizer.schedule != "constant" and self.optimizer.warmup_epochs >= self.epochs:
+            raise ValueError(
+                f"optimizer.schedule has no effect when all {self.epochs} epochs are warm-up: "
+                f"set optimizer.warmup_epochs below {self.epochs}, or schedule=constant"
+            )
         if self.batch_size % self.workers.count:
             raise ValueError(f"batch_size {self.batch_size} must be a multiple of workers.count {self.workers.count}")
         if not self.network.depth and self.objective.depth_weight > 0:
@@ -187,51 +189,7 @@ def load_train_config(path: str | Path | None, overrides: Sequence[str] = ()) ->
     """
     settings = merge(read_yaml(path) if path else {}, parse_overrides(overrides))
     recipe = settings.get("recipe", "modern")
-    if recipe not in RECIPES:
+    if not isinstance(recipe, str) or recipe not in RECIPES:
         raise ConfigError(f"recipe: {recipe!r} is unknown, choose one of {', '.join(RECIPES)}")
-    return build(TrainConfig, merge(RECIPES[recipe], settings), where=str(path or "the command line"))
-
-
-def build(kind: type[AnySettings], settings: Mapping[str, Any], *, where: str) -> AnySettings:
-    """Validate settings and turn pydantic's complaints into one ConfigError that names each field."""
-    try:
-        return kind.model_validate(settings)
-    except ValidationError as error:
-        lines = [f"  {'.'.join(map(str, e['loc'])) or '(settings)'}: {e['msg']}" for e in error.errors()]
-        raise ConfigError(f"{where}:\n" + "\n".join(lines)) from None
-
-
-def read_yaml(path: str | Path) -> dict[str, Any]:
-    """Read a YAML file whose top level is a mapping."""
-    try:
-        loaded = yaml.safe_load(Path(path).read_text())
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read ({error.strerror})") from None
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path}: not valid YAML: {error}") from None
-    if not isinstance(loaded, dict):
-        raise ConfigError(f"{path}: must hold a mapping of settings, found {type(loaded).__name__}")
-    return loaded
-
-
-def parse_overrides(overrides: Sequence[str]) -> dict[str, Any]:
-    """Turn `["a.b=1", "c=x"]` into `{"a": {"b": 1}, "c": "x"}`; values are YAML."""
-    settings: dict[str, Any] = {}
-    for override in overrides:
-        key, separator, value = override.partition("=")
-        if not separator or not key:
-            raise ConfigError(f"--set {override}: write it as name=value, e.g. optimizer.lr=0.001")
-        nested: Any = yaml.safe_load(value)
-        for part in reversed(key.split(".")):
-            nested = {part: nested}
-        settings = merge(settings, nested)
-    return settings
-
-
-def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """Lay `over` on `base`, mapping by mapping; neither is changed."""
-    merged = dict(base)
-    for key, value in over.items():
-        below = merged.get(key)
-        merged[key] = merge(below, value) if isinstance(below, Mapping) and isinstance(value, Mapping) else value
-    return merged
+    sources = [*([str(path)] if path else []), *(f"--set {override}" for override in overrides)]
+    return build(TrainConfig, merge(RECIPES[recipe], settings), where=" with ".join(sources) or "no settings")

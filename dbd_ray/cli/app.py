@@ -1,0 +1,164 @@
+"""The commands and their options."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from dbd_ray.cli import steps
+
+app = typer.Typer(
+    help="Defocus blur detection on Ray: which pixels of a photo are in focus.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+Config = Annotated[Path | None, typer.Option("--config", help="YAML file of settings.", dir_okay=False)]
+Set = Annotated[
+    list[str] | None, typer.Option("--set", metavar="A.B=C", help="Change one setting; may be given often.")
+]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
+
+
+def _given(**options: Any) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if value is not None}
+
+
+@app.command()
+def prepare(
+    root: Annotated[str | None, typer.Argument(help="Folder or URI of labelled photos.")] = None,
+    out: Annotated[str | None, typer.Option(help="Folder or URI of the prepared dataset.")] = None,
+    layout: Annotated[str | None, typer.Option(help="cuhk (default), dut, szu-bd, or folder (image/ + mask/).")] = None,
+    polarity: Annotated[
+        str | None, typer.Option(help="What white means in the masks, focus or blur; with --layout folder.")
+    ] = None,
+    size: Annotated[
+        int | None, typer.Option(help="Height and width of the prepared pictures, px; default 320.")
+    ] = None,
+    validation: Annotated[float | None, typer.Option(help="Share of training pictures held out; default 0.1.")] = None,
+    scenes: Annotated[int | None, typer.Option(help="Render this many thin-lens scenes instead.")] = None,
+    photos: Annotated[str | None, typer.Option(help="Folder of photos that scenes are cut from.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of the scenes; default 0.")] = None,
+    config: Config = None,
+    set_: Set = None,
+) -> None:
+    """Check, resize and pack labelled photos (or rendered scenes) into Parquet for training.
+
+    dbd-ray prepare cuhk/ --out runs/cuhk
+
+    dbd-ray prepare --scenes 500 --photos sharp-photos/ --out runs/scenes
+    """
+    sizes = None if size is None else (size, size)
+    steps.prepare(
+        _given(
+            root=root,
+            out=out,
+            layout=layout,
+            polarity=polarity,
+            size=sizes,
+            validation_fraction=validation,
+            scenes=scenes,
+            photos=photos,
+            seed=seed,
+        ),
+        config,
+        set_ or [],
+    )
+
+
+@app.command()
+def train(
+    config: Config = None,
+    set_: Set = None,
+) -> None:
+    """Train on prepared data with Ray Train; running the same command again resumes an interrupted run.
+
+    dbd-ray train --config jobs/configs/cuhk-mobilenetv2.yaml
+
+    dbd-ray train --set name=mine --set 'data=[runs/cuhk]' --set workers.count=2
+    """
+    steps.train(config, set_ or [])
+
+
+@app.command()
+def evaluate(
+    model: Annotated[
+        str | None, typer.Argument(help="Packaged model, checkpoint folder, or models:/NAME@ALIAS.")
+    ] = None,
+    root: Annotated[str | None, typer.Option(help="Folder or URI of labelled photos, measured at native size.")] = None,
+    layout: Annotated[str | None, typer.Option(help="cuhk (default), dut, szu-bd, or folder.")] = None,
+    polarity: Annotated[str | None, typer.Option(help="With --layout folder: focus or blur.")] = None,
+    prepared: Annotated[str | None, typer.Option(help="A prepared dataset instead, measured at its size.")] = None,
+    split: Annotated[str | None, typer.Option(help="test (default), train, or val.")] = None,
+    refine: Annotated[str | None, typer.Option(help="guided (default) or bilinear.")] = None,
+    out: Annotated[str | None, typer.Option(help="Folder of the report.")] = None,
+    device: Annotated[str | None, typer.Option(help="auto (default), cpu, cuda or cuda:N.")] = None,
+    config: Config = None,
+    set_: Set = None,
+) -> None:
+    """Measure a model: every metric, PR curve, worst cases, comparison with published results.
+
+    dbd-ray evaluate runs/mine/model --root cuhk/ --out runs/mine/report
+    """
+    steps.evaluate(
+        _given(
+            model=model,
+            root=root,
+            layout=layout,
+            polarity=polarity,
+            prepared=prepared,
+            split=split,
+            refine=refine,
+            out=out,
+            device=device,
+        ),
+        config,
+        set_ or [],
+    )
+
+
+@app.command()
+def predict(
+    photos: Annotated[list[Path], typer.Argument(metavar="PHOTO…", help="Photos, or folders of photos.")],
+    out: Annotated[Path, typer.Option(help="Folder for the results.")],
+    model: Annotated[
+        str | None,
+        typer.Option(help="Packaged model (default: the only one), checkpoint folder, or models:/NAME@ALIAS."),
+    ] = None,
+    save: Annotated[str, typer.Option(help="Which results: of focus,overlay,depth,json.")] = "focus,overlay,json",
+    refine: Annotated[str, typer.Option(help="guided or bilinear.")] = "guided",
+    polarity: Annotated[str, typer.Option(help="What white means in the focus maps: focus or blur.")] = "focus",
+    batch_size: Annotated[int, typer.Option(min=1, help="Photos per forward pass.")] = 8,
+    device: Device = "auto",
+) -> None:
+    """Find what is in focus in photos.
+
+    dbd-ray predict *.jpg --out focus --save focus,overlay,json
+    """
+    steps.predict(
+        photos,
+        out,
+        model=model,
+        save=save,
+        refine=refine,
+        polarity=polarity,
+        batch_size=batch_size,
+        device=device,
+    )
+
+
+@app.command("import")
+def import_(
+    file: Annotated[Path, typer.Argument(help="The .pth file that the authors released.")],
+    architecture: Annotated[str, typer.Option(help="resnext101 or vgg16.")],
+    out: Annotated[Path, typer.Option(help="Folder of the new checkpoint.")],
+) -> None:
+    """Turn the depth-distillation authors' released weights into a checkpoint, without running what is in them."""
+    steps.import_(file, architecture, out)
+
+
+@app.command()
+def models() -> None:
+    """List the models that come with the package and the architectures that can be trained."""
+    steps.models()

@@ -1,0 +1,160 @@
+"""What the commands do: settings in, work in the package, words out."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal, cast, get_args
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from dbd_ray.config import EvaluateConfig, PrepareConfig, build, load_train_config, merge, parse_overrides, read_yaml
+from dbd_ray.errors import ConfigError
+
+# Heavy libraries are imported by the step that needs them: `--help` must not wait for torch and Ray.
+
+HEADLINE = ("mae", "f_adaptive_pooled_dd_notebook", "f_max_of_mean_curve", "iou_at_half_focus")
+
+
+def prepare(options: dict[str, Any], config: Path | None, overrides: Sequence[str]) -> None:
+    """Write a prepared dataset."""
+    settings = build(PrepareConfig, _settings(options, config, overrides), where=str(config or "prepare"))
+    from dbd_ray.cli.ray_session import local_or_cluster
+    from dbd_ray.datasets.prepare import prepare_from
+
+    with local_or_cluster():
+        info = prepare_from(settings)
+    rows = ", ".join(f"{count} {split}" for split, count in sorted(info.rows.items()))
+    _say(f"{settings.out}: {rows} pictures of {info.input_size[0]}×{info.input_size[1]} px, {info.fingerprint}")
+
+
+def train(config: Path | None, overrides: Sequence[str]) -> None:
+    """Train, or resume, and say where the model is."""
+    settings = load_train_config(config, overrides)
+    from dbd_ray.cli.ray_session import local_or_cluster
+    from dbd_ray.training.trainer import train as run
+
+    with local_or_cluster():
+        trained = run(settings)
+    values = ", ".join(f"{k} {v:.4f}" for k, v in trained.metrics.items() if k in [f"val/{n}" for n in HEADLINE])
+    _say(f"best epoch {trained.metrics['epoch']:.0f} of {settings.epochs}: {values or 'no validation split'}")
+    _say(f"model: {trained.folder}")
+    _say(f"MLflow run {trained.run_id}: mlflow ui --backend-store-uri {trained.tracking_uri}")
+
+
+def evaluate(options: dict[str, Any], config: Path | None, overrides: Sequence[str]) -> None:
+    """Measure a model and say the main figures."""
+    settings = build(EvaluateConfig, _settings(options, config, overrides), where=str(config or "evaluate"))
+    from dbd_ray.evaluation.run import evaluate as run
+
+    with _progress("photos") as advance:
+        found = run(settings, on_photo=lambda done, total: advance(done, total))
+    table = Table("metric", "value")
+    for name, value in found.metrics.items():
+        table.add_row(name, f"{value:.4f}")
+    Console().print(table)
+    _say(f"report: {found.files['html']}")
+
+
+def predict(photos: Sequence[Path], out: Path, *, model: str | None, save: str, **options: Any) -> None:
+    """Write focus maps of photos; exit status 1 if any photo failed."""
+    from dbd_ray.detector import Detector, Refinement
+    from dbd_ray.predict import Output, Prediction, find_photos, predict_files
+
+    refine = _choice("refine", options["refine"], get_args(Refinement))
+    polarity = _choice("polarity", options["polarity"], ("focus", "blur"))
+    files = find_photos(photos)
+    detector = Detector.load(model or _only_packaged(), device=options["device"])
+    with _progress("photos") as advance:
+        done: list[Prediction] = []
+
+        def count(prediction: Prediction) -> None:
+            done.append(prediction)
+            advance(len(done), len(files))
+
+        predict_files(
+            detector,
+            files,
+            out,
+            save=cast(Sequence[Output], [name.strip() for name in save.split(",") if name.strip()]),
+            refine=cast(Refinement, refine),
+            polarity=cast(Literal["focus", "blur"], polarity),
+            batch_size=options["batch_size"],
+            on_photo=count,
+        )
+    table = Table("photo", "in focus", "kind", "confidence")
+    for one in done:
+        if one.summary:
+            share, confidence = f"{one.summary.in_focus_fraction:.1%}", f"{one.summary.confidence:.2f}"
+            table.add_row(str(one.photo), share, one.summary.kind, confidence)
+    Console().print(table)
+    failed = [one for one in done if one.error]
+    for one in failed:
+        Console(stderr=True).print(f"failed: {one.photo}: {one.error}", markup=False, highlight=False, soft_wrap=True)
+    _say(f"{len(done) - len(failed)} of {len(done)} photos done, results in {out}")
+    if failed:
+        raise SystemExit(1)
+
+
+def import_(file: Path, architecture: str, out: Path) -> None:
+    """Write a checkpoint of the authors' weights."""
+    from dbd_ray.authors import Architecture
+    from dbd_ray.checkpoints import import_authors, save_checkpoint
+
+    known = _choice("architecture", architecture, get_args(Architecture))
+    network, card = import_authors(file, cast(Architecture, known))
+    card = save_checkpoint(out, network, card)
+    _say(f"{out}: {card.name}, {card.parameters / 1e6:.1f} M parameters")
+
+
+def models() -> None:
+    """List packaged models and architectures."""
+    from dbd_ray.checkpoints import load_checkpoint
+    from dbd_ray.detector import packaged_models
+    from dbd_ray.models import architectures
+
+    table = Table("model", "network", "parameters", "input", "MAE", "F (paper A's notebook)", "measured on")
+    for name, folder in packaged_models().items():
+        _, card = load_checkpoint(folder)
+        table.add_row(
+            name,
+            f"{card.network.architecture} on {card.network.backbone}",
+            f"{card.parameters / 1e6:.2f} M",
+            f"{card.input_size[0]}×{card.input_size[1]}",
+            *(f"{card.metrics[metric]:.3f}" if metric in card.metrics else "–" for metric in HEADLINE[:2]),
+            str(card.provenance.get("measured_on", "–")),
+        )
+    Console().print(table)
+    _say(f"architectures to train: {', '.join(architectures())}")
+
+
+def _settings(options: dict[str, Any], config: Path | None, overrides: Sequence[str]) -> dict[str, Any]:
+    return merge(merge(read_yaml(config) if config else {}, options), parse_overrides(overrides))
+
+
+def _only_packaged() -> str:
+    from dbd_ray.detector import packaged_models
+
+    names = list(packaged_models())
+    if len(names) != 1:
+        raise ConfigError(f"model: choose one with --model ({', '.join(names) or 'this package holds none'})")
+    return names[0]
+
+
+def _choice(name: str, value: str, choices: Sequence[str]) -> str:
+    if value not in choices:
+        raise ConfigError(f"{name}: {value!r} is unknown, choose one of {', '.join(choices)}")
+    return value
+
+
+@contextmanager
+def _progress(what: str) -> Iterator[Callable[[int, int], None]]:
+    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(what, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def _say(text: str) -> None:
+    Console().print(text, highlight=False, markup=False, soft_wrap=True)

@@ -1,0 +1,35 @@
+"""Settings of every stage as frozen pydantic models.
+
+A setting that is unknown, or that would have no effect beside the others, is an error.
+"""
+
+from dbd_ray.config.settings import Settings, build, merge, parse_overrides, read_yaml
+from dbd_ray.config.stages import EvaluateConfig, PrepareConfig
+from dbd_ray.config.train import (
+    RECIPES,
+    AugmentConfig,
+    NetworkConfig,
+    ObjectiveConfig,
+    OptimizerConfig,
+    TrainConfig,
+    WorkersConfig,
+    load_train_config,
+)
+
+__all__ = [
+    "RECIPES",
+    "AugmentConfig",
+    "EvaluateConfig",
+    "NetworkConfig",
+    "ObjectiveConfig",
+    "OptimizerConfig",
+    "PrepareConfig",
+    "Settings",
+    "TrainConfig",
+    "WorkersConfig",
+    "build",
+    "load_train_config",
+    "merge",
+    "parse_overrides",
+    "read_yaml",
+]

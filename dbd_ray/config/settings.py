@@ -1,0 +1,67 @@
+"""What all settings are: immutable, checked, and read from YAML with `a.b=c` overrides."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from dbd_ray.errors import ConfigError
+
+
+class Settings(BaseModel):
+    """Base of all settings: immutable, and unknown fields are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+AnySettings = TypeVar("AnySettings", bound=Settings)
+
+
+def build(kind: type[AnySettings], settings: Mapping[str, Any], *, where: str) -> AnySettings:
+    """Validate settings and turn pydantic's complaints into one ConfigError that names each field."""
+    try:
+        return kind.model_validate(settings)
+    except ValidationError as error:
+        lines = [f"  {'.'.join(map(str, e['loc'])) or '(settings)'}: {e['msg']}" for e in error.errors()]
+        raise ConfigError(f"{where}:\n" + "\n".join(lines)) from None
+
+
+def read_yaml(path: str | Path) -> dict[str, Any]:
+    """Read a YAML file whose top level is a mapping."""
+    try:
+        loaded = yaml.safe_load(Path(path).read_text())
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror})") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not valid YAML: {error}") from None
+    if not isinstance(loaded, dict):
+        raise ConfigError(f"{path}: must hold a mapping of settings, found {type(loaded).__name__}")
+    return loaded
+
+
+def parse_overrides(overrides: Sequence[str]) -> dict[str, Any]:
+    """Turn `["a.b=1", "c=x"]` into `{"a": {"b": 1}, "c": "x"}`; values are YAML."""
+    settings: dict[str, Any] = {}
+    for override in overrides:
+        key, separator, value = override.partition("=")
+        if not separator or not key:
+            raise ConfigError(f"--set {override}: write it as name=value, e.g. optimizer.lr=0.001")
+        try:
+            nested: Any = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise ConfigError(f"--set {override}: the value is not valid YAML: {error}") from None
+        for part in reversed(key.split(".")):
+            nested = {part: nested}
+        settings = merge(settings, nested)
+    return settings
+
+
+def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Lay `over` on `base`, mapping by mapping; neither is changed."""
+    merged = dict(base)
+    for key, value in over.items():
+        below = merged.get(key)
+        merged[key] = merge(below, value) if isinstance(below, Mapping) and isinstance(value, Mapping) else value
+    return merged

@@ -1,0 +1,168 @@
+"""Measuring a detector on labelled photos: the report, its files, and the record in MLflow."""
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import fsspec
+import numpy as np
+
+from dbd_ray.config import EvaluateConfig
+from dbd_ray.datasets.layouts import LabelledPhoto, Layout, read_layout
+from dbd_ray.datasets.prepared import read_rows
+from dbd_ray.detector import Detector
+from dbd_ray.errors import DatasetError
+from dbd_ray.evaluation.pictures import EvaluatedPhoto, keep_worst, thumbnail
+from dbd_ray.evaluation.report import Report, write_report
+from dbd_ray.images.decode import decode_photo
+from dbd_ray.images.encode import decode_mask
+from dbd_ray.metrics import FocusMetrics
+from dbd_ray.tracking import RunLog, tracking_uri
+
+EXAMPLES = 12
+WORST = 12
+
+
+class LabelledImage(NamedTuple):
+    """A decoded photo and its mask.
+
+    Attributes:
+        id: Name in its dataset.
+        photo: uint8 RGB H×W×3.
+        truth: uint8 H×W, 255 = in focus.
+    """
+
+    id: str
+    photo: np.ndarray
+    truth: np.ndarray
+
+
+class Evaluation(NamedTuple):
+    """What an evaluation found.
+
+    Attributes:
+        metrics: By the names in `metrics.METRIC_NAMES`.
+        files: Path of each written file by name, see `report.write_report`.
+        run_id: The MLflow run.
+    """
+
+    metrics: dict[str, float]
+    files: dict[str, Path]
+    run_id: str
+
+
+def evaluate(config: EvaluateConfig, *, on_photo: Callable[[int, int], Any] = lambda done, total: None) -> Evaluation:
+    """Measure a model, write its report and log both to MLflow.
+
+    Args:
+        config: Model, data and where the report goes.
+        on_photo: Called with (done, total) after every photo.
+
+    Raises:
+        CheckpointError: The model cannot be loaded.
+        DatasetError: The data has problems, all listed.
+    """
+    detector = Detector.load(config.model, device=config.device)
+    name, total, images = _open_data(config)
+    metrics = FocusMetrics()
+    rows: list[dict[str, Any]] = []
+    examples: list[EvaluatedPhoto] = []
+    worst: list[EvaluatedPhoto] = []
+    shown = set(np.linspace(0, total - 1, min(EXAMPLES, total)).round().astype(int))
+    for evaluated in _each_evaluated(detector, images, metrics, config):
+        rows.append({"id": evaluated.id, **evaluated.values})
+        if len(rows) - 1 in shown:
+            examples.append(thumbnail(evaluated))
+        worst = keep_worst(worst, evaluated, WORST)
+        on_photo(len(rows), total)
+    report = Report(
+        title=f"{detector.card.name} on {name}",
+        dataset=name,
+        model=describe(detector),
+        metrics=metrics.compute(),
+        curve=metrics.curve(),
+        per_image=rows,
+        examples=examples,
+        worst=worst,
+        history=_history(config.model),
+        settings={"evaluation": config.model_dump(mode="json"), "training": detector.card.provenance},
+    )
+    files = write_report(report, Path(config.out))
+    return Evaluation(dict(report.metrics), files, _log(config, detector, report))
+
+
+def describe(detector: Detector) -> dict[str, str]:
+    """Facts about a detector by label, for reports and listings."""
+    card = detector.card
+    height, width = card.input_size
+    return {
+        "name": card.name,
+        "architecture": f"{card.network.architecture} on {card.network.backbone}",
+        "parameters": f"{card.parameters / 1e6:.2f} M",
+        "input": f"{height}×{width} px",
+        "fingerprint": card.fingerprint[:16],
+    }
+
+
+def _open_data(config: EvaluateConfig) -> tuple[str, int, Iterator[LabelledImage]]:
+    if config.prepared:
+        table = read_rows(config.prepared, config.split, columns=["id", "source", "image", "mask"])
+        name = "+".join(sorted(set(table["source"].to_pylist()))) or "nothing"
+        _refuse_empty(table.num_rows, config.prepared, config)
+        return name, table.num_rows, _prepared_images(table.to_pylist())
+    layout: Layout = config.layout or "cuhk"
+    photos = read_layout(
+        str(config.root), layout, polarity=config.polarity, allow_constant_masks=config.allow_constant_masks
+    )
+    chosen = [photo for photo in photos if photo.split == config.split]
+    _refuse_empty(len(chosen), str(config.root), config)
+    return chosen[0].source, len(chosen), _native_images(chosen)
+
+
+def _refuse_empty(count: int, where: str, config: EvaluateConfig) -> None:
+    if not count:
+        raise DatasetError(where, [f"no photos in split {config.split!r}; choose another with --split"])
+
+
+def _native_images(photos: Sequence[LabelledPhoto]) -> Iterator[LabelledImage]:
+    for photo in photos:
+        with fsspec.open(photo.image_uri, "rb") as image, fsspec.open(photo.mask_uri, "rb") as mask:
+            yield LabelledImage(photo.id, decode_photo(image.read()), decode_mask(mask.read(), polarity=photo.polarity))
+
+
+def _prepared_images(rows: Sequence[dict[str, Any]]) -> Iterator[LabelledImage]:
+    for row in rows:
+        yield LabelledImage(row["id"], decode_photo(row["image"]), decode_mask(row["mask"], polarity="focus"))
+
+
+def _each_evaluated(
+    detector: Detector, images: Iterable[LabelledImage], metrics: FocusMetrics, config: EvaluateConfig
+) -> Iterator[EvaluatedPhoto]:
+    for chunk in _chunks(images, config.batch_size):
+        found = detector.detect_each([image.photo for image in chunk], refine=config.refine)
+        for image, focus_map in zip(chunk, found, strict=True):
+            values = metrics.update(focus_map.focus, image.truth)
+            yield EvaluatedPhoto(image.id, values, image.photo, image.truth, focus_map.focus)
+
+
+def _chunks(images: Iterable[LabelledImage], size: int) -> Iterator[list[LabelledImage]]:
+    # itertools.batched, which Python 3.11 does not have
+    iterator = iter(images)
+    while chunk := list(islice(iterator, size)):
+        yield chunk
+
+
+def _history(model: str) -> list[dict[str, float]] | None:
+    path = Path(model) / "history.json"
+    return json.loads(path.read_text()) if path.is_file() else None
+
+
+def _log(config: EvaluateConfig, detector: Detector, report: Report) -> str:
+    log = RunLog.open(tracking_uri(config.storage), f"evaluate {report.title}", params=config.model_dump(mode="json"))
+    log.tags({"stage": "evaluate", "model": detector.card.name, "model.fingerprint": detector.card.fingerprint})
+    log.metrics({f"{config.split}/{name}": value for name, value in report.metrics.items()})
+    log.files(Path(config.out), under="report")
+    log.finish()
+    return log.run_id

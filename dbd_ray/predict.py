@@ -1,0 +1,184 @@
+"""From photo files to result files on one machine: what `dbd-ray predict` does."""
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+
+from dbd_ray.detector import Detector, Refinement
+from dbd_ray.errors import ConfigError, DbdRayError, PhotoError
+from dbd_ray.focus_map import FocusMap, Summary
+from dbd_ray.images.containers import PHOTO_SUFFIXES
+from dbd_ray.images.decode import decode_photo
+from dbd_ray.images.encode import encode_depth, encode_mask, encode_photo
+from dbd_ray.images.overlay import overlay
+
+Output = Literal["focus", "overlay", "depth", "json"]
+OUTPUTS: tuple[Output, ...] = ("focus", "overlay", "depth", "json")
+SUFFIXES: dict[Output, str] = {
+    "focus": ".focus.png",
+    "overlay": ".overlay.jpg",
+    "depth": ".depth.png",
+    "json": ".json",
+}
+
+
+class Prediction(NamedTuple):
+    """What became of one photo.
+
+    Attributes:
+        photo: Its file.
+        summary: The focus map in a few numbers; None if it failed.
+        files: What was written.
+        error: Why it failed; empty if it did not.
+    """
+
+    photo: Path
+    summary: Summary | None
+    files: tuple[Path, ...]
+    error: str
+
+
+def find_photos(paths: Sequence[Path]) -> list[Path]:
+    """List the photos that paths name: files as given, folders by their files with a photo's suffix.
+
+    Raises:
+        ConfigError: A path does not exist, or nothing is left; all missing ones are listed.
+    """
+    missing = [str(path) for path in paths if not path.exists()]
+    if missing:
+        raise ConfigError(f"no such file or folder: {', '.join(missing)}")
+    found: list[Path] = []
+    for path in paths:
+        inside = sorted(p for p in path.iterdir() if p.suffix.lower() in PHOTO_SUFFIXES) if path.is_dir() else [path]
+        found += [photo for photo in inside if photo not in found]
+    if not found:
+        raise ConfigError(f"no photos in {', '.join(map(str, paths))}")
+    return found
+
+
+def predict_files(
+    detector: Detector,
+    photos: Sequence[Path],
+    out: Path,
+    *,
+    save: Sequence[Output] = ("focus", "overlay", "json"),
+    refine: Refinement = "guided",
+    polarity: Literal["focus", "blur"] = "focus",
+    batch_size: int = 8,
+    on_photo: Callable[[Prediction], Any] = lambda prediction: None,
+) -> list[Prediction]:
+    """Detect focus in photo files and write what was asked for; a bad photo harms only itself.
+
+    Args:
+        detector: See `Detector.load`.
+        photos: Files, see `find_photos`.
+        out: Folder for `<name>.focus.png` (8 bit), `.overlay.jpg`, `.depth.png` (16 bit) and `.json`.
+        save: Which of them.
+        refine: How maps come to native size.
+        polarity: What white means in the written focus maps.
+        batch_size: Photos per forward pass.
+        on_photo: Called after every photo.
+
+    Returns:
+        One Prediction per photo, in order.
+
+    Raises:
+        ConfigError: An unknown output, or depth from a network that has none.
+    """
+    unknown = [name for name in save if name not in OUTPUTS]
+    if unknown or not save:
+        raise ConfigError(f"save: {', '.join(unknown) or 'nothing'} cannot be saved; choose of {', '.join(OUTPUTS)}")
+    if "depth" in save and not detector.card.network.depth:
+        raise ConfigError(f"save: {detector.card.name} predicts no depth; leave depth out")
+    out.mkdir(parents=True, exist_ok=True)
+    predictions = []
+    for prediction in _each(detector, photos, _names(photos), out, save, refine, polarity, batch_size):
+        predictions.append(prediction)
+        on_photo(prediction)
+    return predictions
+
+
+def _each(
+    detector: Detector,
+    photos: Sequence[Path],
+    names: dict[Path, str],
+    out: Path,
+    save: Sequence[Output],
+    refine: Refinement,
+    polarity: Literal["focus", "blur"],
+    batch_size: int,
+) -> Iterator[Prediction]:
+    waiting = iter(photos)
+    while chunk := list(islice(waiting, batch_size)):
+        decoded = {photo: _decode(photo) for photo in chunk}
+        good = [pixels for pixels in decoded.values() if isinstance(pixels, np.ndarray)]
+        maps = detector.detect_each(good, refine=refine, batch_size=batch_size)
+        for photo, pixels in decoded.items():
+            if isinstance(pixels, str):
+                yield Prediction(photo, None, (), pixels)
+                continue
+            found = next(maps)
+            try:
+                files = _write(photo, pixels, found, out / names[photo], save, polarity)
+                yield Prediction(photo, found.summary, files, "")
+            except OSError as error:
+                raise DbdRayError(f"{out}: cannot be written ({error})") from error
+
+
+def _decode(photo: Path) -> np.ndarray | str:
+    try:
+        return decode_photo(photo.read_bytes())
+    except PhotoError as error:
+        return str(error)
+    except OSError as error:
+        return f"cannot be read ({error.strerror})"
+
+
+def _write(
+    photo: Path,
+    pixels: np.ndarray,
+    found: FocusMap,
+    target: Path,
+    save: Sequence[Output],
+    polarity: Literal["focus", "blur"],
+) -> tuple[Path, ...]:
+    files = []
+    for output in save:
+        if output == "focus":
+            content = encode_mask(found.focus, polarity=polarity)
+        elif output == "overlay":
+            content = encode_photo(overlay(pixels, found.focus))
+        elif output == "depth" and found.depth is not None:
+            content = encode_depth(found.depth)
+        else:
+            height, width = found.focus.shape
+            about = {"photo": str(photo), "width": width, "height": height, **found.summary.as_dict()}
+            content = json.dumps(about, indent=2).encode()
+        path = target.with_name(target.name + SUFFIXES[output])
+        # complete or absent: whoever watches the folder must not read half a picture
+        temporary = path.with_name(path.name + ".new")
+        temporary.write_bytes(content)
+        temporary.replace(path)
+        files.append(path)
+    return tuple(files)
+
+
+def _names(photos: Sequence[Path]) -> dict[Path, str]:
+    # a.jpg and a.png, or a.jpg of two folders, must not overwrite each other's results
+    stems = Counter(photo.stem.lower() for photo in photos)
+    names: dict[Path, str] = {}
+    taken: set[str] = set()
+    for photo in photos:
+        name = photo.stem if stems[photo.stem.lower()] == 1 else f"{photo.parent.name}_{photo.name}".lstrip("_")
+        number = 2
+        base = name
+        while name.lower() in taken:
+            name, number = f"{base}_{number}", number + 1
+        taken.add(name.lower())
+        names[photo] = name
+    return names
