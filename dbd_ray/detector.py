@@ -32,20 +32,21 @@ class NetworkMaps(NamedTuple):
 
 @torch.inference_mode()
 def predict_focus(network: FocusNetwork, photos: torch.Tensor, *, dtype: torch.dtype = torch.float32) -> NetworkMaps:
-    """Run a network in evaluation mode; it is left in the mode that it was in.
+    """Run a network in evaluation mode; it and each part of it are left in the mode that they were in.
 
     Args:
         network: A focus network, see `models`.
         photos: uint8 N×3×h×w RGB on the network's device.
         dtype: torch.bfloat16 to run under autocast.
     """
-    was_training = network.training
+    training = [module for module in network.modules() if module.training]
     network.eval()
     try:
         with torch.autocast(photos.device.type, dtype=torch.bfloat16, enabled=dtype == torch.bfloat16):
             output = network(network.normalize(photos))
     finally:
-        network.train(was_training)
+        for module in training:
+            module.training = True  # not train(), which would also wake parts that were frozen in evaluation mode
     depth = None if output.depth is None else output.depth[:, 0].float().clamp(0, 1)
     return NetworkMaps(output.focus_logits[:, 0].float().sigmoid(), depth)
 

@@ -23,7 +23,7 @@ def prepare(options: dict[str, Any], config: Path | None, overrides: Sequence[st
     from dbd_ray.cli.ray_session import local_or_cluster
     from dbd_ray.datasets.prepare import prepare_from
 
-    with local_or_cluster():
+    with local_or_cluster(data_bars=True):
         info = prepare_from(settings)
     rows = ", ".join(f"{count} {split}" for split, count in sorted(info.rows.items()))
     _say(f"{settings.out}: {rows} pictures of {info.input_size[0]}×{info.input_size[1]} px, {info.fingerprint}")
@@ -48,7 +48,7 @@ def evaluate(options: dict[str, Any], config: Path | None, overrides: Sequence[s
     settings = build(EvaluateConfig, _settings(options, config, overrides), where=str(config or "evaluate"))
     from dbd_ray.evaluation.run import evaluate as run
 
-    with _progress("photos") as advance:
+    with show_progress("photos") as advance:
         found = run(settings, on_photo=lambda done, total: advance(done, total))
     table = Table("metric", "value")
     for name, value in found.metrics.items():
@@ -66,7 +66,7 @@ def predict(photos: Sequence[Path], out: Path, *, model: str | None, save: str, 
     polarity = _choice("polarity", options["polarity"], ("focus", "blur"))
     files = find_photos(photos)
     detector = Detector.load(model or _only_packaged(), device=options["device"])
-    with _progress("photos") as advance:
+    with show_progress("photos") as advance:
         done: list[Prediction] = []
 
         def count(prediction: Prediction) -> None:
@@ -149,7 +149,8 @@ def _choice(name: str, value: str, choices: Sequence[str]) -> str:
 
 
 @contextmanager
-def _progress(what: str) -> Iterator[Callable[[int, int], None]]:
+def show_progress(what: str) -> Iterator[Callable[[int, int], None]]:
+    """Show a bar on stderr; call what it yields with (done, total)."""
     columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(what, total=None)

@@ -14,6 +14,7 @@ from dbd_ray.config.train import (
     TrainConfig,
     WorkersConfig,
     load_train_config,
+    train_config,
 )
 
 __all__ = [
@@ -32,4 +33,5 @@ __all__ = [
     "merge",
     "parse_overrides",
     "read_yaml",
+    "train_config",
 ]

@@ -1,7 +1,7 @@
 """Settings of networks and of training runs."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -188,8 +188,21 @@ def load_train_config(path: str | Path | None, overrides: Sequence[str] = ()) ->
         ConfigError: Names the field, what was wrong with it, and where it came from.
     """
     settings = merge(read_yaml(path) if path else {}, parse_overrides(overrides))
+    sources = [*([str(path)] if path else []), *(f"--set {override}" for override in overrides)]
+    return train_config(settings, where=" with ".join(sources) or "no settings")
+
+
+def train_config(settings: Mapping[str, Any], *, where: str) -> TrainConfig:
+    """Lay settings on those of their recipe and validate them.
+
+    Args:
+        settings: As in a YAML file.
+        where: What to call their source in an error.
+
+    Raises:
+        ConfigError: Names the field and what was wrong with it.
+    """
     recipe = settings.get("recipe", "modern")
     if not isinstance(recipe, str) or recipe not in RECIPES:
-        raise ConfigError(f"recipe: {recipe!r} is unknown, choose one of {', '.join(RECIPES)}")
-    sources = [*([str(path)] if path else []), *(f"--set {override}" for override in overrides)]
-    return build(TrainConfig, merge(RECIPES[recipe], settings), where=" with ".join(sources) or "no settings")
+        raise ConfigError(f"{where}:\n  recipe: {recipe!r} is unknown, choose one of {', '.join(RECIPES)}")
+    return build(TrainConfig, merge(RECIPES[recipe], settings), where=where)

@@ -19,7 +19,7 @@ from dbd_ray.datasets.layouts import LabelledPhoto, inspect_pair, scan_layout
 from dbd_ray.datasets.listing import list_folder, open_storage
 from dbd_ray.datasets.prepared import RENDERED_SOURCE, SCHEMA, PreparedInfo, as_uri, write_info
 from dbd_ray.datasets.scenes import SceneConfig, render_scene
-from dbd_ray.errors import DatasetError
+from dbd_ray.errors import ConfigError, DatasetError, PhotoError
 from dbd_ray.images.containers import PHOTO_SUFFIXES
 from dbd_ray.images.decode import decode_photo
 from dbd_ray.images.encode import decode_mask, encode_depth, encode_mask, encode_photo
@@ -122,7 +122,18 @@ def prepare_scenes(
         photo_uris: Photos that are cut into layers; none: procedural shapes.
         validation_fraction: Share of the scenes that becomes the split "val".
         test_fraction: Share of the scenes that becomes the split "test".
+
+    Raises:
+        ConfigError: The number of scenes or a share is out of range.
+        DatasetError: Lists every scene whose source photos cannot be used; nothing is written then.
     """
+    if count < 1:
+        raise ConfigError(f"scenes: {count} scenes make no dataset, render at least 1")
+    if min(validation_fraction, test_fraction) < 0 or validation_fraction + test_fraction > 1:
+        raise ConfigError(
+            f"validation_fraction {validation_fraction} and test_fraction {test_fraction} must be shares of the "
+            "scenes, together at most 1"
+        )
     validation, test = round(count * validation_fraction), round(count * test_fraction)
     splits = ["val"] * validation + ["test"] * test + ["train"] * (count - validation - test)
     rows = [{"index": index, "split": split} for index, split in enumerate(splits)]
@@ -179,8 +190,8 @@ class _RenderedRows:
         index = int(item["index"])
         try:
             scene = render_scene(index, seed=self.seed, config=self.config, photos=self._photos(index))
-        except OSError as error:
-            return {"id": f"scene-{index}", "problem": f"scene {index}: a source photo cannot be read: {error}"}
+        except (OSError, PhotoError) as error:
+            return {"id": f"scene-{index}", "problem": f"scene {index}: a source photo cannot be used: {error}"}
         height, width = scene.focus.shape
         return {
             "id": f"{RENDERED_SOURCE}-{self.seed}-{index:06d}",

@@ -88,14 +88,20 @@ def read_info(location: str | Path) -> PreparedInfo:
 
 def write_info(location: str, info: PreparedInfo) -> None:
     """Publish a dataset: replace its `dataset.json` in one step."""
-    filesystem, root = fsspec.core.url_to_fs(location)
-    text = info.model_dump_json(indent=2)
+    replace_text(f"{location}/dataset.json", info.model_dump_json(indent=2))
+
+
+def replace_text(location: str, text: str) -> None:
+    """Write a small file so that a reader sees either the old content or the new; its folder is made if need be."""
+    filesystem, path = fsspec.core.url_to_fs(location)
     if "file" in (filesystem.protocol if isinstance(filesystem.protocol, tuple) else (filesystem.protocol,)):
-        temporary = Path(root) / "dataset.json.new"
+        target = Path(path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = target.with_name(target.name + ".new")
         temporary.write_text(text)
-        temporary.replace(Path(root) / "dataset.json")
+        temporary.replace(target)
     else:  # object stores publish an object only when it is complete
-        with filesystem.open(f"{root}/dataset.json", "wt") as file:
+        with filesystem.open(path, "wt") as file:
             file.write(text)
 
 

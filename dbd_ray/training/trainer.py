@@ -1,10 +1,8 @@
 """Starting and resuming a training run on Ray, tracked in MLflow."""
 
 import json
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import fsspec
 import pyarrow.fs
 import ray
 import ray.data
@@ -14,10 +12,20 @@ from ray.train.torch import TorchTrainer
 
 from dbd_ray.config import TrainConfig
 from dbd_ray.datasets.layouts import Split
-from dbd_ray.datasets.prepared import as_uri, parts_uri, read_info
-from dbd_ray.errors import ConfigError, DatasetError, TrainingError
+from dbd_ray.datasets.prepared import as_uri, common_input_size, parts_uri, read_info
+from dbd_ray.errors import ConfigError, DatasetError, DbdRayError, TrainingError
 from dbd_ray.metrics import METRIC_NAMES, lower_is_better
 from dbd_ray.tracking import RunLog, tracking_uri
+from dbd_ray.training.run_folder import (
+    MODEL_FILES,
+    TrainedModel,
+    claim_name,
+    find_claim,
+    model_folder,
+    new_key,
+    read_result,
+    write_result,
+)
 from dbd_ray.training.samples import EncodedRow
 from dbd_ray.training.state import HISTORY_FILE
 from dbd_ray.training.worker import train_loop_per_worker
@@ -25,26 +33,10 @@ from dbd_ray.training.worker import train_loop_per_worker
 CACHE_LIMIT_BYTES = 8 * 2**30  # encoded rows are held in every worker's memory
 
 
-class TrainedModel(NamedTuple):
-    """What a finished run leaves.
-
-    Attributes:
-        folder: Checkpoint folder of the best epoch, with `model.safetensors` and `card.json`.
-        metrics: Metrics of that epoch.
-        history: Metrics of every epoch.
-        run_id: The MLflow run.
-        tracking_uri: Where that run is.
-    """
-
-    folder: str
-    metrics: dict[str, float]
-    history: list[dict[str, float]]
-    run_id: str
-    tracking_uri: str
-
-
 def train(config: TrainConfig) -> TrainedModel:
     """Train, or go on with an interrupted run of the same name, and keep the best epoch's model.
+
+    A run that is finished already is not repeated: its result is returned at once.
 
     Args:
         config: The run; `data` and `storage` may be relative to the current folder.
@@ -54,26 +46,37 @@ def train(config: TrainConfig) -> TrainedModel:
         TrainingError: Training failed; the last epoch's checkpoint remains.
     """
     config = absolute(config)
-    _claim_name(config)
+    claim = find_claim(config)
+    finished = read_result(config) if claim else None
+    if finished:
+        return finished
+    key = claim or new_key()
+    fingerprints = {f"data.{i}.fingerprint": read_info(uri).fingerprint for i, uri in enumerate(config.data)}
     log = RunLog.open(
         tracking_uri(config.storage),
         config.name,
-        key=f"{config.storage}/{config.name}",
+        key=key,
         params=config.model_dump(mode="json"),
     )
-    log.tags({f"data.{i}.fingerprint": read_info(uri).fingerprint for i, uri in enumerate(config.data)})
-    trainer = make_trainer(config, mlflow_run=log)
+    log.tags(fingerprints)
     try:
+        trainer = make_trainer(config, mlflow_run=log)
+        claim_name(config, key)  # only now: settings that do not fit the data must not hold the name
         result = trainer.fit()
     except ray.train.TrainingFailedError as error:
         log.finish(failed=True)
         raise TrainingError(f"run {config.name} failed: {_cause(error)}") from error
+    except DbdRayError:
+        log.finish(failed=True)
+        raise
     best, metrics = _best(config, result)
-    folder = f"{config.storage}/{config.name}/model"
     history = _history(result)
+    folder = model_folder(config)
     _publish(best, folder, history)
+    trained = TrainedModel(folder, metrics, history, log.run_id, log.uri)
+    write_result(config, trained)
     log.finish()
-    return TrainedModel(folder, metrics, history, log.run_id, log.uri)
+    return trained
 
 
 def make_trainer(config: TrainConfig, *, mlflow_run: RunLog | None = None, **run_config: Any) -> TorchTrainer:
@@ -86,9 +89,10 @@ def make_trainer(config: TrainConfig, *, mlflow_run: RunLog | None = None, **run
 
     Raises:
         ConfigError: The data does not fit the settings.
-        DatasetError: A prepared dataset is missing.
+        DatasetError: A prepared dataset is missing, or they were prepared at different sizes.
     """
     config = absolute(config)
+    common_input_size(config.data)
     datasets: dict[str, Any] = {"train": read_split(config.data, "train")}
     splits = set().union(*(read_info(uri).rows for uri in config.data))
     if "val" in splits:
@@ -162,25 +166,6 @@ def absolute(config: TrainConfig) -> TrainConfig:
     )
 
 
-def _claim_name(config: TrainConfig) -> None:
-    # Ray resumes by name alone: other settings under an old name would silently go on with the old run
-    where = f"{config.storage}/{config.name}/train.json"
-    mine = config.model_dump(mode="json")
-    filesystem, path = fsspec.core.url_to_fs(where)
-    if filesystem.exists(path):
-        theirs = json.loads(filesystem.cat_file(path))
-        differing = [key for key in mine if key != "workers" and mine[key] != theirs.get(key)]
-        if differing:
-            changes = "; ".join(f"{key}: {theirs.get(key)} → {mine[key]}" for key in differing)
-            raise ConfigError(
-                f"run {config.name} exists in {config.storage} with other settings ({changes}); "
-                "choose another name, or delete that folder"
-            )
-        return
-    filesystem.makedirs(str(Path(path).parent), exist_ok=True)
-    filesystem.pipe_file(path, json.dumps(mine, indent=2).encode())
-
-
 def _best(config: TrainConfig, result: ray.train.Result) -> tuple[ray.train.Checkpoint, dict[str, float]]:
     candidates = result.best_checkpoints or []
     if not candidates:
@@ -195,7 +180,7 @@ def _best(config: TrainConfig, result: ray.train.Result) -> tuple[ray.train.Chec
 def _publish(checkpoint: ray.train.Checkpoint, folder: str, history: list[dict[str, float]]) -> None:
     filesystem, path = pyarrow.fs.FileSystem.from_uri(folder)
     filesystem.create_dir(path)
-    for name in ("model.safetensors", "card.json"):
+    for name in MODEL_FILES:
         pyarrow.fs.copy_files(
             f"{checkpoint.path}/{name}",
             f"{path}/{name}",

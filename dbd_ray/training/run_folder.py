@@ -1,0 +1,109 @@
+"""What the folder of a training run says of it: the settings that it was started with, and its result."""
+
+import json
+import uuid
+from typing import Any, NamedTuple
+
+import fsspec
+
+from dbd_ray.config import TrainConfig
+from dbd_ray.datasets.prepared import replace_text
+from dbd_ray.errors import ConfigError
+from dbd_ray.tracking import flatten
+
+SETTINGS_FILE = "train.json"
+RESULT_FILE = "result.json"
+KEY_FIELD = "run_key"
+MODEL_FILES = ("model.safetensors", "card.json")
+
+
+class TrainedModel(NamedTuple):
+    """What a finished run leaves.
+
+    Attributes:
+        folder: Checkpoint folder of the best epoch, with `model.safetensors` and `card.json`.
+        metrics: Metrics of that epoch.
+        history: Metrics of every epoch.
+        run_id: The MLflow run.
+        tracking_uri: Where that run is.
+    """
+
+    folder: str
+    metrics: dict[str, float]
+    history: list[dict[str, float]]
+    run_id: str
+    tracking_uri: str
+
+
+def model_folder(config: TrainConfig) -> str:
+    """Where the best epoch's model of a run is published."""
+    return f"{_folder(config)}/model"
+
+
+def find_claim(config: TrainConfig) -> str | None:
+    """Find the run that has this name; it must have been started with the same settings (the workers may differ).
+
+    Ray resumes by name alone: other settings under an old name would silently go on with the old run.
+
+    Returns:
+        The key that `claim_name` recorded; None if the run is new.
+
+    Raises:
+        ConfigError: Lists every setting that differs.
+    """
+    claimed = _read(f"{_folder(config)}/{SETTINGS_FILE}")
+    if claimed is None:
+        return None
+    key = str(claimed.pop(KEY_FIELD, _folder(config)))
+    theirs, mine = flatten(claimed), flatten(config.model_dump(mode="json"))
+    differing = [
+        f"{name}: {theirs.get(name)} → {mine.get(name)}"
+        for name in sorted(theirs.keys() | mine.keys())
+        if not name.startswith("workers.") and theirs.get(name) != mine.get(name)
+    ]
+    if differing:
+        raise ConfigError(
+            f"run {config.name} exists in {config.storage} with other settings ({'; '.join(differing)}); "
+            "choose another name, or delete that folder"
+        )
+    return key
+
+
+def new_key() -> str:
+    """Make the identity of a new run: a deleted folder's name may come back, and must not go on in its MLflow run."""
+    return uuid.uuid4().hex
+
+
+def claim_name(config: TrainConfig, key: str) -> None:
+    """Record the settings and the key of a run before it starts."""
+    claim = {**config.model_dump(mode="json"), KEY_FIELD: key}
+    replace_text(f"{_folder(config)}/{SETTINGS_FILE}", json.dumps(claim, indent=2))
+
+
+def write_result(config: TrainConfig, trained: TrainedModel) -> None:
+    """Record that the run is finished; its model must be published already."""
+    replace_text(f"{_folder(config)}/{RESULT_FILE}", json.dumps(trained._asdict(), indent=2))
+
+
+def read_result(config: TrainConfig) -> TrainedModel | None:
+    """Read what a finished run left; None if it is not finished, or its model was deleted."""
+    result = _read(f"{_folder(config)}/{RESULT_FILE}")
+    filesystem, model = fsspec.core.url_to_fs(model_folder(config))
+    if result is None or not all(filesystem.exists(f"{model}/{name}") for name in MODEL_FILES):
+        return None
+    return TrainedModel(**{**result, "folder": model_folder(config)})
+
+
+def _folder(config: TrainConfig) -> str:
+    return f"{config.storage}/{config.name}"
+
+
+def _read(uri: str) -> dict[str, Any] | None:
+    try:
+        with fsspec.open(uri, "rb") as file:
+            content: dict[str, Any] = json.load(file)
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        raise ConfigError(f"{uri} is damaged ({error}): delete it if you know the run's settings to be these") from None
+    return content

@@ -1,0 +1,97 @@
+"""The whole job in miniature, for `make demo`: pictures → prepared data → trained network → report and MLflow."""
+
+import argparse
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from dbd_ray.cli.ray_session import local_or_cluster
+from dbd_ray.cli.steps import show_progress
+from dbd_ray.config import EvaluateConfig, PrepareConfig, TrainConfig, train_config
+from dbd_ray.datasets.prepare import prepare_from
+from dbd_ray.errors import DbdRayError
+from dbd_ray.evaluation.run import evaluate
+from dbd_ray.training.trainer import train
+
+RUNS = Path("runs")
+OUT = RUNS / "demo"
+SIZE = (160, 160)
+EPOCHS = 8
+SCENES = 320
+console = Console()
+
+
+def main() -> None:
+    """Run the demo; what an interrupted one has trained is gone on with."""
+    options = _options()
+    if (OUT / "report.html").exists():
+        shutil.rmtree(OUT)
+    data = str(OUT / "data")
+    with local_or_cluster(data_bars=True):
+        _step(1, f"preparing {options.data}" if options.data else f"rendering {SCENES} thin-lens scenes")
+        info = prepare_from(_prepare_config(options.data, data))
+        console.print(f"      {info.rows} pictures of {SIZE[0]}×{SIZE[1]} px", highlight=False)
+        _step(2, f"training the depth-distillation network for {EPOCHS} epochs with two Ray Train workers")
+        trained = train(_settings(options.weights, data, has_depth=info.depth_rows > 0))
+    _step(3, "evaluating on pictures that training has not seen")
+    with show_progress("      photos") as advance:
+        found = evaluate(
+            EvaluateConfig(model=trained.folder, prepared=data, out=str(OUT), storage=str(RUNS)), on_photo=advance
+        )
+    mae, f = found.metrics["mae"], found.metrics["f_adaptive_pooled_dd_notebook"]
+    console.print(f"\nMAE {mae:.3f}, F {f:.3f}. This is a miniature: README.md says how to train in earnest.")
+    console.print(f"Report:  {found.files['html'].absolute()}", soft_wrap=True)
+    console.print(f"Model:   {Path(trained.folder).absolute()}", soft_wrap=True)
+    console.print(f"MLflow:  .venv/bin/mlflow ui --backend-store-uri {trained.tracking_uri}", soft_wrap=True)
+    console.print("         and open http://127.0.0.1:5000", highlight=False)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", help="folder in CUHK layout (image/, gt/, test.txt) instead of rendered scenes")
+    parser.add_argument("--weights", help=".safetensors of MobileNetV2 trained on ImageNet, to start from")
+    return parser.parse_args()
+
+
+def _prepare_config(photos: str | None, out: str) -> PrepareConfig:
+    if photos:
+        return PrepareConfig(root=photos, layout="cuhk", out=out, size=SIZE)
+    return PrepareConfig(scenes=SCENES, out=out, size=SIZE, test_fraction=0.15, seed=0)
+
+
+def _settings(weights: str | None, data: str, *, has_depth: bool) -> TrainConfig:
+    network: dict[str, Any] = {"backbone": "mobilenetv2_050", "depth": has_depth}
+    if weights:
+        network |= {
+            "backbone": "mobilenetv2_100",
+            "backbone_weights": weights,
+            "backbone_options": {"pad_type": "same"},
+        }
+        network |= {"mean": [0.5] * 3, "std": [0.5] * 3}
+    settings: dict[str, Any] = {
+        "name": OUT.name,
+        "storage": str(RUNS),
+        "data": [data],
+        "epochs": EPOCHS,
+        "batch_size": 8,
+        "network": network,
+        "objective": {"depth_weight": 0.1 if has_depth else 0},
+        "optimizer": {"backbone_lr_scale": 0.3 if weights else 1.0},
+        "ema_decay": 0.98,  # of a run of few steps
+        "workers": {"count": 2, "cpus": 1},
+    }
+    return train_config(settings, where="demo")
+
+
+def _step(number: int, what: str) -> None:
+    console.print(f"[bold]\\[{number}/3][/bold] {what}")
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except DbdRayError as error:
+        sys.exit(f"error: {error}")

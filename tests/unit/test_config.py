@@ -1,0 +1,232 @@
+import itertools
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from dbd_ray.config import (
+    RECIPES,
+    AugmentConfig,
+    EvaluateConfig,
+    NetworkConfig,
+    OptimizerConfig,
+    PrepareConfig,
+    TrainConfig,
+    load_train_config,
+    merge,
+    parse_overrides,
+)
+from dbd_ray.errors import ConfigError
+
+NEEDED = ("name=a-run", "data=[prepared]")
+
+
+def _load(*overrides: str) -> TrainConfig:
+    return load_train_config(None, [*NEEDED, *overrides])
+
+
+def test_the_paper_recipe_is_what_the_authors_did() -> None:
+    config = _load("recipe=paper")
+    assert (config.epochs, config.batch_size) == (60, 6)
+    optimizer = config.optimizer
+    assert (optimizer.name, optimizer.lr, optimizer.momentum) == ("sgd", 0.005, 0.9)
+    assert (optimizer.schedule, optimizer.weight_decay, optimizer.clip_norm) == ("poly", 5e-4, None)
+    assert (config.objective.bce, config.objective.depth_weight, config.objective.iou_weight) == ("weighted", 0.1, 0)
+    assert config.augment == AugmentConfig(flip=True)
+    assert config.ema_decay is None
+
+
+def test_without_a_recipe_the_modern_one_applies() -> None:
+    assert _load() == _load("recipe=modern")
+    assert _load().ema_decay == 0.998
+    assert _load().optimizer.name == "adamw"
+
+
+def test_overrides_win_over_the_file_and_the_file_over_the_recipe(tmp_path: Path) -> None:
+    path = tmp_path / "run.yaml"
+    path.write_text("name: a-run\ndata: [prepared]\nrecipe: paper\nepochs: 3\noptimizer: {lr: 0.5}\n")
+    config = load_train_config(path, ["optimizer.lr=0.25", "optimizer.lr=0.125", "workers={cpus: 2}"])
+    assert config.optimizer.lr == 0.125
+    assert config.optimizer.momentum == 0.9
+    assert config.epochs == 3
+    assert config.workers.cpus == 2
+    assert load_train_config(str(path)).optimizer.lr == 0.5
+
+
+def test_numbers_may_be_written_in_scientific_notation_and_null_takes_a_setting_back() -> None:
+    config = _load("optimizer.lr=1e-4", "ema_decay=null")  # to YAML 1e-4 is text
+    assert config.optimizer.lr == 1e-4
+    assert config.ema_decay is None
+
+
+@pytest.mark.parametrize(
+    ("recipe", "srfb", "sab", "depth"),
+    itertools.product(RECIPES, ("srfb", "rfb", "none"), (True, False), (True, False)),
+)
+def test_every_variant_survives_being_written_and_read_again(recipe: str, srfb: str, sab: bool, depth: bool) -> None:
+    weight = 0.1 if depth else 0
+    variant = (f"network.srfb={srfb}", f"network.sab={sab}", f"network.depth={depth}")
+    config = _load(f"recipe={recipe}", *variant, f"objective.depth_weight={weight}")
+    assert TrainConfig.model_validate(config.model_dump()) == config
+    assert TrainConfig.model_validate(config.model_dump(mode="json")) == config
+    assert TrainConfig.model_validate_json(config.model_dump_json()) == config
+
+
+def test_settings_cannot_be_changed_afterwards() -> None:
+    with pytest.raises(ValidationError, match="frozen"):
+        _load().epochs = 3  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("override", "field"),
+    [
+        ("epoch=3", "epoch"),
+        ("optimizer.momentumm=0.9", "optimizer.momentumm"),
+        ("network.reduction=0", "network.reduction"),
+        ("network.srfb=big", "network.srfb"),
+        ("network.mean=[1, 2]", "network.mean.2"),
+        ("optimizer.lr=0", "optimizer.lr"),
+        ("optimizer.lr=fast", "optimizer.lr"),
+        ("optimizer.lr=.inf", "optimizer.lr"),
+        ("optimizer.clip_norm=.nan", "optimizer.clip_norm"),
+        ("optimizer=null", "optimizer"),
+        ("data=prepared", "data"),
+        ("data=[]", "data"),
+        ("seed=-1", "seed"),
+        ("ema_decay=1", "ema_decay"),
+        ("rendered_share=1", "rendered_share"),
+        ("augment.jpeg_quality=[90, 40]", "augment"),
+        ("workers.gpu=some", "workers.gpu"),
+        ("precision=float16", "precision"),
+        ("name=../elsewhere", "name"),
+        ("name=a/b", "name"),
+        ("name=", "name"),
+        ("name=''", "name"),
+    ],
+)
+def test_a_wrong_setting_is_refused_by_its_name(override: str, field: str) -> None:
+    with pytest.raises(ConfigError, match=rf"(?m)^  {field.replace('.', '[.]')}(\.\w+)*: "):
+        _load(override)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "complaint"),
+    [
+        (["network.srfb=none", "network.branches=3"], "branches has no effect with srfb=none"),
+        (["optimizer.momentum=0.9"], "momentum has no effect with adamw: set it to null"),
+        (["augment.jpeg_probability=0", "augment.jpeg_quality=[10, 20]"], "jpeg_quality has no effect"),
+        (["network.depth=false"], "objective.depth_weight has no effect with network.depth=false"),
+        (["epochs=2", "optimizer.warmup_epochs=2"], "optimizer.schedule has no effect when all 2 epochs are warm-up"),
+        (["network.mean=[0, 0, 0]"], "mean and std belong together"),
+        (["batch_size=9", "workers.count=2"], "batch_size 9 must be a multiple of workers.count 2"),
+    ],
+)
+def test_a_setting_without_effect_is_an_error(overrides: list[str], complaint: str) -> None:
+    with pytest.raises(ConfigError, match=complaint):
+        _load(*overrides)
+
+
+def test_changing_the_paper_recipe_to_adamw_says_how() -> None:
+    with pytest.raises(ConfigError, match="set it to null"):
+        _load("recipe=paper", "optimizer.name=adamw")
+    assert _load("recipe=paper", "optimizer.name=adamw", "optimizer.momentum=null").optimizer.momentum is None
+
+
+def test_all_wrong_settings_are_named_at_once() -> None:
+    with pytest.raises(ConfigError) as error:
+        _load("optimizer.lr=-1", "batch_size=0", "colour=1")
+    assert all(f"\n  {field}: " in str(error.value) for field in ("optimizer.lr", "batch_size", "colour"))
+
+
+def test_an_error_names_the_file_and_the_overrides(tmp_path: Path) -> None:
+    path = tmp_path / "run.yaml"
+    path.write_text("name: a-run\ndata: [prepared]\n")
+    with pytest.raises(ConfigError) as error:
+        load_train_config(path, ["epochs=0"])
+    assert str(path) in str(error.value)
+    assert "--set epochs=0" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        (b"- a\n- b\n", "must hold a mapping of settings, found list"),
+        (b"", "must hold a mapping of settings, found NoneType"),
+        (b"a: [1\n", "not valid YAML"),
+        (b"a: \xff\xfe\n", "not valid YAML"),
+        (b"a: !!python/object/apply:os.getcwd []\n", "not valid YAML"),
+    ],
+)
+def test_a_file_that_is_no_yaml_mapping_is_named(tmp_path: Path, content: bytes, complaint: str) -> None:
+    path = tmp_path / "run.yaml"
+    path.write_bytes(content)
+    with pytest.raises(ConfigError, match=complaint) as error:
+        load_train_config(path)
+    assert str(path) in str(error.value)
+
+
+def test_a_missing_file_and_a_folder_are_named(tmp_path: Path) -> None:
+    for path in (tmp_path / "absent.yaml", tmp_path):
+        with pytest.raises(ConfigError, match="cannot be read") as error:
+            load_train_config(path)
+        assert str(path) in str(error.value)
+
+
+@pytest.mark.parametrize("recipe", ["fast", "[paper]", "null", "{a: b}"])
+def test_an_unknown_recipe_is_refused_with_the_known_ones(recipe: str) -> None:
+    with pytest.raises(ConfigError, match=r"(?m)^  recipe: .*choose one of paper, modern"):
+        _load(f"recipe={recipe}")
+
+
+@pytest.mark.parametrize("override", ["epochs", "=3", "", "epochs: 3"])
+def test_an_override_without_name_or_value_says_how_to_write_it(override: str) -> None:
+    with pytest.raises(ConfigError, match="write it as name=value"):
+        parse_overrides([override])
+
+
+def test_an_override_that_is_no_yaml_is_quoted() -> None:
+    with pytest.raises(ConfigError, match=r"--set data=\[a: the value is not valid YAML"):
+        parse_overrides(["data=[a"])
+
+
+def test_values_of_overrides_are_yaml_and_may_hold_equals_signs() -> None:
+    parsed = parse_overrides(["a.b=1", "a.c=[x, y]", "d=k=v", "e=null", "f={g: true}"])
+    assert parsed == {"a": {"b": 1, "c": ["x", "y"]}, "d": "k=v", "e": None, "f": {"g": True}}
+
+
+def test_merging_changes_neither_side() -> None:
+    base: dict[str, Any] = {"a": {"b": 1, "c": 2}, "d": [1]}
+    over: dict[str, Any] = {"a": {"b": 3}, "d": [2]}
+    assert merge(base, over) == {"a": {"b": 3, "c": 2}, "d": [2]}
+    assert base == {"a": {"b": 1, "c": 2}, "d": [1]}
+    assert over == {"a": {"b": 3}, "d": [2]}
+
+
+def test_reading_a_configuration_leaves_the_recipes_as_they_are() -> None:
+    before = str(RECIPES)
+    _load("augment.flip=false", "optimizer.lr=0.5")
+    assert str(RECIPES) == before
+
+
+def test_defaults_of_each_part_have_no_setting_without_effect() -> None:
+    assert NetworkConfig(srfb="none").branches == 4
+    assert OptimizerConfig().momentum is None
+    assert AugmentConfig(jpeg_quality=(40, 95)).jpeg_probability == 0
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings", "complaint"),
+    [
+        (PrepareConfig, {}, "give either root"),
+        (PrepareConfig, {"root": "r", "scenes": 3}, "give either root"),
+        (PrepareConfig, {"root": "r", "photos": "p"}, "photos has no effect with root"),
+        (PrepareConfig, {"scenes": 3, "layout": "cuhk"}, "layout has no effect with scenes"),
+        (EvaluateConfig, {"model": "m"}, "give either root"),
+        (EvaluateConfig, {"model": "m", "prepared": "p", "polarity": "blur"}, "polarity has no effect with prepared"),
+        (EvaluateConfig, {"model": "m", "root": "r", "split": "val"}, "split=val exists only in prepared"),
+    ],
+)
+def test_stages_refuse_settings_that_do_not_belong_together(kind: Any, settings: dict[str, Any], complaint: str) -> None:
+    with pytest.raises(ValidationError, match=complaint):
+        kind(out="o", **settings)

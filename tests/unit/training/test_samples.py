@@ -1,0 +1,169 @@
+import numpy as np
+import pytest
+import torch
+
+from dbd_ray.config import AugmentConfig
+from dbd_ray.errors import ConfigError, DatasetError
+from dbd_ray.training.samples import (
+    Batch,
+    EncodedRow,
+    collate,
+    decode_row,
+    epoch_order,
+    eval_batches,
+    rows_from_columns,
+    train_batches,
+)
+
+STRONG = AugmentConfig(flip=True, crop_min_scale=0.5, colour=0.3, jpeg_probability=0.5)
+
+
+def _batches(rows: list[EncodedRow], order: np.ndarray, *, batch_size: int = 4, **settings: int) -> list[Batch]:
+    return list(
+        train_batches(rows, order, batch_size=batch_size, config=STRONG, **{"seed": 1, "epoch": 0, **settings})
+    )
+
+
+def _equal(one: Batch, other: Batch) -> bool:
+    return all(torch.equal(left, right) for left, right in zip(one, other, strict=True))
+
+
+def _joined(parts: tuple[Batch, ...]) -> Batch:
+    return Batch(*(torch.cat(tensors) for tensors in zip(*parts, strict=True)))
+
+
+def test_an_epoch_is_every_row_once_in_a_new_order_each_epoch(photo_rows: list[EncodedRow]) -> None:
+    orders = [epoch_order(photo_rows, seed=0, epoch=epoch, rendered_share=None) for epoch in range(3)]
+    assert all(sorted(order) == list(range(11)) for order in orders)
+    assert len({tuple(order) for order in orders}) == 3
+
+
+def test_the_order_is_a_function_of_seed_and_epoch(photo_rows: list[EncodedRow]) -> None:
+    def order(seed: int, epoch: int) -> list[int]:
+        return list(epoch_order(photo_rows, seed=seed, epoch=epoch, rendered_share=None))
+
+    assert order(3, 2) == order(3, 2)
+    assert order(3, 2) != order(2, 3)
+    assert order(3, 2) != order(4, 2)
+
+
+@pytest.mark.parametrize(("share", "scenes"), [(0.0, 0), (0.25, 4), (0.5, 11), (0.9, 99)])
+def test_the_rendered_share_is_a_share_of_the_epoch_and_every_photo_comes_once(
+    photo_rows: list[EncodedRow], rendered_rows: list[EncodedRow], share: float, scenes: int
+) -> None:
+    rows = [*photo_rows, *rendered_rows]
+    order = epoch_order(rows, seed=0, epoch=0, rendered_share=share)
+    chosen = [rows[index] for index in order]
+    assert sorted(row.id for row in chosen if row.source == "cuhk") == [row.id for row in photo_rows]
+    assert sum(row.source == "rendered" for row in chosen) == scenes
+    assert scenes / len(order) == pytest.approx(share, abs=0.03)
+
+
+def test_scenes_are_drawn_anew_each_epoch_and_none_twice_while_there_are_enough(
+    photo_rows: list[EncodedRow], rendered_rows: list[EncodedRow]
+) -> None:
+    rows = [*photo_rows, *rendered_rows]
+    drawn = []
+    for epoch in range(8):
+        order = epoch_order(rows, seed=0, epoch=epoch, rendered_share=0.25)
+        scenes = [int(index) for index in order if index >= len(photo_rows)]
+        assert len(set(scenes)) == len(scenes) == 4
+        drawn.append(frozenset(scenes))
+    assert len(set(drawn)) > 1
+    assert frozenset.union(*drawn) == frozenset(range(11, 18))
+
+
+def test_a_share_of_what_is_not_there_is_refused_with_the_counts(
+    photo_rows: list[EncodedRow], rendered_rows: list[EncodedRow]
+) -> None:
+    for rows, counts in ((photo_rows, "11 photos and 0 rendered"), (rendered_rows, "0 photos and 7 rendered")):
+        with pytest.raises(ConfigError, match=f"rendered_share=0.5: the data has {counts}"):
+            epoch_order(rows, seed=0, epoch=0, rendered_share=0.5)
+
+
+def test_a_share_of_zero_leaves_the_scenes_out(photo_rows: list[EncodedRow]) -> None:
+    assert len(epoch_order(photo_rows, seed=0, epoch=0, rendered_share=0.0)) == 11
+
+
+@pytest.mark.parametrize("world_size", [2, 4])
+def test_several_ranks_together_see_exactly_what_one_rank_would(photo_rows: list[EncodedRow], world_size: int) -> None:
+    order = epoch_order(photo_rows, seed=1, epoch=0, rendered_share=None)
+    alone = _batches(photo_rows, order)
+    parts = [_batches(photo_rows, order, rank=rank, world_size=world_size) for rank in range(world_size)]
+    assert all(len(batch.photos) == 4 // world_size for part in parts for batch in part)
+    together = [_joined(step) for step in zip(*parts, strict=True)]
+    assert len(alone) == len(together) == 2
+    assert all(map(_equal, alone, together))
+
+
+def test_the_last_incomplete_batch_is_left_out(photo_rows: list[EncodedRow]) -> None:
+    order = np.arange(11)
+    assert [len(batch.photos) for batch in _batches(photo_rows, order)] == [4, 4]
+    assert [len(batch.photos) for batch in _batches(photo_rows, order[:8])] == [4, 4]
+    assert _batches(photo_rows, order[:3]) == []
+
+
+def test_the_same_epoch_is_the_same_to_the_last_pixel(photo_rows: list[EncodedRow]) -> None:
+    order = np.arange(11)
+    assert all(map(_equal, _batches(photo_rows, order), _batches(photo_rows, order)))
+
+
+def test_changes_differ_with_the_epoch_the_seed_and_the_place(photo_rows: list[EncodedRow]) -> None:
+    repeated = np.zeros(4, np.int64)
+    first = _batches(photo_rows, repeated)[0]
+    for other in (_batches(photo_rows, repeated, epoch=1)[0], _batches(photo_rows, repeated, seed=2)[0]):
+        assert not torch.equal(first.photos, other.photos)
+    # one row drawn four times into a batch must not be four equal pictures
+    assert len({tuple(photo.flatten().tolist()) for photo in first.photos}) == 4
+
+
+def test_decoding_ahead_in_other_processes_changes_nothing(photo_rows: list[EncodedRow]) -> None:
+    order = np.arange(8)
+    assert all(map(_equal, _batches(photo_rows, order), _batches(photo_rows, order, loader_workers=1)))
+
+
+def test_batches_hold_what_the_rows_do(photo_rows: list[EncodedRow]) -> None:
+    (batch,) = eval_batches(photo_rows[:3], batch_size=8)
+    assert (batch.photos.dtype, batch.photos.shape) == (torch.uint8, (3, 3, 64, 64))
+    assert (batch.focus.dtype, batch.focus.shape) == (torch.float32, (3, 1, 64, 64))
+    assert (batch.depth.dtype, batch.depth.shape) == (torch.float32, (3, 1, 64, 64))
+    assert batch.has_depth.tolist() == [True, False, True]
+    sample = decode_row(photo_rows[0])
+    assert sample.depth is not None
+    np.testing.assert_array_equal(batch.photos[0].permute(1, 2, 0).numpy(), sample.photo)
+    np.testing.assert_array_equal(batch.focus[0, 0].numpy() * 255, sample.focus)
+    np.testing.assert_array_equal(batch.depth[0, 0].numpy(), sample.depth)
+    assert not batch.depth[1].any()
+
+
+def test_validation_sees_every_row_once_in_order_and_unchanged(photo_rows: list[EncodedRow]) -> None:
+    batches = list(eval_batches(photo_rows, batch_size=4))
+    assert [len(batch.photos) for batch in batches] == [4, 4, 3]
+    expected = collate([decode_row(row) for row in photo_rows])
+    assert torch.equal(torch.cat([batch.photos for batch in batches]), expected.photos)
+    assert list(eval_batches([], batch_size=4)) == []
+
+
+def test_masks_are_cut_at_half(photo_rows: list[EncodedRow]) -> None:
+    sample = decode_row(photo_rows[0])
+    levels = np.tile(np.array([0, 127, 128, 255], np.uint8), (64, 16))
+    batch = collate([sample._replace(focus=levels)])
+    np.testing.assert_array_equal(batch.focus[0, 0].numpy(), levels > 127)
+
+
+def test_rows_have_one_order_however_they_are_delivered(photo_rows: list[EncodedRow]) -> None:
+    rows = [*photo_rows, *(row._replace(source="dut") for row in photo_rows)]
+    for seed in range(3):
+        shuffled = [rows[index] for index in np.random.default_rng(seed).permutation(len(rows))]
+        columns = {name: [getattr(row, name) for row in shuffled] for name in EncodedRow._fields}
+        assert rows_from_columns(columns) == sorted(rows, key=lambda row: (row.id, row.source))
+
+
+def test_a_damaged_row_is_named(photo_rows: list[EncodedRow]) -> None:
+    row = photo_rows[0]
+    assert row.depth is not None
+    for damaged in (row._replace(image=b""), row._replace(image=row.image[:40]), row._replace(depth=row.mask)):
+        with pytest.raises(DatasetError, match=r"row cuhk-000 is damaged"):
+            decode_row(damaged)
+    with pytest.raises(DatasetError, match=r"row cuhk-000 is damaged"):
+        decode_row(row._replace(mask=b"no picture"))
