@@ -24,7 +24,7 @@ STAGED = ".new"
 PICKLES = (".pth", ".pt", ".ckpt", ".bin", ".pkl")
 
 
-def save_checkpoint(folder: str | Path, network: FocusNetwork, card: Card) -> Card:
+def save_checkpoint(folder: str | Path, network: FocusNetwork, card: Card, *, half: bool = False) -> Card:
     """Write a checkpoint so that a crash at any moment leaves either the old one or the new one.
 
     The card is what decides: the new weights wait beside the old ones until the new card is in place.
@@ -33,6 +33,7 @@ def save_checkpoint(folder: str | Path, network: FocusNetwork, card: Card) -> Ca
         folder: Local folder, made if need be; a checkpoint in it is replaced, other files are left alone.
         network: Built from `card.network`, without any wrapper.
         card: Its description; `parameters` and `fingerprint` are filled in.
+        half: Store kernels in float16, half the size; loading gives float32 again, rounded. Normalisation stays exact.
 
     Returns:
         The card as written.
@@ -41,7 +42,7 @@ def save_checkpoint(folder: str | Path, network: FocusNetwork, card: Card) -> Ca
         CheckpointError: The folder is not local or cannot be written, or the card is not JSON.
     """
     folder = _local(folder)
-    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
+    weights = {name: _stored(tensor, half) for name, tensor in network.state_dict().items()}
     try:
         folder.mkdir(parents=True, exist_ok=True)
         staged = folder / (WEIGHTS + STAGED)
@@ -88,6 +89,12 @@ def load_checkpoint(folder: str | Path) -> tuple[FocusNetwork, Card]:
     network = _build(card, folder)
     _fill(network, weights, path)
     return network.eval(), card
+
+
+def _stored(tensor: Tensor, half: bool) -> Tensor:
+    # one-dimensional: norms and biases, small, and running variances could leave float16's range
+    tensor = tensor.detach().cpu().contiguous()
+    return tensor.half() if half and tensor.ndim > 1 else tensor
 
 
 def _read_card(path: Path) -> Card:

@@ -44,21 +44,28 @@ class Prediction(NamedTuple):
 
 
 def find_photos(paths: Sequence[Path]) -> list[Path]:
-    """List the photos that paths name: files as given, folders by their files with a photo's suffix.
+    """List the photos that paths name: files as given, folders by the files directly in them with a photo's suffix.
+
+    Hidden files of a folder, and results that `predict_files` wrote into it, are not taken for photos.
 
     Raises:
-        ConfigError: A path does not exist, or nothing is left; all missing ones are listed.
+        ConfigError: Paths do not exist, cannot be listed, or are folders without photos; all are listed.
     """
     missing = [str(path) for path in paths if not path.exists()]
     if missing:
         raise ConfigError(f"no such file or folder: {', '.join(missing)}")
-    found: list[Path] = []
+    found: dict[Path, None] = {}
+    barren: list[str] = []
     for path in paths:
-        inside = sorted(p for p in path.iterdir() if p.suffix.lower() in PHOTO_SUFFIXES) if path.is_dir() else [path]
-        found += [photo for photo in inside if photo not in found]
-    if not found:
-        raise ConfigError(f"no photos in {', '.join(map(str, paths))}")
-    return found
+        inside = _photos_in(path) if path.is_dir() else [path]
+        found |= dict.fromkeys(inside)
+        if not inside:
+            barren.append(str(path))
+    if barren or not found:
+        raise ConfigError(
+            f"no photos directly in {', '.join(barren) or 'nothing'}; give folders that hold some, or the photos"
+        )
+    return list(found)
 
 
 def predict_files(
@@ -88,14 +95,20 @@ def predict_files(
         One Prediction per photo, in order.
 
     Raises:
-        ConfigError: An unknown output, or depth from a network that has none.
+        ConfigError: An unknown output, depth from a network that has none, or `out` cannot be a folder.
+        DbdRayError: A result cannot be written, for instance because the disk is full.
     """
     unknown = [name for name in save if name not in OUTPUTS]
     if unknown or not save:
         raise ConfigError(f"save: {', '.join(unknown) or 'nothing'} cannot be saved; choose of {', '.join(OUTPUTS)}")
     if "depth" in save and not detector.card.network.depth:
         raise ConfigError(f"save: {detector.card.name} predicts no depth; leave depth out")
-    out.mkdir(parents=True, exist_ok=True)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(
+            f"{out}: cannot be made a folder ({error.strerror}); choose another for the results"
+        ) from None
     predictions = []
     for prediction in _each(detector, photos, _names(photos), out, save, refine, polarity, batch_size):
         predictions.append(prediction)
@@ -130,6 +143,21 @@ def _each(
                 raise DbdRayError(f"{out}: cannot be written ({error})") from error
 
 
+def _photos_in(folder: Path) -> list[Path]:
+    results = tuple(SUFFIXES.values())
+    try:
+        return sorted(
+            path
+            for path in folder.iterdir()
+            if path.suffix.lower() in PHOTO_SUFFIXES
+            and not path.name.startswith(".")
+            and not path.name.endswith(results)
+            and path.is_file()
+        )
+    except OSError as error:
+        raise ConfigError(f"{folder}: cannot be listed ({error.strerror}); check its permissions") from None
+
+
 def _decode(photo: Path) -> np.ndarray | str:
     try:
         return decode_photo(photo.read_bytes())
@@ -162,8 +190,11 @@ def _write(
         path = target.with_name(target.name + SUFFIXES[output])
         # complete or absent: whoever watches the folder must not read half a picture
         temporary = path.with_name(path.name + ".new")
-        temporary.write_bytes(content)
-        temporary.replace(path)
+        try:
+            temporary.write_bytes(content)
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
         files.append(path)
     return tuple(files)
 
@@ -174,7 +205,8 @@ def _names(photos: Sequence[Path]) -> dict[Path, str]:
     names: dict[Path, str] = {}
     taken: set[str] = set()
     for photo in photos:
-        name = photo.stem if stems[photo.stem.lower()] == 1 else f"{photo.parent.name}_{photo.name}".lstrip("_")
+        folder = f"{photo.parent.name}_" if photo.parent.name else ""
+        name = photo.stem if stems[photo.stem.lower()] == 1 else f"{folder}{photo.name}"
         number = 2
         base = name
         while name.lower() in taken:

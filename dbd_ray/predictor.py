@@ -11,6 +11,7 @@ from dbd_ray.images.decode import decode_photo
 from dbd_ray.images.encode import encode_mask
 
 PHOTO_COLUMNS = ("bytes", "image")  # what ray.data.read_binary_files and read_images call theirs
+PHOTOS_AT_ONCE = 8  # decoded in memory at native size, whatever Ray's batch size is
 
 Batch = dict[str, np.ndarray]
 
@@ -49,19 +50,24 @@ class FocusPredictor:
     def __call__(self, batch: Batch) -> Batch:
         """Add the focus columns to a batch in Ray Data's default (numpy) format."""
         column = self._photo_column(batch)
+        rows: list[dict[str, Any]] = []
+        for start in range(0, len(batch[column]), PHOTOS_AT_ONCE):
+            rows += self._rows(batch[column][start : start + PHOTOS_AT_ONCE])
+        added: Batch = {name: np.array([row[name] for row in rows], dtype=kind) for name, kind in _COLUMNS.items()}
+        kept = {name: values for name, values in batch.items() if not (self.drop_photo and name == column)}
+        return {**kept, **added}
+
+    def _rows(self, items: np.ndarray) -> list[dict[str, Any]]:
         photos: list[np.ndarray] = []
         errors: list[str] = []
-        for item in batch[column]:
+        for item in items:
             try:
                 photos.append(_photo(item))
                 errors.append("")
             except PhotoError as error:
                 errors.append(str(error))
-        maps = iter(self.detector.detect(photos, refine=self.refine))
-        rows = [self._failed(error) if error else self._found(next(maps)) for error in errors]
-        added: Batch = {name: np.array([row[name] for row in rows], dtype=kind) for name, kind in _COLUMNS.items()}
-        kept = {name: values for name, values in batch.items() if not (self.drop_photo and name == column)}
-        return {**kept, **added}
+        maps = self.detector.detect_each(photos, refine=self.refine, batch_size=PHOTOS_AT_ONCE)
+        return [self._failed(error) if error else self._found(next(maps)) for error in errors]
 
     def _photo_column(self, batch: Batch) -> str:
         column = self.column or next((name for name in PHOTO_COLUMNS if name in batch), None)

@@ -8,8 +8,8 @@ from typing import Any
 
 from rich.console import Console
 
+from dbd_ray.cli.console import show_progress, show_training
 from dbd_ray.cli.ray_session import local_or_cluster
-from dbd_ray.cli.steps import show_progress
 from dbd_ray.config import EvaluateConfig, PrepareConfig, TrainConfig, train_config
 from dbd_ray.datasets.prepare import prepare_from
 from dbd_ray.errors import DbdRayError
@@ -34,8 +34,9 @@ def main() -> None:
         _step(1, f"preparing {options.data}" if options.data else f"rendering {SCENES} thin-lens scenes")
         info = prepare_from(_prepare_config(options.data, data))
         console.print(f"      {info.rows} pictures of {SIZE[0]}×{SIZE[1]} px", highlight=False)
-        _step(2, f"training the depth-distillation network for {EPOCHS} epochs with two Ray Train workers")
-        trained = train(_settings(options.weights, data, has_depth=info.depth_rows > 0))
+        _step(2, f"training the depth-distillation network, {EPOCHS} epochs, two Ray Train workers")
+        with show_training() as on_event:
+            trained = train(_settings(options.weights, data, has_depth=info.depth_rows > 0), on_event=on_event)
     _step(3, "evaluating on pictures that training has not seen")
     with show_progress("      photos") as advance:
         found = evaluate(

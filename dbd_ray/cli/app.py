@@ -6,6 +6,8 @@ from typing import Annotated, Any
 import typer
 
 from dbd_ray.cli import steps
+from dbd_ray.cli.settings_help import settings_help
+from dbd_ray.config import EvaluateConfig, PrepareConfig, TrainConfig
 
 app = typer.Typer(
     help="Defocus blur detection on Ray: which pixels of a photo are in focus.",
@@ -25,7 +27,12 @@ def _given(**options: Any) -> dict[str, Any]:
     return {name: value for name, value in options.items() if value is not None}
 
 
-@app.command()
+@app.command(
+    epilog=settings_help(
+        PrepareConfig,
+        options=("root", "out", "layout", "polarity", "size", "validation_fraction", "scenes", "photos", "seed"),
+    )
+)
 def prepare(
     root: Annotated[str | None, typer.Argument(help="Folder or URI of labelled photos.")] = None,
     out: Annotated[str | None, typer.Option(help="Folder or URI of the prepared dataset.")] = None,
@@ -67,21 +74,26 @@ def prepare(
     )
 
 
-@app.command()
+@app.command(epilog=settings_help(TrainConfig))
 def train(
     config: Config = None,
     set_: Set = None,
 ) -> None:
-    """Train on prepared data with Ray Train; running the same command again resumes an interrupted run.
+    r"""Train on prepared data with Ray Train; running the same command again resumes an interrupted run.
 
     dbd-ray train --config jobs/configs/cuhk-mobilenetv2.yaml
 
-    dbd-ray train --set name=mine --set 'data=[runs/cuhk]' --set workers.count=2
+    dbd-ray train --set name=mine --set 'data=\[runs/cuhk]' --set workers.count=2
     """
     steps.train(config, set_ or [])
 
 
-@app.command()
+@app.command(
+    epilog=settings_help(
+        EvaluateConfig,
+        options=("model", "root", "layout", "polarity", "prepared", "split", "refine", "out", "device"),
+    )
+)
 def evaluate(
     model: Annotated[
         str | None, typer.Argument(help="Packaged model, checkpoint folder, or models:/NAME@ALIAS.")
@@ -120,7 +132,7 @@ def evaluate(
 
 @app.command()
 def predict(
-    photos: Annotated[list[Path], typer.Argument(metavar="PHOTO…", help="Photos, or folders of photos.")],
+    photos: Annotated[list[Path], typer.Argument(metavar="PHOTO", help="Photos, or folders of photos.")],
     out: Annotated[Path, typer.Option(help="Folder for the results.")],
     model: Annotated[
         str | None,

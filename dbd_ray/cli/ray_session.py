@@ -9,6 +9,8 @@ from contextlib import contextmanager
 import ray
 import ray.data
 
+from dbd_ray.errors import DbdRayError
+
 
 @contextmanager
 def local_or_cluster(*, data_bars: bool = False) -> Iterator[None]:
@@ -18,19 +20,33 @@ def local_or_cluster(*, data_bars: bool = False) -> Iterator[None]:
 
     Args:
         data_bars: Show Ray Data's progress bars on a terminal (in a log they would be hundreds of lines).
+
+    Raises:
+        DbdRayError: There is no Ray at RAY_ADDRESS.
     """
     if ray.is_initialized():
         yield
         return
     ray.data.DataContext.get_current().enable_progress_bars = data_bars and sys.stderr.isatty()
     logging.getLogger("ray.data").setLevel(logging.ERROR)
-    on_cluster = "RAY_ADDRESS" in os.environ
-    ray.init(
-        address=None if on_cluster else "local",
-        include_dashboard=None if on_cluster else False,
-        logging_level=logging.ERROR,
-        log_to_driver=True,
-    )
+    cluster = os.environ.get("RAY_ADDRESS")
+    if not cluster:
+        # it warns of machines that a cloud is about to take back: this one is not, and its start fills the console
+        os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
+    try:
+        ray.init(
+            address=None if cluster else "local",
+            include_dashboard=None if cluster else False,
+            logging_level=logging.ERROR,
+            # the workers' own words come through training.progress; Ray's are for whoever looks into Ray
+            log_to_driver=bool(os.environ.get("DBD_RAY_VERBOSE")),
+        )
+    except (ConnectionError, ValueError) as error:
+        if not cluster:
+            raise
+        raise DbdRayError(
+            f"RAY_ADDRESS={cluster}: no Ray answers there ({error}); correct it, or unset it to use this machine"
+        ) from None
     try:
         yield
     finally:

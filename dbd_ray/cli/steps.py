@@ -1,14 +1,12 @@
 """What the commands do: settings in, work in the package, words out."""
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import nullcontext
+from itertools import count
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
-
+from dbd_ray.cli.console import say, show_predictions, show_progress, show_table, show_training
 from dbd_ray.config import EvaluateConfig, PrepareConfig, build, load_train_config, merge, parse_overrides, read_yaml
 from dbd_ray.errors import ConfigError
 
@@ -26,54 +24,53 @@ def prepare(options: dict[str, Any], config: Path | None, overrides: Sequence[st
     with local_or_cluster(data_bars=True):
         info = prepare_from(settings)
     rows = ", ".join(f"{count} {split}" for split, count in sorted(info.rows.items()))
-    _say(f"{settings.out}: {rows} pictures of {info.input_size[0]}×{info.input_size[1]} px, {info.fingerprint}")
+    say(f"{settings.out}: {rows} pictures of {info.input_size[0]}×{info.input_size[1]} px, {info.fingerprint}")
 
 
 def train(config: Path | None, overrides: Sequence[str]) -> None:
     """Train, or resume, and say where the model is."""
     settings = load_train_config(config, overrides)
     from dbd_ray.cli.ray_session import local_or_cluster
+    from dbd_ray.training.run_folder import find_claim, read_result
+    from dbd_ray.training.trainer import absolute
     from dbd_ray.training.trainer import train as run
 
-    with local_or_cluster():
-        trained = run(settings)
-    values = ", ".join(f"{k} {v:.4f}" for k, v in trained.metrics.items() if k in [f"val/{n}" for n in HEADLINE])
-    _say(f"best epoch {trained.metrics['epoch']:.0f} of {settings.epochs}: {values or 'no validation split'}")
-    _say(f"model: {trained.folder}")
-    _say(f"MLflow run {trained.run_id}: mlflow ui --backend-store-uri {trained.tracking_uri}")
+    finished = find_claim(absolute(settings)) is not None and read_result(absolute(settings)) is not None
+    if finished:
+        say(f"run {settings.name} is finished already, this is its result; choose another name to train again")
+    with nullcontext() if finished else local_or_cluster(), show_training() as on_event:
+        trained = run(settings, on_event=on_event)
+    values = [f"{name} {trained.metrics[f'val/{name}']:.4f}" for name in HEADLINE if f"val/{name}" in trained.metrics]
+    say(f"best epoch {trained.metrics['epoch']:.0f} of {settings.epochs}: {', '.join(values) or 'no validation split'}")
+    say(f"model: {trained.folder}")
+    say(f"MLflow run {trained.run_id}: mlflow ui --backend-store-uri {trained.tracking_uri}")
 
 
 def evaluate(options: dict[str, Any], config: Path | None, overrides: Sequence[str]) -> None:
     """Measure a model and say the main figures."""
     settings = build(EvaluateConfig, _settings(options, config, overrides), where=str(config or "evaluate"))
     from dbd_ray.evaluation.run import evaluate as run
+    from dbd_ray.tracking import tracking_uri
 
     with show_progress("photos") as advance:
-        found = run(settings, on_photo=lambda done, total: advance(done, total))
-    table = Table("metric", "value")
-    for name, value in found.metrics.items():
-        table.add_row(name, f"{value:.4f}")
-    Console().print(table)
-    _say(f"report: {found.files['html']}")
+        found = run(settings, on_photo=advance)
+    show_table(("metric", "value"), [(name, f"{value:.4f}") for name, value in found.metrics.items()])
+    say(f"report: {found.files['html']}", aside=True)
+    say(f"MLflow run {found.run_id}: mlflow ui --backend-store-uri {tracking_uri(settings.storage)}", aside=True)
 
 
 def predict(photos: Sequence[Path], out: Path, *, model: str | None, save: str, **options: Any) -> None:
     """Write focus maps of photos; exit status 1 if any photo failed."""
     from dbd_ray.detector import Detector, Refinement
-    from dbd_ray.predict import Output, Prediction, find_photos, predict_files
+    from dbd_ray.predict import Output, find_photos, predict_files
 
     refine = _choice("refine", options["refine"], get_args(Refinement))
     polarity = _choice("polarity", options["polarity"], ("focus", "blur"))
     files = find_photos(photos)
     detector = Detector.load(model or _only_packaged(), device=options["device"])
+    number = count(1)
     with show_progress("photos") as advance:
-        done: list[Prediction] = []
-
-        def count(prediction: Prediction) -> None:
-            done.append(prediction)
-            advance(len(done), len(files))
-
-        predict_files(
+        done = predict_files(
             detector,
             files,
             out,
@@ -81,19 +78,10 @@ def predict(photos: Sequence[Path], out: Path, *, model: str | None, save: str, 
             refine=cast(Refinement, refine),
             polarity=cast(Literal["focus", "blur"], polarity),
             batch_size=options["batch_size"],
-            on_photo=count,
+            on_photo=lambda _: advance(next(number), len(files)),
         )
-    table = Table("photo", "in focus", "kind", "confidence")
-    for one in done:
-        if one.summary:
-            share, confidence = f"{one.summary.in_focus_fraction:.1%}", f"{one.summary.confidence:.2f}"
-            table.add_row(str(one.photo), share, one.summary.kind, confidence)
-    Console().print(table)
-    failed = [one for one in done if one.error]
-    for one in failed:
-        Console(stderr=True).print(f"failed: {one.photo}: {one.error}", markup=False, highlight=False, soft_wrap=True)
-    _say(f"{len(done) - len(failed)} of {len(done)} photos done, results in {out}")
-    if failed:
+    show_predictions(done, out)
+    if any(one.error for one in done):
         raise SystemExit(1)
 
 
@@ -105,7 +93,7 @@ def import_(file: Path, architecture: str, out: Path) -> None:
     known = _choice("architecture", architecture, get_args(Architecture))
     network, card = import_authors(file, cast(Architecture, known))
     card = save_checkpoint(out, network, card)
-    _say(f"{out}: {card.name}, {card.parameters / 1e6:.1f} M parameters")
+    say(f"{out}: {card.name}, {card.parameters / 1e6:.1f} M parameters")
 
 
 def models() -> None:
@@ -114,19 +102,24 @@ def models() -> None:
     from dbd_ray.detector import packaged_models
     from dbd_ray.models import architectures
 
-    table = Table("model", "network", "parameters", "input", "MAE", "F (paper A's notebook)", "measured on")
+    rows = []
     for name, folder in packaged_models().items():
         _, card = load_checkpoint(folder)
-        table.add_row(
-            name,
-            f"{card.network.architecture} on {card.network.backbone}",
-            f"{card.parameters / 1e6:.2f} M",
-            f"{card.input_size[0]}×{card.input_size[1]}",
-            *(f"{card.metrics[metric]:.3f}" if metric in card.metrics else "–" for metric in HEADLINE[:2]),
-            str(card.provenance.get("measured_on", "–")),
+        rows.append(
+            (
+                name,
+                f"{card.network.architecture} on {card.network.backbone}",
+                f"{card.parameters / 1e6:.2f} M",
+                f"{card.input_size[0]}×{card.input_size[1]}",
+                *(f"{card.metrics[metric]:.3f}" if metric in card.metrics else "–" for metric in HEADLINE[:2]),
+                str(card.provenance.get("measured_on", "–")),
+            )
         )
-    Console().print(table)
-    _say(f"architectures to train: {', '.join(architectures())}")
+    if rows:
+        show_table(("model", "network", "parameters", "input", "MAE", "F (paper A's notebook)", "measured on"), rows)
+    else:
+        say("no models in this package", aside=True)
+    say(f"architectures to train: {', '.join(architectures())}", aside=True)
 
 
 def _settings(options: dict[str, Any], config: Path | None, overrides: Sequence[str]) -> dict[str, Any]:
@@ -146,16 +139,3 @@ def _choice(name: str, value: str, choices: Sequence[str]) -> str:
     if value not in choices:
         raise ConfigError(f"{name}: {value!r} is unknown, choose one of {', '.join(choices)}")
     return value
-
-
-@contextmanager
-def show_progress(what: str) -> Iterator[Callable[[int, int], None]]:
-    """Show a bar on stderr; call what it yields with (done, total)."""
-    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(what, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
-
-
-def _say(text: str) -> None:
-    Console().print(text, highlight=False, markup=False, soft_wrap=True)

@@ -1,6 +1,8 @@
 """Measuring a detector on labelled photos: the report, its files, and the record in MLflow."""
 
 import json
+import shutil
+import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
@@ -13,7 +15,7 @@ from dbd_ray.config import EvaluateConfig
 from dbd_ray.datasets.layouts import LabelledPhoto, Layout, read_layout
 from dbd_ray.datasets.prepared import read_rows
 from dbd_ray.detector import Detector
-from dbd_ray.errors import DatasetError
+from dbd_ray.errors import CheckpointError, ConfigError, DatasetError
 from dbd_ray.evaluation.pictures import EvaluatedPhoto, keep_worst, thumbnail
 from dbd_ray.evaluation.report import Report, write_report
 from dbd_ray.images.decode import decode_photo
@@ -63,7 +65,11 @@ def evaluate(config: EvaluateConfig, *, on_photo: Callable[[int, int], Any] = la
     Raises:
         CheckpointError: The model cannot be loaded.
         DatasetError: The data has problems, all listed.
+        ConfigError: There is nowhere to write the report or to log it.
     """
+    uri = tracking_uri(config.storage)  # a mistake in where results go must not show only when they are there
+    _make_folder(Path(config.out))
+    history = _history(config.model)
     detector = Detector.load(config.model, device=config.device)
     name, total, images = _open_data(config)
     metrics = FocusMetrics()
@@ -86,11 +92,11 @@ def evaluate(config: EvaluateConfig, *, on_photo: Callable[[int, int], Any] = la
         per_image=rows,
         examples=examples,
         worst=worst,
-        history=_history(config.model),
+        history=history,
         settings={"evaluation": config.model_dump(mode="json"), "training": detector.card.provenance},
     )
     files = write_report(report, Path(config.out))
-    return Evaluation(dict(report.metrics), files, _log(config, detector, report))
+    return Evaluation(dict(report.metrics), files, _log(uri, config, detector, report, files))
 
 
 def describe(detector: Detector) -> dict[str, str]:
@@ -156,13 +162,28 @@ def _chunks(images: Iterable[LabelledImage], size: int) -> Iterator[list[Labelle
 
 def _history(model: str) -> list[dict[str, float]] | None:
     path = Path(model) / "history.json"
-    return json.loads(path.read_text()) if path.is_file() else None
+    try:
+        history: list[dict[str, float]] | None = json.loads(path.read_text()) if path.is_file() else None
+    except ValueError as error:
+        raise CheckpointError(f"{path}: is damaged ({error}); delete it, or copy it from the run again") from None
+    return history
 
 
-def _log(config: EvaluateConfig, detector: Detector, report: Report) -> str:
-    log = RunLog.open(tracking_uri(config.storage), f"evaluate {report.title}", params=config.model_dump(mode="json"))
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"out: {folder} cannot be made a folder ({error.strerror}); choose another") from None
+
+
+def _log(uri: str, config: EvaluateConfig, detector: Detector, report: Report, files: dict[str, Path]) -> str:
+    log = RunLog.open(uri, f"evaluate {report.title}", params=config.model_dump(mode="json"))
     log.tags({"stage": "evaluate", "model": detector.card.name, "model.fingerprint": detector.card.fingerprint})
     log.metrics({f"{config.split}/{name}": value for name, value in report.metrics.items()})
-    log.files(Path(config.out), under="report")
+    with tempfile.TemporaryDirectory() as folder:
+        # the report alone: its folder may hold anything else, a dataset and checkpoints for instance
+        for path in files.values():
+            (shutil.copytree if path.is_dir() else shutil.copyfile)(path, Path(folder) / path.name)
+        log.files(Path(folder), under="report")
     log.finish()
     return log.run_id

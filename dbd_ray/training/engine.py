@@ -4,7 +4,7 @@ import math
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 import torch
 from timm.utils import ModelEmaV3
@@ -19,6 +19,7 @@ from dbd_ray.metrics import FocusMetrics
 from dbd_ray.models import FocusNetwork, NetworkOutput
 from dbd_ray.models.hardware import Precision, choose_training_precision
 from dbd_ray.training.optimizer import make_optimizer, make_schedule
+from dbd_ray.training.progress import Progress
 from dbd_ray.training.samples import Batch
 
 
@@ -51,18 +52,6 @@ class Learner:
     def best_network(self) -> FocusNetwork:
         """The network to evaluate and to keep: the averaged one where there is one."""
         return self.bare if self.ema is None else cast(FocusNetwork, self.ema.module)
-
-
-class Progress(NamedTuple):
-    """Where an epoch stands, for whoever shows it."""
-
-    epoch: int
-    epochs: int
-    step: int
-    steps: int
-    loss: float
-    images_per_s: float
-    seconds_left: float
 
 
 def make_learner(
@@ -160,7 +149,7 @@ def train_epoch(
         on_progress: Called after every step.
 
     Returns:
-        Means of every loss term over the epoch, `images_per_s` of all ranks, the learning rate, and
+        Means of every loss term over this rank's batches, `images_per_s` of all ranks, the learning rate, and
         `wait_share`, the part of the time spent waiting for the next batch.
     """
     learner.network.train()

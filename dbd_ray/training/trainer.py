@@ -1,6 +1,8 @@
 """Starting and resuming a training run on Ray, tracked in MLflow."""
 
 import json
+import re
+from collections.abc import Callable
 from typing import Any
 
 import pyarrow.fs
@@ -9,6 +11,7 @@ import ray.data
 import ray.train
 from ray.train import CheckpointConfig, DataConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchTrainer
+from ray.util.queue import Queue
 
 from dbd_ray.config import TrainConfig
 from dbd_ray.datasets.layouts import Split
@@ -16,6 +19,7 @@ from dbd_ray.datasets.prepared import as_uri, common_input_size, parts_uri, read
 from dbd_ray.errors import ConfigError, DatasetError, DbdRayError, TrainingError
 from dbd_ray.metrics import METRIC_NAMES, lower_is_better
 from dbd_ray.tracking import RunLog, tracking_uri
+from dbd_ray.training.reporting import Event, listening
 from dbd_ray.training.run_folder import (
     MODEL_FILES,
     TrainedModel,
@@ -33,13 +37,14 @@ from dbd_ray.training.worker import train_loop_per_worker
 CACHE_LIMIT_BYTES = 8 * 2**30  # encoded rows are held in every worker's memory
 
 
-def train(config: TrainConfig) -> TrainedModel:
+def train(config: TrainConfig, *, on_event: Callable[[Event], Any] = lambda event: None) -> TrainedModel:
     """Train, or go on with an interrupted run of the same name, and keep the best epoch's model.
 
     A run that is finished already is not repeated: its result is returned at once.
 
     Args:
         config: The run; `data` and `storage` may be relative to the current folder.
+        on_event: Called, from a thread, with a `Progress` about twice a second and with lines of text now and then.
 
     Raises:
         ConfigError: A run of this name exists with other settings, or settings do not fit the cluster or data.
@@ -60,9 +65,10 @@ def train(config: TrainConfig) -> TrainedModel:
     )
     log.tags(fingerprints)
     try:
-        trainer = make_trainer(config, mlflow_run=log)
-        claim_name(config, key)  # only now: settings that do not fit the data must not hold the name
-        result = trainer.fit()
+        with listening(on_event) as progress:
+            trainer = make_trainer(config, mlflow_run=log, progress=progress)
+            claim_name(config, key)  # only now: settings that do not fit the data must not hold the name
+            result = trainer.fit()
     except ray.train.TrainingFailedError as error:
         log.finish(failed=True)
         raise TrainingError(f"run {config.name} failed: {_cause(error)}") from error
@@ -79,12 +85,15 @@ def train(config: TrainConfig) -> TrainedModel:
     return trained
 
 
-def make_trainer(config: TrainConfig, *, mlflow_run: RunLog | None = None, **run_config: Any) -> TorchTrainer:
+def make_trainer(
+    config: TrainConfig, *, mlflow_run: RunLog | None = None, progress: Queue | None = None, **run_config: Any
+) -> TorchTrainer:
     """Build the TorchTrainer of a run; also for other people's Tuners and pipelines.
 
     Args:
         config: The run.
         mlflow_run: Where rank 0 logs every epoch; None: nowhere.
+        progress: A queue of `reporting.listening`; None: the first worker prints its progress.
         run_config: Further arguments of ray.train.RunConfig, e.g. callbacks.
 
     Raises:
@@ -107,6 +116,7 @@ def make_trainer(config: TrainConfig, *, mlflow_run: RunLog | None = None, **run
         train_loop_config={
             "train": config.model_dump(mode="json"),
             "mlflow": {"uri": mlflow_run.uri, "run_id": mlflow_run.run_id} if mlflow_run else None,
+            "progress": progress,
         },
         scaling_config=ScalingConfig(
             num_workers=config.workers.count,
@@ -207,5 +217,6 @@ def _use_gpu(config: TrainConfig) -> bool:
 
 
 def _cause(error: BaseException) -> str:
+    # Ray puts whole tracebacks of all ranks into the message; the last line is the worker's own error
     text = str(error).strip()
-    return text.splitlines()[-1] if text else type(error).__name__
+    return re.sub(r"^dbd_ray\.errors\.\w+: ", "", text.splitlines()[-1]) if text else type(error).__name__

@@ -1,9 +1,6 @@
 """The thin Ray adapter around the engine: what every Ray Train worker runs."""
 
-import sys
 import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +15,8 @@ from dbd_ray.datasets.prepared import common_input_size, read_info
 from dbd_ray.metrics import FocusMetrics
 from dbd_ray.models import build_network
 from dbd_ray.tracking import RunLog
-from dbd_ray.training.engine import Learner, Progress, make_learner, train_epoch, validate
+from dbd_ray.training.engine import Learner, make_learner, train_epoch, validate
+from dbd_ray.training.reporting import Reporter
 from dbd_ray.training.samples import (
     EncodedRow,
     epoch_order,
@@ -29,7 +27,6 @@ from dbd_ray.training.samples import (
 )
 from dbd_ray.training.state import restore_run, save_run, seed_everything
 
-PROGRESS_EVERY_S = 10.0
 GPU_LOADER_WORKERS = 4
 
 
@@ -37,7 +34,8 @@ def train_loop_per_worker(settings: dict[str, Any]) -> None:
     """Train on this worker; give it to a TorchTrainer with datasets "train" and (where there is one) "val".
 
     Args:
-        settings: `train`: a TrainConfig as a dict; `mlflow`: None or {"uri": …, "run_id": …}.
+        settings: `train`: a TrainConfig as a dict; `mlflow`: None or {"uri": …, "run_id": …}; `progress`: None
+            (progress is printed) or a queue of `reporting.listening`.
 
     Raises:
         TrainingError: The loss or a gradient became non-finite.
@@ -62,13 +60,13 @@ def train_loop_per_worker(settings: dict[str, Any]) -> None:
     if saved:
         with saved.as_directory() as folder:
             restore_run(learner, Path(folder))
-    say = _speaker(rank)
-    say(f"precision {learner.precision.reason}")
-    say(
+    reporter = Reporter(rank, settings.get("progress"))
+    reporter.note(f"precision {learner.precision.reason}")
+    reporter.note(
         f"{len(train_rows)} training and {len(val_rows)} validation rows; {steps} steps of {config.batch_size} an epoch"
     )
     if saved:
-        say(f"resuming after epoch {learner.epoch} of {config.epochs}")
+        reporter.note(f"resuming after epoch {learner.epoch} of {config.epochs}")
 
     log = RunLog(**settings["mlflow"]) if settings.get("mlflow") and rank == 0 else None
     while learner.epoch < config.epochs:
@@ -84,12 +82,13 @@ def train_loop_per_worker(settings: dict[str, Any]) -> None:
             world_size=world_size,
             loader_workers=GPU_LOADER_WORKERS if device.type == "cuda" else 0,
         )
-        trained = train_epoch(learner, batches, steps=steps, on_progress=_progress(say))
+        trained = train_epoch(learner, batches, steps=steps, on_progress=reporter.progress)
+        trained = _mean_over_ranks(trained, world_size)
         measured = _validate(learner, val_rows, rank, world_size)
         learner.epoch += 1
         metrics = {"epoch": learner.epoch, **_named("train", trained), **_named("val", measured)}
         learner.history.append(metrics)
-        say(_epoch_line(config, metrics))
+        reporter.note(_epoch_line(config, metrics))
         if log:
             log.metrics(metrics, step=learner.epoch)
         _report(learner, metrics, rank)
@@ -137,9 +136,21 @@ def _shard(name: str) -> list[EncodedRow]:
     return sorted(rows, key=row_order)
 
 
+def _mean_over_ranks(values: dict[str, float], world_size: int) -> dict[str, float]:
+    if world_size == 1:
+        return values
+    gathered: list[Any] = [None] * world_size
+    torch.distributed.all_gather_object(gathered, values)
+    return {name: sum(part[name] for part in gathered) / world_size for name in values}
+
+
 def _validate(learner: Learner, rows: list[EncodedRow], rank: int, world_size: int) -> dict[str, float]:
     if not rows:
         return {}
+    if world_size > 1:
+        # each rank's last step left its own batch's running statistics; rank 0's are the ones that are saved
+        for buffer in learner.best_network.buffers():
+            torch.distributed.broadcast(buffer, src=0)
     mine = validate(learner, eval_batches(rows[rank::world_size], batch_size=8))
     if world_size == 1:
         return mine.compute()
@@ -151,33 +162,6 @@ def _validate(learner: Learner, rows: list[EncodedRow], rank: int, world_size: i
     return merged.compute()
 
 
-def _speaker(rank: int) -> Callable[[str], None]:
-    # Ray forwards a worker's output to whoever submitted the job; one rank is enough to listen to.
-    # Not print(): Ray Train also sends that through its logger, and every line would come twice.
-    def say(text: str) -> None:
-        if rank == 0:
-            sys.stdout.write(text + "\n")
-            sys.stdout.flush()
-
-    return say
-
-
-def _progress(say: Callable[[str], None]) -> Callable[[Progress], None]:
-    last = time.perf_counter()
-
-    def show(at: Progress) -> None:
-        nonlocal last
-        if time.perf_counter() - last < PROGRESS_EVERY_S:
-            return
-        last = time.perf_counter()
-        say(
-            f"epoch {at.epoch}/{at.epochs}  {100 * at.step // at.steps:3d} %  loss {at.loss:.4f}  "
-            f"{at.images_per_s:.1f} images/s  {duration(at.seconds_left)} left"
-        )
-
-    return show
-
-
 def _epoch_line(config: TrainConfig, metrics: dict[str, float]) -> str:
     text = f"epoch {metrics['epoch']}/{config.epochs} done  loss {metrics['train/loss']:.4f}"
     if "val/mae" in metrics:
@@ -187,11 +171,3 @@ def _epoch_line(config: TrainConfig, metrics: dict[str, float]) -> str:
 
 def _named(prefix: str, values: dict[str, float]) -> dict[str, float]:
     return {f"{prefix}/{name}": value for name, value in values.items()}
-
-
-def duration(seconds: float) -> str:
-    """Write a duration for people: 45 s, 12 min, 3 h 05 min."""
-    minutes = round(seconds / 60)
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"

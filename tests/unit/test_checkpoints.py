@@ -230,3 +230,16 @@ def test_provenance_that_is_no_json_is_refused_before_anything_is_replaced(saved
     with pytest.raises(CheckpointError, match="plain JSON"):
         save_checkpoint(saved, _network(1), card)
     assert load_checkpoint(saved)[1].name == "seed-0"
+
+
+def test_half_precision_halves_the_file_and_loads_as_float32(tmp_path: Path) -> None:
+    network, card = _network(), _save(tmp_path / "full")
+    save_checkpoint(tmp_path / "half", network, card, half=True)
+    loaded, _ = load_checkpoint(tmp_path / "half")
+    for name, tensor in network.state_dict().items():
+        stored = loaded.state_dict()[name]
+        assert stored.dtype == tensor.dtype
+        exact = torch.equal(stored, tensor)
+        assert exact if tensor.ndim < 2 else torch.allclose(stored, tensor, rtol=1e-3, atol=1e-6)
+    sizes = [(tmp_path / kind / "model.safetensors").stat().st_size for kind in ("half", "full")]
+    assert sizes[0] < 0.6 * sizes[1]

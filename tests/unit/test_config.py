@@ -227,6 +227,8 @@ def test_defaults_of_each_part_have_no_setting_without_effect() -> None:
         (EvaluateConfig, {"model": "m", "root": "r", "split": "val"}, "split=val exists only in prepared"),
     ],
 )
-def test_stages_refuse_settings_that_do_not_belong_together(kind: Any, settings: dict[str, Any], complaint: str) -> None:
+def test_stages_refuse_settings_that_do_not_belong_together(
+    kind: Any, settings: dict[str, Any], complaint: str
+) -> None:
     with pytest.raises(ValidationError, match=complaint):
         kind(out="o", **settings)

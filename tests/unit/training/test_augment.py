@@ -70,9 +70,7 @@ def test_a_crop_zooms_in_by_up_to_the_configured_scale_and_keeps_the_size_and_th
 
 
 def test_crops_come_from_everywhere() -> None:
-    lefts = [
-        augment(_coordinates(), AugmentConfig(crop_min_scale=0.5), rng).focus[0, 0] / 255 for rng in _rngs(100)
-    ]
+    lefts = [augment(_coordinates(), AugmentConfig(crop_min_scale=0.5), rng).focus[0, 0] / 255 for rng in _rngs(100)]
     assert min(lefts) < 0.02
     assert max(lefts) > 0.4
 

@@ -141,7 +141,9 @@ def test_a_gradient_that_is_not_finite_stops_and_names_term_and_parameter_with_t
     assert learner.bare.depth_fusion is not None
     learner.bare.depth_fusion.register_forward_hook(lambda module, inputs, output: _BadGradient.apply(output))
     before, averaged = _weights(learner.bare), _weights(learner.best_network)
-    with pytest.raises(TrainingError, match=r"^step 2: the gradient is not finite \(term depth at \d+ parameter") as error:
+    with pytest.raises(
+        TrainingError, match=r"^step 2: the gradient is not finite \(term depth at \d+ parameter"
+    ) as error:
         train_step(learner, batch)
     assert "term bce" not in str(error.value)
     assert "the weights are as before the step" in str(error.value)
@@ -193,9 +195,7 @@ def test_validation_measures_the_averaged_network(
     assert abs(mae(learner.best_network) - mae(learner.bare)) > 1e-4
 
 
-def test_without_averaging_the_stepped_network_is_kept(
-    make_config: MakeConfig, make_tiny_learner: MakeLearner
-) -> None:
+def test_without_averaging_the_stepped_network_is_kept(make_config: MakeConfig, make_tiny_learner: MakeLearner) -> None:
     learner = make_tiny_learner(make_config())
     assert learner.ema is None
     assert learner.best_network is learner.bare

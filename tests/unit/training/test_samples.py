@@ -19,9 +19,7 @@ STRONG = AugmentConfig(flip=True, crop_min_scale=0.5, colour=0.3, jpeg_probabili
 
 
 def _batches(rows: list[EncodedRow], order: np.ndarray, *, batch_size: int = 4, **settings: int) -> list[Batch]:
-    return list(
-        train_batches(rows, order, batch_size=batch_size, config=STRONG, **{"seed": 1, "epoch": 0, **settings})
-    )
+    return list(train_batches(rows, order, batch_size=batch_size, config=STRONG, **{"seed": 1, "epoch": 0, **settings}))
 
 
 def _equal(one: Batch, other: Batch) -> bool:

@@ -1,0 +1,139 @@
+"""What the commands write, made for its reader: tables and bars for a terminal, plain lines for pipes and logs."""
+
+import io
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    # bring torch and Ray, for which nothing here should wait
+    from dbd_ray.predict import Prediction
+    from dbd_ray.training.reporting import Event
+
+MOST_ROWS = 40  # of a table on a terminal; a pipe gets them all
+LOGGED_STEPS = 10
+LOGGED_EVERY_S = 15.0
+
+
+def accept_any_text() -> None:
+    """Let this process write names that its locale, or UTF-8, has no characters for; they are escaped."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def say(text: str, *, aside: bool = False) -> None:
+    """Write a line of a command's answer, or beside it (to stderr): what a program that reads the answer would skip."""
+    Console(stderr=aside).print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+def show_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, title: str | None = None) -> None:
+    """Write rows to stdout: as a table on a terminal, else as lines of tab-separated values.
+
+    Args:
+        columns: Heads; all but the first column are short values.
+        rows: One text per column.
+        title: Line above the table; a pipe gets none.
+    """
+    console = Console()
+    if not console.is_terminal:
+        for row in (columns, *rows):
+            sys.stdout.write("\t".join(" ".join(text.split()) for text in row) + "\n")
+        return
+    table = Table(title=Text(title) if title else None, title_justify="left")
+    for position, column in enumerate(columns):
+        # never cut off: two names that begin alike must not look the same
+        table.add_column(column, overflow="fold", no_wrap=position > 0)
+    for row in rows[:MOST_ROWS]:
+        table.add_row(*map(Text, row))
+    console.print(table)
+    if len(rows) > MOST_ROWS:
+        say(f"… and {len(rows) - MOST_ROWS} more", aside=True)
+
+
+def show_predictions(predictions: "Sequence[Prediction]", out: Path) -> None:
+    """Write what was found in each photo, which photos failed and why, and where the results are."""
+    found = [one for one in predictions if one.summary]
+    names, folder = [str(one.photo) for one in found], None
+    if len(found) > 1 and Console().is_terminal:
+        names, folder = _below_common_folder(names)
+    rows = [
+        (name, f"{one.summary.in_focus_fraction:.1%}", one.summary.kind, f"{one.summary.confidence:.2f}")
+        for name, one in zip(names, found, strict=True)
+        if one.summary
+    ]
+    if rows:
+        show_table(("photo", "in focus", "kind", "confidence"), rows, title=folder)
+    for one in predictions:
+        if one.error:
+            say(f"failed: {one.photo}: {one.error}", aside=True)
+    say(f"{len(found)} of {len(predictions)} photos done, results in {out}", aside=True)
+
+
+@contextmanager
+def show_progress(what: str) -> Iterator[Callable[[int, int], None]]:
+    """Show progress on stderr: a bar on a terminal, else a line for every tenth; call what it yields (done, total)."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield _log_tenths(what)
+        return
+    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task(what, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+@contextmanager
+def show_training() -> Iterator[Callable[["Event"], None]]:
+    """Show a training's events on stderr: a bar on a terminal, else a line now and then; call what it yields."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield _log_events()
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(bar_width=None), TextColumn("{task.percentage:.0f} %"))
+    with Progress(*columns, console=console, transient=True, expand=True) as bar:
+        task = bar.add_task("starting the workers", total=None)
+
+        def show(event: "Event") -> None:
+            if isinstance(event, str):
+                bar.console.print(event, highlight=False, markup=False)
+            else:
+                done = (event.epoch - 1) * event.steps + event.step
+                bar.update(task, completed=done, total=event.epochs * event.steps, description=event.short())
+
+        yield show
+
+
+def _log_events() -> Callable[["Event"], None]:
+    last = -LOGGED_EVERY_S
+
+    def show(event: "Event") -> None:
+        nonlocal last
+        if isinstance(event, str) or time.monotonic() - last >= LOGGED_EVERY_S:
+            last = time.monotonic()
+            say(str(event), aside=True)
+
+    return show
+
+
+def _log_tenths(what: str) -> Callable[[int, int], None]:
+    def advance(done: int, total: int) -> None:
+        if done * LOGGED_STEPS // total > (done - 1) * LOGGED_STEPS // total:
+            say(f"{what.strip()} {done}/{total}", aside=True)
+
+    return advance
+
+
+def _below_common_folder(names: Sequence[str]) -> tuple[list[str], str | None]:
+    absolute = {Path(name).is_absolute() for name in names}
+    common = os.path.commonpath([Path(name).parent for name in names]) if len(absolute) == 1 else ""
+    return ([os.path.relpath(name, common) for name in names], f"in {common}") if common else (list(names), None)

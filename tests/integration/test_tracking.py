@@ -1,0 +1,223 @@
+import os
+import socket
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from mlflow import MlflowClient
+
+from dbd_ray import Detector
+from dbd_ray.checkpoints import load_checkpoint, make_card, save_checkpoint
+from dbd_ray.config import NetworkConfig
+from dbd_ray.errors import CheckpointError, ConfigError
+from dbd_ray.models import build_network
+from dbd_ray.tracking import EXPERIMENT, RunLog, download_model, flatten, tracking_uri
+
+
+@pytest.fixture(autouse=True)
+def _no_server_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.delenv("MLFLOW_REGISTRY_URI", raising=False)
+
+
+@pytest.fixture(scope="module")
+def sqlite(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The default store, in a folder with an awkward name."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        return tracking_uri(tmp_path_factory.mktemp("runs") / "Bob's 1st runs")
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a real MLflow server."""
+    folder = tmp_path_factory.mktemp("server")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    url = f"http://127.0.0.1:{port}"
+    command = ["-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    stores = ["--backend-store-uri", f"sqlite:///{folder}/mlflow.db", "--artifacts-destination", str(folder / "files")]
+    with (folder / "log.txt").open("w") as log:
+        process = subprocess.Popen(
+            [sys.executable, *command, *stores], stdout=log, stderr=log, cwd=folder, start_new_session=True
+        )
+    try:
+        while not _is_healthy(url):
+            try:
+                process.wait(timeout=0.2)
+            except subprocess.TimeoutExpired:
+                continue
+            pytest.fail(f"mlflow server ended:\n{(folder / 'log.txt').read_text()}")
+        yield url
+    finally:
+        os.killpg(process.pid, 15)  # its web workers are processes of their own
+        process.wait()
+
+
+def _is_healthy(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{url}/health", timeout=5) as answer:
+            return bool(answer.status == 200)
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+@pytest.fixture(params=["sqlite", "server"])
+def store(request: pytest.FixtureRequest) -> str:
+    uri: str = request.getfixturevalue(request.param)
+    return uri
+
+
+@pytest.fixture
+def checkpoint(tmp_path: Path) -> Path:
+    config = NetworkConfig(backbone="mobilenetv3_small_050", srfb="none", reduction=16)
+    torch.manual_seed(0)
+    network = build_network(config)
+    save_checkpoint(tmp_path / "checkpoint", network, make_card(network, config, name="tiny", input_size=(64, 64)))
+    return tmp_path / "checkpoint"
+
+
+def _register(uri: str, log: RunLog, name: str, *, under: str) -> MlflowClient:
+    client = MlflowClient(tracking_uri=uri)
+    client.create_registered_model(name)
+    source = f"{client.get_run(log.run_id).info.artifact_uri}/{under}"
+    client.create_model_version(name, source, log.run_id)
+    client.set_registered_model_alias(name, "champion", "1")
+    return client
+
+
+def test_a_run_records_settings_metrics_and_tags(store: str) -> None:
+    settings = {"optimizer": {"lr": 0.1, "clip_norm": None}, "data": ["a", "b"], "note": "x" * 9000}
+    log = RunLog.open(store, "records", params=settings)
+    log.metrics({"train/loss": 2.0, "val/mae": 0.5}, step=1)
+    log.metrics({"train/loss": 1.0}, step=2)
+    log.tags({"data.fingerprint": "abc", "rows": 3})
+    client = MlflowClient(tracking_uri=store)
+    assert client.get_run(log.run_id).info.status == "RUNNING"
+    log.finish()
+    run = client.get_run(log.run_id)
+    assert (run.info.run_name, run.info.status) == ("records", "FINISHED")
+    assert run.data.params["optimizer.lr"] == "0.1"
+    assert run.data.params["data"] == "['a', 'b']"
+    assert run.data.params["note"].startswith("xxx")
+    assert (run.data.tags["data.fingerprint"], run.data.tags["rows"]) == ("abc", "3")
+    history = client.get_metric_history(log.run_id, "train/loss")
+    assert [(entry.step, entry.value) for entry in history] == [(1, 2.0), (2, 1.0)]
+
+
+def test_more_settings_than_a_server_takes_at_once_all_arrive(store: str) -> None:
+    log = RunLog.open(store, "many", params={f"setting-{number}": number for number in range(230)})
+    assert len(MlflowClient(tracking_uri=store).get_run(log.run_id).data.params) == 230
+
+
+@pytest.mark.parametrize(
+    "key", ["runs/mine", "/home/Bob's runs/mine", 'quo"ted', "back`tick", "s3://bucket/ü run", "%27"]
+)
+def test_the_same_key_goes_on_in_the_same_run(store: str, key: str) -> None:
+    first = RunLog.open(store, "resumed", key=key)
+    first.metrics({"loss": 1.0}, step=1)
+    first.finish(failed=True)
+    client = MlflowClient(tracking_uri=store)
+    assert client.get_run(first.run_id).info.status == "FAILED"
+
+    again = RunLog.open(store, "resumed", key=key)
+    assert again.run_id == first.run_id
+    assert client.get_run(first.run_id).info.status == "RUNNING"
+    again.metrics({"loss": 0.5}, step=2)
+    assert [entry.step for entry in client.get_metric_history(first.run_id, "loss")] == [1, 2]
+    assert RunLog.open(store, "resumed", key=key + "2").run_id != first.run_id
+
+
+def test_without_a_key_every_run_is_new(store: str) -> None:
+    assert RunLog.open(store, "new").run_id != RunLog.open(store, "new").run_id
+
+
+def test_a_run_can_be_written_to_from_another_process(store: str) -> None:
+    log = RunLog.open(store, "elsewhere")
+    script = "import sys; from dbd_ray.tracking import RunLog; RunLog(*sys.argv[1:]).metrics({'loss': 0.25}, step=7)"
+    subprocess.run([sys.executable, "-c", script, log.uri, log.run_id], check=True, capture_output=True)
+    (entry,) = MlflowClient(tracking_uri=store).get_metric_history(log.run_id, "loss")
+    assert (entry.step, entry.value) == (7, 0.25)
+
+
+def test_a_registered_model_is_fetched_by_alias_and_by_version(
+    store: str, checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = RunLog.open(store, "trained")
+    log.files(checkpoint, under="model")
+    _register(store, log, "dbd-ray", under="model")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", store)
+    for uri in ("models:/dbd-ray@champion", "models:/dbd-ray/1"):
+        folder = download_model(uri)
+        assert load_checkpoint(folder)[1] == load_checkpoint(checkpoint)[1]
+    detector = Detector.load("models:/dbd-ray@champion", device="cpu")
+    assert detector.detect([np.zeros((40, 50, 3), np.uint8)])[0].focus.shape == (40, 50)
+
+
+def test_a_model_that_is_not_registered_or_not_ours_is_named(
+    store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", store)
+    for uri in ("models:/absent@champion", "models:/absent/3"):
+        with pytest.raises(CheckpointError, match=f"{uri}: not found in the MLflow registry") as error:
+            download_model(uri)
+        assert store in str(error.value)
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "weights.bin").write_bytes(b"")
+    log = RunLog.open(store, "not ours")
+    log.files(tmp_path / "other", under="other")
+    _register(store, log, "not-ours", under="other")
+    with pytest.raises(CheckpointError, match=r"models:/not-ours@champion: holds no card\.json"):
+        download_model("models:/not-ours@champion")
+
+
+def test_files_lie_beside_the_database_whatever_folder_the_command_ran_in(
+    sqlite: str, checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    log = RunLog.open(sqlite, "files")
+    log.files(checkpoint, under="model")
+    beside = Path(sqlite.removeprefix("sqlite:///")).parent / "mlartifacts"
+    assert list(beside.rglob(f"{log.run_id}/artifacts/model/card.json"))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint"]
+
+
+def test_runs_are_in_one_experiment(store: str) -> None:
+    RunLog.open(store, "a")
+    RunLog.open(store, "b")
+    experiments = MlflowClient(tracking_uri=store).search_experiments(filter_string=f"name = '{EXPERIMENT}'")
+    assert len(experiments) == 1
+
+
+def test_the_store_is_a_database_beside_local_checkpoints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert tracking_uri("runs") == f"sqlite:///{tmp_path}/runs/mlflow.db"
+    assert (tmp_path / "runs").is_dir()
+
+
+def test_a_named_server_is_used_wherever_checkpoints_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://tracking:5000")
+    assert tracking_uri("s3://bucket/runs") == tracking_uri("runs") == "http://tracking:5000"
+
+
+@pytest.mark.parametrize("uri", ["file:///tmp/mlruns", "file:mlruns", "mlruns", "/home/me/mlruns"])
+def test_a_file_store_is_refused_with_what_to_use(monkeypatch: pytest.MonkeyPatch, uri: str) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    with pytest.raises(ConfigError, match=f"MLFLOW_TRACKING_URI={uri}: .*use sqlite"):
+        tracking_uri("runs")
+
+
+def test_remote_checkpoints_without_a_server_are_refused() -> None:
+    with pytest.raises(ConfigError, match="storage s3://bucket/runs is remote: set MLFLOW_TRACKING_URI"):
+        tracking_uri("s3://bucket/runs")
+
+
+def test_nested_settings_are_flattened() -> None:
+    assert flatten({"a": {"b": {"c": 1}, "d": [1]}, "e": None}) == {"a.b.c": 1, "a.d": [1], "e": None}

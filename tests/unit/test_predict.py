@@ -1,0 +1,268 @@
+"""From photo files to result files: everything asked for is written, and nobody's photo harms another's."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from dbd_ray import Detector
+from dbd_ray.checkpoints import make_card, save_checkpoint
+from dbd_ray.config import NetworkConfig
+from dbd_ray.errors import ConfigError, DbdRayError
+from dbd_ray.images.decode import decode_photo
+from dbd_ray.images.encode import decode_depth, decode_mask
+from dbd_ray.images.overlay import overlay
+from dbd_ray.models import build_network
+from dbd_ray.predict import OUTPUTS, Prediction, find_photos, predict_files
+
+SIZE = (64, 64)
+
+
+def _detector(folder: Path, *, depth: bool) -> Detector:
+    config = NetworkConfig(backbone="mobilenetv2_035", srfb="none", reduction=8, depth=depth)
+    torch.manual_seed(3)
+    network = build_network(config)
+    with torch.no_grad():  # an untrained network's maps are nearly constant; these must differ between photos
+        network.train()(torch.randn(8, 3, *SIZE))
+        network.focus_fusion.weight.mul_(5)
+    save_checkpoint(folder, network, make_card(network, config, name="tiny", input_size=SIZE))
+    return Detector.load(folder, device="cpu")
+
+
+@pytest.fixture(scope="module")
+def detector(tmp_path_factory: pytest.TempPathFactory) -> Detector:
+    torch.set_num_threads(1)
+    return _detector(tmp_path_factory.mktemp("with-depth"), depth=True)
+
+
+@pytest.fixture(scope="module")
+def detector_without_depth(tmp_path_factory: pytest.TempPathFactory) -> Detector:
+    return _detector(tmp_path_factory.mktemp("without-depth"), depth=False)
+
+
+@pytest.fixture
+def photos(cuhk: Path, tmp_path: Path) -> list[Path]:
+    """Three real photos, of which no two have the same size."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for source in sorted((cuhk / "image").iterdir()):
+        size = decode_photo(source.read_bytes()).shape
+        if all(decode_photo(path.read_bytes()).shape != size for path in folder.iterdir()):
+            shutil.copy(source, folder)
+        if len(list(folder.iterdir())) == 3:
+            break
+    return sorted(folder.iterdir())
+
+
+def _names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+def test_every_output_is_written_for_every_photo_at_its_own_size(
+    detector: Detector, photos: list[Path], tmp_path: Path
+) -> None:
+    out = tmp_path / "new" / "out"
+    done = predict_files(detector, photos, out, save=OUTPUTS)
+    assert [one.photo for one in done] == photos
+    assert {path for one in done for path in one.files} == set(out.iterdir())
+    for photo in photos:
+        pixels = decode_photo(photo.read_bytes())
+        found = detector.detect([pixels])[0]
+        focus = decode_mask((out / f"{photo.stem}.focus.png").read_bytes(), polarity="focus")
+        np.testing.assert_allclose(focus / 255, found.focus, atol=0.6 / 255)
+        depth = decode_depth((out / f"{photo.stem}.depth.png").read_bytes())
+        np.testing.assert_allclose(depth, found.depth, atol=1e-4)
+        shown = decode_photo((out / f"{photo.stem}.overlay.jpg").read_bytes()).astype(float)
+        assert np.abs(shown - overlay(pixels, found.focus)).mean() < 2  # what JPEG costs
+        about = json.loads((out / f"{photo.stem}.json").read_text())
+        assert (about["photo"], about["height"], about["width"]) == (str(photo), *pixels.shape[:2])
+        assert about["kind"] == found.summary.kind
+        assert about["in_focus_fraction"] == pytest.approx(found.summary.in_focus_fraction, abs=1e-6)
+        assert about["model_fingerprint"] == detector.card.fingerprint
+
+
+def test_only_what_was_asked_for_is_written(detector: Detector, photos: list[Path], tmp_path: Path) -> None:
+    predict_files(detector, photos[:1], tmp_path / "out", save=["json"])
+    assert _names(tmp_path / "out") == {f"{photos[0].stem}.json"}
+
+
+def test_polarity_inverts_what_is_written_and_nothing_that_is_held(
+    detector: Detector, photos: list[Path], tmp_path: Path
+) -> None:
+    white_is_focus, white_is_blur = (
+        predict_files(detector, photos[:1], tmp_path / polarity, save=["focus", "overlay"], polarity=polarity)[0]
+        for polarity in ("focus", "blur")
+    )
+    focus, blur = (np.asarray(Image.open(one.files[0])) for one in (white_is_focus, white_is_blur))
+    assert focus.min() < focus.max()
+    np.testing.assert_array_equal(focus, 255 - blur)
+    assert white_is_focus.summary == white_is_blur.summary
+    assert white_is_focus.files[1].read_bytes() == white_is_blur.files[1].read_bytes()
+
+
+def test_refinement_is_passed_on(detector: Detector, photos: list[Path], tmp_path: Path) -> None:
+    pixels = decode_photo(photos[0].read_bytes())
+    predict_files(detector, photos[:1], tmp_path / "out", save=["focus"], refine="bilinear")
+    written = decode_mask((tmp_path / "out" / f"{photos[0].stem}.focus.png").read_bytes(), polarity="focus")
+    np.testing.assert_allclose(written / 255, detector.detect([pixels], refine="bilinear")[0].focus, atol=0.6 / 255)
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 8])
+def test_one_bad_photo_harms_only_itself(
+    detector: Detector, photos: list[Path], tmp_path: Path, batch_size: int
+) -> None:
+    whole = photos[1].read_bytes()
+    photos[1].write_bytes(whole[: len(whole) // 2])
+    (photos[0].parent / "empty.jpg").touch()
+    absent = photos[0].parent / "absent.jpg"
+    given = [photos[0].parent / "empty.jpg", *photos[:2], absent, photos[2]]
+    done = predict_files(detector, given, tmp_path / "out", batch_size=batch_size)
+    assert [one.photo for one in done] == given
+    reasons = {one.photo.name: one.error for one in done if one.error}
+    assert reasons.keys() == {"empty.jpg", photos[1].name, "absent.jpg"}
+    assert "[empty_file]" in reasons["empty.jpg"]
+    assert "[truncated]" in reasons[photos[1].name]
+    assert "cannot be read (No such file or directory)" in reasons["absent.jpg"]
+    assert all(one.summary is None and not one.files for one in done if one.error)
+    good = [photos[0], photos[2]]
+    assert {path.name.split(".")[0] for path in (tmp_path / "out").iterdir()} == {photo.stem for photo in good}
+    for photo in good:
+        expected = detector.detect([decode_photo(photo.read_bytes())])[0].focus
+        written = decode_mask((tmp_path / "out" / f"{photo.stem}.focus.png").read_bytes(), polarity="focus")
+        np.testing.assert_allclose(written / 255, expected, atol=0.6 / 255)
+
+
+def test_progress_hears_of_every_photo_in_order(detector: Detector, photos: list[Path], tmp_path: Path) -> None:
+    heard: list[Prediction] = []
+    done = predict_files(detector, photos, tmp_path / "out", save=["json"], batch_size=2, on_photo=heard.append)
+    assert heard == done
+
+
+def test_photos_of_one_name_do_not_overwrite_each_others_results(
+    detector: Detector, photos: list[Path], tmp_path: Path
+) -> None:
+    given = []
+    for folder, source in zip(("monday", "tuesday"), photos, strict=False):
+        (tmp_path / folder).mkdir()
+        given += [tmp_path / folder / "IMG_1.jpg", tmp_path / folder / "img_1.JPG"]
+        for path in given[-2:]:
+            shutil.copy(source, path)
+    shutil.copy(photos[2], tmp_path / "monday_IMG_1.jpg.png")
+    given.append(tmp_path / "monday_IMG_1.jpg.png")
+    done = predict_files(detector, given, tmp_path / "out", save=["json"])
+    written = [one.files[0] for one in done]
+    assert len({path.name.lower() for path in written}) == len(given)
+    assert [json.loads(path.read_text())["photo"] for path in written] == [str(path) for path in given]
+
+
+def test_a_photo_and_its_converted_copy_are_told_apart_by_their_suffix(
+    detector: Detector, photos: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copy(photos[0], tmp_path / "_DSC1.jpg")
+    shutil.copy(photos[0], tmp_path / "_DSC1.png")
+    monkeypatch.chdir(tmp_path)
+    predict_files(detector, [Path("_DSC1.jpg"), Path("_DSC1.png")], Path("out"), save=["json"])
+    assert _names(tmp_path / "out") == {"_DSC1.jpg.json", "_DSC1.png.json"}
+
+
+@pytest.mark.parametrize("name", ["Grüße aus 京都 🌸.jpg", "with space & 'quote'.jpg", "[2024] (1).jpg", "a.b.c.jpg"])
+def test_any_file_name_is_kept(detector: Detector, photos: list[Path], tmp_path: Path, name: str) -> None:
+    photo = photos[0].rename(tmp_path / name)
+    done = predict_files(detector, [photo], tmp_path / "out", save=["focus", "json"])
+    stem = name.removesuffix(".jpg")
+    assert done[0].error == ""
+    assert _names(tmp_path / "out") == {f"{stem}.focus.png", f"{stem}.json"}
+    assert json.loads((tmp_path / "out" / f"{stem}.json").read_text())["photo"] == str(photo)
+
+
+def test_running_again_replaces_results_and_leaves_nothing_half_done(
+    detector: Detector, photos: list[Path], tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / f"{photos[0].stem}.json").write_text("old")
+    (out / "mine.txt").write_text("not a result")
+    predict_files(detector, photos[:1], out, save=["focus", "json"])
+    predict_files(detector, photos[:1], out, save=["focus", "json"])
+    assert _names(out) == {f"{photos[0].stem}.focus.png", f"{photos[0].stem}.json", "mine.txt"}
+    assert json.loads((out / f"{photos[0].stem}.json").read_text())["model"] == "tiny"
+
+
+def test_a_result_that_cannot_be_written_stops_the_job_and_says_where(
+    detector: Detector, photos: list[Path], tmp_path: Path
+) -> None:
+    (tmp_path / "out" / f"{photos[0].stem}.json").mkdir(parents=True)
+    with pytest.raises(DbdRayError, match="out: cannot be written"):
+        predict_files(detector, photos[:1], tmp_path / "out", save=["json"])
+    assert _names(tmp_path / "out") == {f"{photos[0].stem}.json"}
+
+
+def test_an_output_folder_that_is_a_file_is_refused(detector: Detector, photos: list[Path], tmp_path: Path) -> None:
+    (tmp_path / "out").touch()
+    with pytest.raises(ConfigError, match=r"out: cannot be made a folder \(File exists\); choose another"):
+        predict_files(detector, photos, tmp_path / "out")
+
+
+def test_unknown_outputs_are_listed_before_any_work(detector: Detector, photos: list[Path], tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="save: masks, video cannot be saved; choose of focus, overlay, depth, json"):
+        predict_files(detector, photos, tmp_path / "out", save=["focus", "masks", "video"])  # type: ignore[list-item]
+    with pytest.raises(ConfigError, match="save: nothing cannot be saved"):
+        predict_files(detector, photos, tmp_path / "out", save=[])
+    assert not (tmp_path / "out").exists()
+
+
+def test_depth_is_refused_where_the_network_has_none(
+    detector_without_depth: Detector, photos: list[Path], tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError, match="save: tiny predicts no depth; leave depth out"):
+        predict_files(detector_without_depth, photos, tmp_path / "out", save=["focus", "depth"])
+    assert predict_files(detector_without_depth, photos[:1], tmp_path / "out")[0].error == ""
+
+
+def test_folders_are_expanded_to_the_photos_directly_in_them(photos: list[Path]) -> None:
+    folder = photos[0].parent
+    (folder / "notes.txt").write_text("no photo")
+    (folder / "._IMG.jpg").write_bytes(b"what some systems leave beside every photo")
+    (folder / "deeper.jpg").mkdir()
+    shutil.copy(photos[0], folder / "UPPER.JPEG")
+    assert find_photos([folder]) == sorted([*photos, folder / "UPPER.JPEG"])
+    assert find_photos([photos[1], folder, photos[1]])[0] == photos[1]
+    assert len(find_photos([photos[1], folder, photos[1]])) == 4
+
+
+def test_results_in_the_photos_folder_are_not_taken_for_photos(detector: Detector, photos: list[Path]) -> None:
+    folder = photos[0].parent
+    predict_files(detector, find_photos([folder]), folder, save=OUTPUTS)
+    assert find_photos([folder]) == photos
+
+
+def test_a_file_given_by_name_is_tried_whatever_its_suffix(
+    detector: Detector, photos: list[Path], tmp_path: Path
+) -> None:
+    photo = photos[0].rename(tmp_path / "scan.data")
+    assert find_photos([photo]) == [photo]
+    assert predict_files(detector, [photo], tmp_path / "out", save=["json"])[0].error == ""
+
+
+def test_all_missing_paths_are_listed_at_once(photos: list[Path], tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        find_photos([tmp_path / "a.jpg", photos[0], tmp_path / "b"])
+    assert str(caught.value) == f"no such file or folder: {tmp_path / 'a.jpg'}, {tmp_path / 'b'}"
+
+
+def test_a_folder_without_photos_is_not_passed_over(photos: list[Path], tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ConfigError, match="no photos directly in .*empty"):
+        find_photos([photos[0].parent, tmp_path / "empty"])
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="the superuser reads everything")
+def test_a_folder_that_may_not_be_listed_is_named(tmp_path: Path) -> None:
+    (tmp_path / "locked").mkdir(mode=0o000)
+    with pytest.raises(ConfigError, match=r"locked: cannot be listed \(Permission denied\)"):
+        find_photos([tmp_path / "locked"])
