@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from pydantic import ValidationError
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from dbd_ray.authors import import_authors
@@ -46,7 +46,7 @@ def save_checkpoint(folder: str | Path, network: FocusNetwork, card: Card, *, ha
     try:
         folder.mkdir(parents=True, exist_ok=True)
         staged = folder / (WEIGHTS + STAGED)
-        save_file(weights, staged)
+        staged.write_bytes(save(weights))  # save_file would leave the file readable by its owner alone
         parameters = sum(parameter.numel() for parameter in network.parameters())
         card = card.model_copy(update={"parameters": parameters, "fingerprint": _sha256(staged)})
         staged_card = folder / (CARD + STAGED)

@@ -18,25 +18,25 @@ from dbd_ray.training.trainer import train
 
 RUNS = Path("runs")
 OUT = RUNS / "demo"
-SIZE = (160, 160)
-EPOCHS = 8
-SCENES = 320
+SCENE_EPOCHS, PHOTO_EPOCHS = 8, 4  # about as many training steps for the 704 photos of CUHK as for the scenes
 console = Console()
 
 
 def main() -> None:
-    """Run the demo; what an interrupted one has trained is gone on with."""
+    """Run the demo from the start; an earlier one's folder is replaced."""
     options = _options()
-    if (OUT / "report.html").exists():
+    if OUT.exists():
         shutil.rmtree(OUT)
     data = str(OUT / "data")
     with local_or_cluster(data_bars=True):
-        _step(1, f"preparing {options.data}" if options.data else f"rendering {SCENES} thin-lens scenes")
-        info = prepare_from(_prepare_config(options.data, data))
-        console.print(f"      {info.rows} pictures of {SIZE[0]}×{SIZE[1]} px", highlight=False)
-        _step(2, f"training the depth-distillation network, {EPOCHS} epochs, two Ray Train workers")
+        _step(1, f"preparing {options.data}" if options.data else f"rendering {options.scenes} thin-lens scenes")
+        info = prepare_from(_prepare_config(options, data))
+        counts = ", ".join(f"{count} {split}" for split, count in sorted(info.rows.items()))
+        console.print(f"      {counts} pictures of {options.size}×{options.size} px", highlight=False)
+        config = _train_config(options, data, has_depth=info.depth_rows > 0)
+        _step(2, f"training the depth-distillation network, {config.epochs} epochs, two Ray Train workers")
         with show_training() as on_event:
-            trained = train(_settings(options.weights, data, has_depth=info.depth_rows > 0), on_event=on_event)
+            trained = train(config, on_event=on_event)
     _step(3, "evaluating on pictures that training has not seen")
     with show_progress("      photos") as advance:
         found = evaluate(
@@ -54,33 +54,38 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", help="folder in CUHK layout (image/, gt/, test.txt) instead of rendered scenes")
     parser.add_argument("--weights", help=".safetensors of MobileNetV2 trained on ImageNet, to start from")
+    parser.add_argument("--scenes", type=int, default=320, help="how many to render")
+    parser.add_argument("--size", type=int, default=160, help="height and width of the pictures, px")
+    parser.add_argument("--epochs", type=int, help=f"default {SCENE_EPOCHS}, with --data {PHOTO_EPOCHS}")
     return parser.parse_args()
 
 
-def _prepare_config(photos: str | None, out: str) -> PrepareConfig:
-    if photos:
-        return PrepareConfig(root=photos, layout="cuhk", out=out, size=SIZE)
-    return PrepareConfig(scenes=SCENES, out=out, size=SIZE, test_fraction=0.15, seed=0)
+def _prepare_config(options: argparse.Namespace, out: str) -> PrepareConfig:
+    size = (options.size, options.size)
+    if options.data:
+        return PrepareConfig(root=options.data, layout="cuhk", out=out, size=size)
+    return PrepareConfig(scenes=options.scenes, out=out, size=size, test_fraction=0.15, seed=0)
 
 
-def _settings(weights: str | None, data: str, *, has_depth: bool) -> TrainConfig:
+def _train_config(options: argparse.Namespace, data: str, *, has_depth: bool) -> TrainConfig:
     network: dict[str, Any] = {"backbone": "mobilenetv2_050", "depth": has_depth}
-    if weights:
+    if options.weights:
         network |= {
             "backbone": "mobilenetv2_100",
-            "backbone_weights": weights,
+            "backbone_weights": options.weights,
             "backbone_options": {"pad_type": "same"},
+            "mean": [0.5] * 3,
+            "std": [0.5] * 3,
         }
-        network |= {"mean": [0.5] * 3, "std": [0.5] * 3}
     settings: dict[str, Any] = {
         "name": OUT.name,
         "storage": str(RUNS),
         "data": [data],
-        "epochs": EPOCHS,
+        "epochs": options.epochs or (PHOTO_EPOCHS if options.data else SCENE_EPOCHS),
         "batch_size": 8,
         "network": network,
         "objective": {"depth_weight": 0.1 if has_depth else 0},
-        "optimizer": {"backbone_lr_scale": 0.3 if weights else 1.0},
+        "optimizer": {"backbone_lr_scale": 0.3 if options.weights else 1.0},
         "ema_decay": 0.98,  # of a run of few steps
         "workers": {"count": 2, "cpus": 1},
     }

@@ -49,7 +49,9 @@ def show_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, title: 
         for row in (columns, *rows):
             sys.stdout.write("\t".join(" ".join(text.split()) for text in row) + "\n")
         return
-    table = Table(title=Text(title) if title else None, title_justify="left")
+    if title:
+        say(title)
+    table = Table()
     for position, column in enumerate(columns):
         # never cut off: two names that begin alike must not look the same
         table.add_column(column, overflow="fold", no_wrap=position > 0)
@@ -118,7 +120,9 @@ def _log_events() -> Callable[["Event"], None]:
 
     def show(event: "Event") -> None:
         nonlocal last
-        if isinstance(event, str) or time.monotonic() - last >= LOGGED_EVERY_S:
+        if isinstance(event, str):
+            say(event, aside=True)
+        elif time.monotonic() - last >= LOGGED_EVERY_S:
             last = time.monotonic()
             say(str(event), aside=True)
 

@@ -2,14 +2,18 @@
 
 import logging
 import os
+import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from urllib.parse import urlsplit
 
 import ray
 import ray.data
 
 from dbd_ray.errors import DbdRayError
+
+CONNECT_TIMEOUT_S = 10.0
 
 
 @contextmanager
@@ -33,21 +37,28 @@ def local_or_cluster(*, data_bars: bool = False) -> Iterator[None]:
     if not cluster:
         # it warns of machines that a cloud is about to take back: this one is not, and its start fills the console
         os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
-    try:
-        ray.init(
-            address=None if cluster else "local",
-            include_dashboard=None if cluster else False,
-            logging_level=logging.ERROR,
-            # the workers' own words come through training.progress; Ray's are for whoever looks into Ray
-            log_to_driver=bool(os.environ.get("DBD_RAY_VERBOSE")),
-        )
-    except (ConnectionError, ValueError) as error:
-        if not cluster:
-            raise
-        raise DbdRayError(
-            f"RAY_ADDRESS={cluster}: no Ray answers there ({error}); correct it, or unset it to use this machine"
-        ) from None
+    else:
+        _check_reachable(cluster)
+    ray.init(
+        address=None if cluster else "local",
+        include_dashboard=None if cluster else False,
+        logging_level=logging.ERROR,
+        # the workers' own words come through training.progress; Ray's are for whoever looks into Ray
+        log_to_driver=bool(os.environ.get("DBD_RAY_VERBOSE")),
+    )
     try:
         yield
     finally:
         ray.shutdown()
+
+
+def _check_reachable(address: str) -> None:
+    # Ray itself goes on trying for many minutes, without a word on which setting sent it there
+    parts = urlsplit(address if "://" in address else f"//{address}")
+    try:
+        if parts.hostname and parts.port:
+            socket.create_connection((parts.hostname, parts.port), timeout=CONNECT_TIMEOUT_S).close()
+    except (OSError, ValueError) as error:
+        raise DbdRayError(
+            f"RAY_ADDRESS={address}: no Ray answers there ({error}); correct it, or unset it to use this machine"
+        ) from None

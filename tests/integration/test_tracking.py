@@ -1,4 +1,5 @@
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -57,7 +58,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             pytest.fail(f"mlflow server ended:\n{(folder / 'log.txt').read_text()}")
         yield url
     finally:
-        os.killpg(process.pid, 15)  # its web workers are processes of their own
+        os.killpg(process.pid, signal.SIGKILL)  # its web workers are processes of their own
         process.wait()
 
 
@@ -117,8 +118,11 @@ def test_more_settings_than_a_server_takes_at_once_all_arrive(store: str) -> Non
     assert len(MlflowClient(tracking_uri=store).get_run(log.run_id).data.params) == 230
 
 
+AWKWARD_KEYS = ("runs/mine", "/home/Bob's runs/mine", 'quo"ted', "back`tick", "s3://bucket/ü run", "%27")
+
+
 @pytest.mark.parametrize(
-    "key", ["runs/mine", "/home/Bob's runs/mine", 'quo"ted', "back`tick", "s3://bucket/ü run", "%27"]
+    ("store", "key"), [*(("sqlite", key) for key in AWKWARD_KEYS), ("server", AWKWARD_KEYS[1])], indirect=["store"]
 )
 def test_the_same_key_goes_on_in_the_same_run(store: str, key: str) -> None:
     first = RunLog.open(store, "resumed", key=key)

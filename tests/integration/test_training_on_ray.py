@@ -1,4 +1,5 @@
 import json
+import logging
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -23,6 +24,8 @@ from dbd_ray.errors import ConfigError, DatasetError, TrainingError
 from dbd_ray.metrics import METRIC_NAMES, FocusMetrics
 from dbd_ray.tracking import EXPERIMENT
 from dbd_ray.training.engine import make_learner, validate
+from dbd_ray.training.progress import Progress
+from dbd_ray.training.reporting import Event
 from dbd_ray.training.samples import eval_batches, rows_from_columns
 from dbd_ray.training.trainer import TrainedModel, make_trainer, train
 
@@ -33,7 +36,7 @@ NETWORK = {"backbone": "mobilenetv3_small_050", "srfb": "none", "reduction": 16}
 @pytest.fixture(scope="module", autouse=True)
 def _ray() -> Iterator[None]:
     torch.set_num_threads(1)
-    ray.init(address="local", num_cpus=2, include_dashboard=False, logging_level="warning")
+    ray.init(address="local", num_cpus=2, include_dashboard=False, logging_level=logging.WARNING)
     ray.data.DataContext.get_current().enable_progress_bars = False
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
@@ -75,8 +78,14 @@ def config(make_config: Callable[..., TrainConfig]) -> TrainConfig:
 
 
 @pytest.fixture(scope="module")
-def trained(config: TrainConfig) -> TrainedModel:
-    return train(config)
+def events() -> list[Event]:
+    """What the run `trained` says while it runs."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def trained(config: TrainConfig, events: list[Event]) -> TrainedModel:
+    return train(config, on_event=events.append)
 
 
 def _runs(folder: Path, name: str) -> list[Run]:
@@ -165,7 +174,7 @@ def _kill_once(condition: Callable[[], bool], command: list[str]) -> None:
 def test_an_interrupted_run_goes_on_from_its_last_epoch_in_the_same_mlflow_run(
     make_config: Callable[..., TrainConfig], folder: Path
 ) -> None:
-    config = make_config("interrupted", epochs=5)
+    config = make_config("interrupted", epochs=8, workers={"gpu": False})
     snapshot = folder / "runs" / "interrupted" / "checkpoint_manager_snapshot.json"
     address = ray.get_runtime_context().gcs_address
     _kill_once(
@@ -176,15 +185,26 @@ def test_an_interrupted_run_goes_on_from_its_last_epoch_in_the_same_mlflow_run(
     assert not (folder / "runs" / "interrupted" / "model").exists()
 
     trained = train(config)
-    assert [epoch["epoch"] for epoch in trained.history] == [1, 2, 3, 4, 5]
+    assert [epoch["epoch"] for epoch in trained.history] == list(range(1, 9))
     (run,) = _runs(folder, "interrupted")
     assert run.info.run_id == left.info.run_id == trained.run_id
     assert run.info.status == "FINISHED"
     client = MlflowClient(tracking_uri=trained.tracking_uri)
     logged = client.get_metric_history(run.info.run_id, "train/loss")
-    assert {entry.step for entry in logged} == {1, 2, 3, 4, 5}
+    assert {entry.step for entry in logged} == set(range(1, 9))
     assert sum(entry.step == 1 for entry in logged) == 1, "the first epoch was trained twice"
     assert trained.metrics["val/mae"] == min(epoch["val/mae"] for epoch in trained.history)
+
+
+def test_progress_arrives_while_the_run_goes_on(trained: TrainedModel, events: list[Event]) -> None:
+    progress = [event for event in events if isinstance(event, Progress)]
+    assert progress
+    assert all((at.epoch, at.epochs, at.steps) == (1, 1, 4) for at in progress)
+    assert all(at.images_per_s > 0 and at.loss > 0 and at.seconds_left >= 0 for at in progress)
+    notes = [event for event in events if isinstance(event, str)]
+    assert notes[0].startswith("precision float32: ")
+    assert notes[1] == "18 training and 6 validation rows; 4 steps of 4 an epoch"
+    assert notes[-1].startswith("epoch 1/1 done  loss ")
 
 
 def test_every_epoch_and_setting_is_in_mlflow(trained: TrainedModel, config: TrainConfig, folder: Path) -> None:

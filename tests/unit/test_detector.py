@@ -29,7 +29,7 @@ def _save(folder: Path, *, depth: bool) -> Path:
     network = build_network(config)
     with torch.no_grad():  # an untrained network's maps are nearly constant; these must differ between photos
         network.train()(torch.randn(8, 3, *SIZE))
-        network.focus_fusion.weight.mul_(5)
+        network.get_parameter("focus_fusion.weight").mul_(5)
     save_checkpoint(folder, network, make_card(network, config, name="tiny", input_size=SIZE))
     return folder
 
@@ -153,13 +153,13 @@ def test_photos_are_left_as_they_are(model: Path, photos: list[np.ndarray]) -> N
 def test_what_is_no_photo_is_refused_by_its_position_before_any_work(model: Path, bad: object, shown: str) -> None:
     good = np.zeros((8, 8, 3), np.uint8)
     with pytest.raises(ValueError, match=rf"photo 1: expected uint8 H×W×3, got {shown}"):
-        next(Detector.load(model).detect_each([good, bad], batch_size=1))  # type: ignore[list-item]
+        next(Detector.load(model).detect_each([good, bad], batch_size=1))
 
 
 def test_an_unknown_refinement_and_an_impossible_batch_size_are_refused(model: Path, photos: list[np.ndarray]) -> None:
     detector = Detector.load(model)
     with pytest.raises(ValueError, match="refine: 'none' is unknown, choose one of guided, bilinear"):
-        detector.detect(photos, refine="none")  # type: ignore[arg-type]
+        detector.detect(photos, refine="none")
     for batch_size in (0, -1):
         with pytest.raises(ValueError, match=f"batch_size: {batch_size}"):
             detector.detect(photos, batch_size=batch_size)

@@ -29,7 +29,7 @@ def _detector(folder: Path, *, depth: bool) -> Detector:
     network = build_network(config)
     with torch.no_grad():  # an untrained network's maps are nearly constant; these must differ between photos
         network.train()(torch.randn(8, 3, *SIZE))
-        network.focus_fusion.weight.mul_(5)
+        network.get_parameter("focus_fusion.weight").mul_(5)
     save_checkpoint(folder, network, make_card(network, config, name="tiny", input_size=SIZE))
     return Detector.load(folder, device="cpu")
 
@@ -257,7 +257,7 @@ def test_all_missing_paths_are_listed_at_once(photos: list[Path], tmp_path: Path
 
 def test_a_folder_without_photos_is_not_passed_over(photos: list[Path], tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    with pytest.raises(ConfigError, match="no photos directly in .*empty"):
+    with pytest.raises(ConfigError, match=r"no photos directly in .*empty"):
         find_photos([photos[0].parent, tmp_path / "empty"])
 
 

@@ -1,5 +1,6 @@
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -138,8 +139,9 @@ def test_a_gradient_that_is_not_finite_stops_and_names_term_and_parameter_with_t
 ) -> None:
     learner = make_tiny_learner(make_config(ema_decay=0.9, optimizer={"clip_norm": 1.0}))
     train_step(learner, batch)
-    assert learner.bare.depth_fusion is not None
-    learner.bare.depth_fusion.register_forward_hook(lambda module, inputs, output: _BadGradient.apply(output))
+    learner.bare.get_submodule("depth_fusion").register_forward_hook(
+        lambda module, inputs, output: _BadGradient.apply(output)
+    )
     before, averaged = _weights(learner.bare), _weights(learner.best_network)
     with pytest.raises(
         TrainingError, match=r"^step 2: the gradient is not finite \(term depth at \d+ parameter"
@@ -155,9 +157,9 @@ def test_a_sum_of_finite_terms_that_overflows_is_not_blamed_on_one_term(
     make_config: MakeConfig, make_tiny_learner: MakeLearner, batch: Batch
 ) -> None:
     learner = make_tiny_learner(make_config())
-    # each term alone gives 2e38 here, and float32 ends at 3.4e38
-    learner.bare.focus_fusion.bias.register_hook(lambda gradient: torch.full_like(gradient, 2e38))
-    learner.bare.depth_fusion.bias.register_hook(lambda gradient: torch.full_like(gradient, 3e38))  # type: ignore[union-attr]
+    # each is finite, but float32 ends at 3.4e38 and so their common norm is not
+    for name, gradient_value in (("focus_fusion.bias", 2e38), ("depth_fusion.bias", 3e38)):
+        learner.bare.get_parameter(name).register_hook(partial(torch.full_like, fill_value=gradient_value))
     with pytest.raises(TrainingError, match=r"gradient is not finite \(no term of this rank alone"):
         train_step(learner, batch)
 

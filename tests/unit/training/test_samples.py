@@ -1,3 +1,6 @@
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -153,7 +156,9 @@ def test_rows_have_one_order_however_they_are_delivered(photo_rows: list[Encoded
     rows = [*photo_rows, *(row._replace(source="dut") for row in photo_rows)]
     for seed in range(3):
         shuffled = [rows[index] for index in np.random.default_rng(seed).permutation(len(rows))]
-        columns = {name: [getattr(row, name) for row in shuffled] for name in EncodedRow._fields}
+        columns: dict[str, Sequence[Any]] = {
+            name: [getattr(row, name) for row in shuffled] for name in EncodedRow._fields
+        }
         assert rows_from_columns(columns) == sorted(rows, key=lambda row: (row.id, row.source))
 
 
