@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from dbd_ray.training.reporting import Event
 
 MOST_ROWS = 40  # of a table on a terminal; a pipe gets them all
+NARROW = 14  # characters; wider columns are wrapped where the terminal is too narrow
 LOGGED_STEPS = 10
 LOGGED_EVERY_S = 15.0
 
@@ -40,7 +41,7 @@ def show_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, title: 
     """Write rows to stdout: as a table on a terminal, else as lines of tab-separated values.
 
     Args:
-        columns: Heads; all but the first column are short values.
+        columns: Heads.
         rows: One text per column.
         title: Line above the table; a pipe gets none.
     """
@@ -52,9 +53,10 @@ def show_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, title: 
     if title:
         say(title)
     table = Table()
-    for position, column in enumerate(columns):
+    for column, *cells in zip(columns, *rows, strict=True):
+        widest = max(map(len, (column, *cells)))
         # never cut off: two names that begin alike must not look the same
-        table.add_column(column, overflow="fold", no_wrap=position > 0)
+        table.add_column(column, overflow="fold", no_wrap=widest <= NARROW, min_width=min(widest, NARROW))
     for row in rows[:MOST_ROWS]:
         table.add_row(*map(Text, row))
     console.print(table)

@@ -31,7 +31,10 @@ def local_or_cluster(*, data_bars: bool = False) -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
-    ray.data.DataContext.get_current().enable_progress_bars = data_bars and sys.stderr.isatty()
+    data = ray.data.DataContext.get_current()
+    data.enable_progress_bars = data_bars and sys.stderr.isatty()
+    # one bar for each dataset; Ray's older bars come through the workers' logs, which are switched off below
+    data.enable_rich_progress_bars, data.use_ray_tqdm, data.enable_operator_progress_bars = True, False, False
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     cluster = os.environ.get("RAY_ADDRESS")
     if not cluster:

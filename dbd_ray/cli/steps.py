@@ -1,7 +1,6 @@
 """What the commands do: settings in, work in the package, words out."""
 
 from collections.abc import Sequence
-from contextlib import nullcontext
 from itertools import count
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
@@ -31,6 +30,7 @@ def train(config: Path | None, overrides: Sequence[str]) -> None:
     """Train, or resume, and say where the model is."""
     settings = load_train_config(config, overrides)
     from dbd_ray.cli.ray_session import local_or_cluster
+    from dbd_ray.datasets.prepared import common_input_size
     from dbd_ray.training.run_folder import find_claim, read_result
     from dbd_ray.training.trainer import absolute
     from dbd_ray.training.trainer import train as run
@@ -38,8 +38,11 @@ def train(config: Path | None, overrides: Sequence[str]) -> None:
     finished = find_claim(absolute(settings)) is not None and read_result(absolute(settings)) is not None
     if finished:
         say(f"run {settings.name} is finished already, this is its result; choose another name to train again")
-    with nullcontext() if finished else local_or_cluster(), show_training() as on_event:
-        trained = run(settings, on_event=on_event)
+        trained = run(settings)
+    else:
+        common_input_size(absolute(settings).data)  # what is wrong with the data need not wait for Ray
+        with local_or_cluster(), show_training() as on_event:
+            trained = run(settings, on_event=on_event)
     values = [f"{name} {trained.metrics[f'val/{name}']:.4f}" for name in HEADLINE if f"val/{name}" in trained.metrics]
     say(f"best epoch {trained.metrics['epoch']:.0f} of {settings.epochs}: {', '.join(values) or 'no validation split'}")
     say(f"model: {trained.folder}")
@@ -108,15 +111,14 @@ def models() -> None:
         rows.append(
             (
                 name,
-                f"{card.network.architecture} on {card.network.backbone}",
+                card.network.backbone,
                 f"{card.parameters / 1e6:.2f} M",
-                f"{card.input_size[0]}×{card.input_size[1]}",
                 *(f"{card.metrics[metric]:.3f}" if metric in card.metrics else "–" for metric in HEADLINE[:2]),
                 str(card.provenance.get("measured_on", "–")),
             )
         )
     if rows:
-        show_table(("model", "network", "parameters", "input", "MAE", "F (paper A's notebook)", "measured on"), rows)
+        show_table(("model", "backbone", "size", "MAE", "F", "measured on"), rows)
     else:
         say("no models in this package", aside=True)
     say(f"architectures to train: {', '.join(architectures())}", aside=True)

@@ -133,7 +133,7 @@ def test_the_trained_model_is_measured(
     written = json.loads((folder / out / "metrics.json").read_text())
     assert (written["dataset"], written["images"], len(written["history"])) == ("cuhk", 2, 1)
     page = (folder / out / "report.html").read_text()
-    assert all(text in page for text in ("tiny on cuhk", "out_of_focus0001", "Published"[1:]))
+    assert all(text in page for text in ("tiny on cuhk", "out_of_focus0001", "out_of_focus0002"))
 
 
 def test_the_trained_model_finds_focus_in_other_photos(

@@ -287,6 +287,25 @@ def test_a_long_table_on_a_terminal_ends_in_how_many_more_there_are(
     assert said.err == "… and 5 more\n"
 
 
+def test_wide_cells_leave_room_for_every_column(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "80")
+    row = (
+        "a-model-of-" + "long" * 8,
+        "a backbone with a name that is long as well",
+        "4.74 M",
+        "0.054",
+        "measured here",
+    )
+    console.show_table(("model", "backbone", "size", "MAE", "measured on"), [row])
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out).splitlines()
+    assert {len(line) for line in lines} == {80}
+    cells = ["".join(line.split("│")[column].strip() for line in lines if line[0] == "│") for column in range(1, 6)]
+    assert [cell.replace(" ", "") for cell in cells] == [cell.replace(" ", "") for cell in row]
+
+
 def test_progress_in_a_log_is_ten_lines(capsys: pytest.CaptureFixture[str]) -> None:
     with console.show_progress("photos") as advance:
         for done in range(1, 704):
