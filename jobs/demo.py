@@ -18,7 +18,7 @@ from dbd_ray.training.trainer import train
 
 RUNS = Path("runs")
 OUT = RUNS / "demo"
-SCENE_EPOCHS, PHOTO_EPOCHS = 8, 4  # about as many training steps for the 704 photos of CUHK as for the scenes
+SCENE_EPOCHS, PHOTO_EPOCHS = 20, 8  # about as many training steps for the 704 photos of CUHK as for the scenes
 console = Console()
 
 
@@ -85,8 +85,10 @@ def _train_config(options: argparse.Namespace, data: str, *, has_depth: bool) ->
         "batch_size": 8,
         "network": network,
         "objective": {"depth_weight": 0.1 if has_depth else 0},
-        "optimizer": {"backbone_lr_scale": 0.3 if options.weights else 1.0},
-        "ema_decay": 0.98,  # of a run of few steps
+        "optimizer": {"lr": 2e-3, "backbone_lr_scale": 0.3 if options.weights else 1.0},
+        # a run of few steps: averages over tens of them, and changes of the pictures would cost more than they give
+        "ema_decay": 0.95,
+        "augment": {"crop_min_scale": 1.0, "colour": 0.0, "gray_probability": 0.0, "jpeg_probability": 0.0},
         "workers": {"count": 2, "cpus": 1},
     }
     return train_config(settings, where="demo")
