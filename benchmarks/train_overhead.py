@@ -113,6 +113,9 @@ def _config(folder: str, threads: int) -> TrainConfig:
         "data": [f"{folder}/data"],
         "epochs": 2,
         "network": {"backbone": "mobilenetv2_100", "reduction": 2},
+        # neither side averages weights or clips: what is compared is the loop, not the recipe
+        "ema_decay": None,
+        "optimizer": {"clip_norm": None},
         "workers": {"count": 1, "cpus": threads},
     }
     return train_config(settings, where="benchmark")

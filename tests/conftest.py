@@ -4,6 +4,11 @@ import os
 from pathlib import Path
 
 import pytest
+import torch
+
+from dbd_ray.checkpoints import make_card, save_checkpoint
+from dbd_ray.config import NetworkConfig
+from dbd_ray.models import build_network
 
 SHARED = Path(os.environ.get("DBD_SHARED", Path(__file__).parents[2] / "shared"))
 DATA = Path(os.environ.get("DBD_DATA", SHARED / "data"))
@@ -39,3 +44,18 @@ def reference() -> Path:
 def mobilenet_weights() -> Path:
     """ImageNet weights of MobileNetV2."""
     return _present(SHARED / "weights" / "mobilenetv2_100.imagenet.safetensors")
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Checkpoint folder of a small random network named `tiny`, for 64×64 pictures, without depth."""
+    torch.set_num_threads(1)
+    config = NetworkConfig(backbone="mobilenetv2_035", srfb="none", reduction=8, depth=False)
+    torch.manual_seed(3)
+    network = build_network(config)
+    with torch.no_grad():  # an untrained network's maps are nearly constant; these must differ between photos
+        network.train()(torch.randn(8, 3, 64, 64))
+        network.get_parameter("focus_fusion.weight").mul_(5)
+    folder = tmp_path_factory.mktemp("tiny-model")
+    save_checkpoint(folder, network, make_card(network, config, name="tiny", input_size=(64, 64)))
+    return folder

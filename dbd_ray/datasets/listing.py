@@ -44,6 +44,13 @@ def open_storage(root: str) -> tuple[AbstractFileSystem, str]:
     return storage, path.rstrip("/")
 
 
+def read_bytes(uri: str) -> bytes:
+    """Read a whole file from any kind of storage; OSError where it cannot be read."""
+    storage, path = open_storage(uri)
+    content: bytes = storage.cat_file(path)
+    return content
+
+
 def list_folder(storage: AbstractFileSystem, folder: str) -> list[tuple[str, bool]] | None:
     """List a folder as sorted (name, is a folder); None when there is no such folder."""
     try:

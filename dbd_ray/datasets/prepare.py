@@ -8,26 +8,20 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-import cv2
 import fsspec
-import numpy as np
 import pyarrow as pa
 import ray.data
 
 from dbd_ray.config import PrepareConfig, build
-from dbd_ray.datasets.layouts import LabelledPhoto, inspect_pair, scan_layout
+from dbd_ray.datasets.layouts import LabelledPhoto, scan_layout
 from dbd_ray.datasets.listing import list_folder, open_storage
-from dbd_ray.datasets.prepared import RENDERED_SOURCE, SCHEMA, PreparedInfo, as_uri, write_info
-from dbd_ray.datasets.scenes import SceneConfig, render_scene
-from dbd_ray.errors import ConfigError, DatasetError, PhotoError
+from dbd_ray.datasets.prepared import SCHEMA, PreparedInfo, as_uri, write_info
+from dbd_ray.datasets.rows import LabelledRows, RenderedRows, row_digest
+from dbd_ray.datasets.scenes import SceneConfig
+from dbd_ray.errors import ConfigError, DatasetError
 from dbd_ray.images.containers import PHOTO_SUFFIXES
-from dbd_ray.images.decode import decode_photo
-from dbd_ray.images.encode import decode_mask, encode_depth, encode_mask, encode_photo
-from dbd_ray.images.resize import resize_photo
 
 ROWS_PER_BLOCK = 32
-PHOTOS_PER_SCENE = 4
-JPEG_QUALITY = 95  # high and without chroma subsampling: recompression must not look like defocus
 
 _CHECKED_SCHEMA = SCHEMA.append(pa.field("problem", pa.string())).append(pa.field("digest", pa.string()))
 
@@ -57,6 +51,7 @@ def prepare_from(config: PrepareConfig) -> PreparedInfo:
         validation_fraction=config.validation_fraction,
         problems=problems,
         allow_constant_masks=config.allow_constant_masks,
+        where=str(config.root),
     )
 
 
@@ -82,6 +77,7 @@ def prepare_photos(
     validation_fraction: float = 0.1,
     problems: Sequence[str] = (),
     allow_constant_masks: bool = False,
+    where: str | None = None,
 ) -> PreparedInfo:
     """Write labelled photos as a prepared dataset: checked, upright, resized, encoded.
 
@@ -92,14 +88,16 @@ def prepare_photos(
         validation_fraction: Share of the training photos that becomes the split "val", chosen by a hash of the id.
         problems: Problems already found, reported together with those found here.
         allow_constant_masks: Accept masks that are all in focus or all out of focus.
+        where: What an error names as the place of the problems; default: out.
 
     Raises:
         DatasetError: Lists every unusable photo and mask; nothing is written then.
     """
     rows = [asdict(photo) for photo in with_validation_split(photos, validation_fraction)]
     if not rows:
-        raise DatasetError(str(out), [*problems, "no usable photo and mask pair was found"])
-    return _write(rows, _LabelledRows(input_size, allow_constant_masks), as_uri(out), input_size, problems)
+        raise DatasetError(where or str(out), [*problems, "no usable photo and mask pair was found"])
+    make_row = LabelledRows(input_size, allow_constant_masks)
+    return _write(rows, make_row, as_uri(out), input_size, problems, where=where or str(out))
 
 
 def prepare_scenes(
@@ -137,7 +135,7 @@ def prepare_scenes(
     validation, test = round(count * validation_fraction), round(count * test_fraction)
     splits = ["val"] * validation + ["test"] * test + ["train"] * (count - validation - test)
     rows = [{"index": index, "split": split} for index, split in enumerate(splits)]
-    return _write(rows, _RenderedRows(config, seed, tuple(photo_uris)), as_uri(out), config.size, ())
+    return _write(rows, RenderedRows(config, seed, tuple(photo_uris)), as_uri(out), config.size, (), where=str(out))
 
 
 def with_validation_split(photos: Sequence[LabelledPhoto], fraction: float) -> list[LabelledPhoto]:
@@ -148,82 +146,19 @@ def with_validation_split(photos: Sequence[LabelledPhoto], fraction: float) -> l
     return [replace(photo, split="val") if photo.id in chosen else photo for photo in photos]
 
 
-class _LabelledRows:
-    """Turns a labelled photo into a checked row."""
-
-    def __init__(self, input_size: tuple[int, int], allow_constant_masks: bool):
-        self.input_size = input_size
-        self.allow_constant_masks = allow_constant_masks
-
-    def __call__(self, item: dict[str, Any]) -> dict[str, Any]:
-        photo = LabelledPhoto(**item)
-        try:
-            image, mask = _read(photo.image_uri), _read(photo.mask_uri)
-        except OSError as error:
-            return {"id": photo.id, "problem": f"{photo.image_uri}: cannot be read: {error}"}
-        problem = inspect_pair(image, mask, photo, allow_constant=self.allow_constant_masks)
-        if problem:
-            return {"id": photo.id, "problem": problem}
-        height, width = self.input_size
-        pixels = resize_photo(decode_photo(image), self.input_size)
-        focus = cv2.resize(decode_mask(mask, polarity=photo.polarity), (width, height), interpolation=cv2.INTER_AREA)
-        return {
-            "id": photo.id,
-            "split": photo.split,
-            "source": photo.source,
-            "width": width,
-            "height": height,
-            "image": encode_photo(pixels, quality=JPEG_QUALITY),
-            "mask": encode_mask(focus / np.float32(255)),
-        }
-
-
-class _RenderedRows:
-    """Renders a scene into a row; each scene reads only the photos that it is cut from."""
-
-    def __init__(self, config: SceneConfig, seed: int, photo_uris: tuple[str, ...]):
-        self.config = config
-        self.seed = seed
-        self.photo_uris = photo_uris
-
-    def __call__(self, item: dict[str, Any]) -> dict[str, Any]:
-        index = int(item["index"])
-        try:
-            scene = render_scene(index, seed=self.seed, config=self.config, photos=self._photos(index))
-        except (OSError, PhotoError) as error:
-            return {"id": f"scene-{index}", "problem": f"scene {index}: a source photo cannot be used: {error}"}
-        height, width = scene.focus.shape
-        return {
-            "id": f"{RENDERED_SOURCE}-{self.seed}-{index:06d}",
-            "split": item["split"],
-            "source": RENDERED_SOURCE,
-            "width": width,
-            "height": height,
-            "image": encode_photo(scene.photo, quality=JPEG_QUALITY),
-            "mask": encode_mask(scene.focus),
-            "depth": encode_depth(scene.depth),
-            "depth_teacher": "rendered@thin-lens",
-        }
-
-    def _photos(self, index: int) -> list[bytes] | None:
-        if not self.photo_uris:
-            return None
-        rng = np.random.default_rng([self.seed, index])
-        chosen = rng.choice(len(self.photo_uris), size=min(PHOTOS_PER_SCENE, len(self.photo_uris)), replace=False)
-        return [_read(self.photo_uris[i]) for i in chosen]
-
-
 def _write(
     items: list[dict[str, Any]],
     make_row: Callable[[dict[str, Any]], dict[str, Any]],
     out: str,
     input_size: tuple[int, int],
     problems: Sequence[str],
+    *,
+    where: str,
 ) -> PreparedInfo:
     def make_table(batch: pa.Table) -> pa.Table:
         rows = [make_row(item) for item in batch.to_pylist()]
         for row in rows:
-            row["digest"] = _digest(row)
+            row["digest"] = row_digest(row)
         columns = {name: [row.get(name) for row in rows] for name in _CHECKED_SCHEMA.names}
         return pa.table({f.name: pa.array(columns[f.name], f.type) for f in _CHECKED_SCHEMA})
 
@@ -237,7 +172,7 @@ def _write(
     )
     found = [*problems, *sorted(text for text in checked["problem"].to_pylist() if text)]
     if found:
-        raise DatasetError(out, found)
+        raise DatasetError(where, found)
 
     parts = f"parts-{uuid.uuid4().hex[:12]}"
     made.drop_columns(["problem", "digest"]).write_parquet(f"{out}/{parts}", min_rows_per_file=ROWS_PER_BLOCK)
@@ -255,20 +190,8 @@ def _write(
     return info
 
 
-def _digest(row: dict[str, Any]) -> str:
-    content = hashlib.sha256(f"{row['id']}|{row.get('split')}|{row.get('source')}".encode())
-    for name in ("image", "mask", "depth"):
-        content.update(row.get(name) or b"")
-    return content.hexdigest() + ("+depth" if row.get("depth") else "")
-
-
 def _remove_other_parts(out: str, *, keep: str) -> None:
     filesystem, root = fsspec.core.url_to_fs(out)
     for path in filesystem.glob(f"{root}/parts-*"):
         if not path.endswith(keep):
             filesystem.rm(path, recursive=True)
-
-
-def _read(uri: str) -> bytes:
-    with fsspec.open(uri, "rb") as file:
-        return file.read()

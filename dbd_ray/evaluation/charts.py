@@ -17,7 +17,7 @@ from dbd_ray.metrics import F_BETA2, METRIC_NAMES, PrCurve, lower_is_better
 _FONTS = ["Inter", "Helvetica Neue", "Segoe UI", "Arial", "Liberation Sans", "DejaVu Sans"]
 _MAX_LINES = 5
 # what training reports beside its losses; on the same axis these would flatten every loss curve
-_NOT_A_LOSS = ("lr", "rate", "per_s", "norm", "seconds", "time_s", "_s", "images", "step", "epoch", "memory", "_bytes")
+_NOT_A_LOSS = ("lr", "rate", "norm", "seconds", "_s", "images", "share", "step", "epoch", "memory", "_bytes")
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,11 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import fsspec
 import numpy as np
 
 from dbd_ray.config import EvaluateConfig
 from dbd_ray.datasets.layouts import LabelledPhoto, Layout, read_layout
+from dbd_ray.datasets.listing import read_bytes
 from dbd_ray.datasets.prepared import read_rows
 from dbd_ray.detector import Detector
 from dbd_ray.errors import CheckpointError, ConfigError, DatasetError
@@ -134,8 +134,8 @@ def _refuse_empty(count: int, where: str, config: EvaluateConfig) -> None:
 
 def _native_images(photos: Sequence[LabelledPhoto]) -> Iterator[LabelledImage]:
     for photo in photos:
-        with fsspec.open(photo.image_uri, "rb") as image, fsspec.open(photo.mask_uri, "rb") as mask:
-            yield LabelledImage(photo.id, decode_photo(image.read()), decode_mask(mask.read(), polarity=photo.polarity))
+        mask = decode_mask(read_bytes(photo.mask_uri), polarity=photo.polarity)
+        yield LabelledImage(photo.id, decode_photo(read_bytes(photo.image_uri)), mask)
 
 
 def _prepared_images(rows: Sequence[dict[str, Any]]) -> Iterator[LabelledImage]:

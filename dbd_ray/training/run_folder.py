@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import fsspec
 
 from dbd_ray.config import TrainConfig
-from dbd_ray.datasets.prepared import replace_text
+from dbd_ray.datasets.prepared import read_info, replace_text
 from dbd_ray.errors import ConfigError
 from dbd_ray.tracking import flatten
 
@@ -55,7 +55,7 @@ def find_claim(config: TrainConfig) -> str | None:
     if claimed is None:
         return None
     key = str(claimed.pop(KEY_FIELD, _folder(config)))
-    theirs, mine = flatten(claimed), flatten(config.model_dump(mode="json"))
+    theirs, mine = flatten(claimed), flatten(_identity(config))
     differing = [
         f"{name}: {theirs.get(name)} → {mine.get(name)}"
         for name in sorted(theirs.keys() | mine.keys())
@@ -76,7 +76,7 @@ def new_key() -> str:
 
 def claim_name(config: TrainConfig, key: str) -> None:
     """Record the settings and the key of a run before it starts."""
-    claim = {**config.model_dump(mode="json"), KEY_FIELD: key}
+    claim = {**_identity(config), KEY_FIELD: key}
     replace_text(f"{_folder(config)}/{SETTINGS_FILE}", json.dumps(claim, indent=2))
 
 
@@ -92,6 +92,12 @@ def read_result(config: TrainConfig) -> TrainedModel | None:
     if result is None or not all(filesystem.exists(f"{model}/{name}") for name in MODEL_FILES):
         return None
     return TrainedModel(**{**result, "folder": model_folder(config)})
+
+
+def _identity(config: TrainConfig) -> dict[str, Any]:
+    # with the data's fingerprints: the same folder may have been prepared anew from other photos
+    fingerprints = {location: read_info(location).fingerprint for location in config.data}
+    return {**config.model_dump(mode="json"), "data_fingerprints": list(fingerprints.values())}
 
 
 def _folder(config: TrainConfig) -> str:

@@ -12,15 +12,11 @@ import pyarrow.parquet as pq
 import pytest
 import ray
 import ray.data
-import torch
 from PIL import Image
 
 from dbd_ray import Detector, FocusPredictor
-from dbd_ray.checkpoints import make_card, save_checkpoint
-from dbd_ray.config import NetworkConfig
 from dbd_ray.errors import ConfigError
 from dbd_ray.images.decode import decode_photo
-from dbd_ray.models import build_network
 
 pytestmark = pytest.mark.ray
 
@@ -40,17 +36,8 @@ ADDED = {
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> str:
-    torch.set_num_threads(1)
-    config = NetworkConfig(backbone="mobilenetv2_035", srfb="none", reduction=8, depth=False)
-    torch.manual_seed(3)
-    network = build_network(config)
-    with torch.no_grad():  # an untrained network's maps are nearly constant; these must differ between photos
-        network.train()(torch.randn(8, 3, *SIZE))
-        network.get_parameter("focus_fusion.weight").mul_(5)
-    folder = tmp_path_factory.mktemp("model")
-    save_checkpoint(folder, network, make_card(network, config, name="tiny", input_size=SIZE))
-    return str(folder)
+def model(tiny_model: Path) -> str:
+    return str(tiny_model)
 
 
 @pytest.fixture(scope="module")

@@ -11,12 +11,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import torch
 from PIL import Image
 
 from dbd_ray import Detector
-from dbd_ray.checkpoints import make_card, save_checkpoint
-from dbd_ray.config import EvaluateConfig, NetworkConfig
+from dbd_ray.config import EvaluateConfig
 from dbd_ray.datasets.prepared import SCHEMA, PreparedInfo, write_info
 from dbd_ray.errors import CheckpointError, ConfigError, DatasetError
 from dbd_ray.evaluation.run import Evaluation, describe, evaluate
@@ -24,7 +22,6 @@ from dbd_ray.images.decode import decode_photo
 from dbd_ray.images.encode import decode_mask, encode_mask, encode_photo
 from dbd_ray.images.resize import resize_photo
 from dbd_ray.metrics import FocusMetrics
-from dbd_ray.models import build_network
 
 SIZE = (64, 64)
 TESTS = 13  # more than a report shows
@@ -32,17 +29,8 @@ TRAINING = 2
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    torch.set_num_threads(1)
-    config = NetworkConfig(backbone="mobilenetv2_035", srfb="none", reduction=8, depth=False)
-    torch.manual_seed(3)
-    network = build_network(config)
-    with torch.no_grad():  # an untrained network's maps are nearly constant; these must differ between photos
-        network.train()(torch.randn(8, 3, *SIZE))
-        network.get_parameter("focus_fusion.weight").mul_(5)
-    folder = tmp_path_factory.mktemp("model")
-    save_checkpoint(folder, network, make_card(network, config, name="tiny", input_size=SIZE))
-    return folder
+def model(tiny_model: Path) -> Path:
+    return tiny_model
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,103 @@
+"""What becomes one row of a prepared dataset: a labelled photo, or a rendered scene."""
+
+import hashlib
+from typing import Any
+
+import cv2
+import numpy as np
+
+from dbd_ray.datasets.layouts import LabelledPhoto, inspect_pair
+from dbd_ray.datasets.listing import read_bytes
+from dbd_ray.datasets.prepared import RENDERED_SOURCE
+from dbd_ray.datasets.scenes import SceneConfig, render_scene
+from dbd_ray.errors import PhotoError
+from dbd_ray.images.decode import decode_photo
+from dbd_ray.images.encode import decode_mask, encode_depth, encode_mask, encode_photo
+from dbd_ray.images.resize import resize_photo
+
+PHOTOS_PER_SCENE = 4
+JPEG_QUALITY = 95  # high and without chroma subsampling: recompression must not look like defocus
+
+
+class LabelledRows:
+    """Turns a labelled photo into a row, or into a `problem`.
+
+    Args:
+        input_size: (height, width) of the row's pictures.
+        allow_constant_masks: Accept masks of one class.
+    """
+
+    def __init__(self, input_size: tuple[int, int], allow_constant_masks: bool):
+        self.input_size = input_size
+        self.allow_constant_masks = allow_constant_masks
+
+    def __call__(self, item: dict[str, Any]) -> dict[str, Any]:
+        photo = LabelledPhoto(**item)
+        try:
+            image, mask = read_bytes(photo.image_uri), read_bytes(photo.mask_uri)
+        except OSError as error:
+            return {"id": photo.id, "problem": f"{photo.image_uri}: cannot be read: {error}"}
+        problem = inspect_pair(image, mask, photo, allow_constant=self.allow_constant_masks)
+        if problem:
+            return {"id": photo.id, "problem": problem}
+        height, width = self.input_size
+        pixels = resize_photo(decode_photo(image), self.input_size)
+        focus = cv2.resize(decode_mask(mask, polarity=photo.polarity), (width, height), interpolation=cv2.INTER_AREA)
+        return {
+            "id": photo.id,
+            "split": photo.split,
+            "source": photo.source,
+            "width": width,
+            "height": height,
+            "image": encode_photo(pixels, quality=JPEG_QUALITY),
+            "mask": encode_mask(focus / np.float32(255)),
+        }
+
+
+class RenderedRows:
+    """Renders a scene into a row; each scene reads only the photos that it is cut from.
+
+    Args:
+        config: What is rendered.
+        seed: Scene i is a function of (seed, i).
+        photo_uris: Photos to cut from; none: painted shapes.
+    """
+
+    def __init__(self, config: SceneConfig, seed: int, photo_uris: tuple[str, ...]):
+        self.config = config
+        self.seed = seed
+        self.photo_uris = photo_uris
+
+    def __call__(self, item: dict[str, Any]) -> dict[str, Any]:
+        index = int(item["index"])
+        try:
+            scene = render_scene(index, seed=self.seed, config=self.config, photos=self._photos(index))
+        except (OSError, PhotoError) as error:
+            return {"id": f"scene-{index}", "problem": f"scene {index}: a source photo cannot be used: {error}"}
+        height, width = scene.focus.shape
+        return {
+            "id": f"{RENDERED_SOURCE}-{self.seed}-{index:06d}",
+            "split": item["split"],
+            "source": RENDERED_SOURCE,
+            "width": width,
+            "height": height,
+            "image": encode_photo(scene.photo, quality=JPEG_QUALITY),
+            "mask": encode_mask(scene.focus),
+            "depth": encode_depth(scene.depth),
+            "depth_teacher": "rendered@thin-lens",
+        }
+
+    def _photos(self, index: int) -> list[bytes] | None:
+        if not self.photo_uris:
+            return None
+        rng = np.random.default_rng([self.seed, index])
+        chosen = rng.choice(len(self.photo_uris), size=min(PHOTOS_PER_SCENE, len(self.photo_uris)), replace=False)
+        return [read_bytes(self.photo_uris[i]) for i in chosen]
+
+
+def row_digest(row: dict[str, Any]) -> str:
+    """Hash what a row holds; ends in `+depth` where it has a depth."""
+    content = hashlib.sha256(f"{row['id']}|{row.get('split')}|{row.get('source')}".encode())
+    for name in ("image", "mask", "depth"):
+        content.update(row.get(name) or b"")
+    return content.hexdigest() + ("+depth" if row.get("depth") else "")
