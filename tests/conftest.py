@@ -46,16 +46,26 @@ def mobilenet_weights() -> Path:
     return _present(SHARED / "weights" / "mobilenetv2_100.imagenet.safetensors")
 
 
-@pytest.fixture(scope="session")
-def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Checkpoint folder of a small random network named `tiny`, for 64×64 pictures, without depth."""
-    torch.set_num_threads(1)
-    config = NetworkConfig(backbone="mobilenetv2_035", srfb="none", reduction=8, depth=False)
+def _save_tiny_model(folder: Path, *, depth: bool) -> Path:
+    config = NetworkConfig(backbone="mobilenetv2_035", srfb="none", reduction=8, depth=depth)
     torch.manual_seed(3)
     network = build_network(config)
     with torch.no_grad():  # an untrained network's maps are nearly constant; these must differ between photos
         network.train()(torch.randn(8, 3, 64, 64))
         network.get_parameter("focus_fusion.weight").mul_(5)
-    folder = tmp_path_factory.mktemp("tiny-model")
     save_checkpoint(folder, network, make_card(network, config, name="tiny", input_size=(64, 64)))
     return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Checkpoint folder of a small random network named `tiny`, for 64×64 pictures, without depth."""
+    torch.set_num_threads(1)
+    return _save_tiny_model(tmp_path_factory.mktemp("tiny-model"), depth=False)
+
+
+@pytest.fixture(scope="session")
+def tiny_depth_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same with depth."""
+    torch.set_num_threads(1)
+    return _save_tiny_model(tmp_path_factory.mktemp("tiny-depth-model"), depth=True)

@@ -96,8 +96,8 @@ def read_result(config: TrainConfig) -> TrainedModel | None:
 
 def _identity(config: TrainConfig) -> dict[str, Any]:
     # with the data's fingerprints: the same folder may have been prepared anew from other photos
-    fingerprints = {location: read_info(location).fingerprint for location in config.data}
-    return {**config.model_dump(mode="json"), "data_fingerprints": list(fingerprints.values())}
+    fingerprints = [read_info(location).fingerprint for location in config.data]
+    return {**config.model_dump(mode="json"), "data_fingerprints": fingerprints}
 
 
 def _folder(config: TrainConfig) -> str:

@@ -7,13 +7,11 @@ import pytest
 import torch
 
 from dbd_ray import Detector, FocusMap
-from dbd_ray.checkpoints import load_checkpoint, make_card, save_checkpoint
-from dbd_ray.config import NetworkConfig
+from dbd_ray.checkpoints import load_checkpoint
 from dbd_ray.detector import packaged_models, predict_focus
 from dbd_ray.errors import CheckpointError, ConfigError
 from dbd_ray.images.refine import refine_to_photo
 from dbd_ray.images.resize import resize_photo
-from dbd_ray.models import build_network
 
 SIZE = (64, 64)
 
@@ -23,25 +21,14 @@ def _one_thread() -> None:
     torch.set_num_threads(1)
 
 
-def _save(folder: Path, *, depth: bool) -> Path:
-    config = NetworkConfig(backbone="mobilenetv2_035", srfb="none", reduction=8, depth=depth)
-    torch.manual_seed(3)
-    network = build_network(config)
-    with torch.no_grad():  # an untrained network's maps are nearly constant; these must differ between photos
-        network.train()(torch.randn(8, 3, *SIZE))
-        network.get_parameter("focus_fusion.weight").mul_(5)
-    save_checkpoint(folder, network, make_card(network, config, name="tiny", input_size=SIZE))
-    return folder
+@pytest.fixture(scope="module")
+def model(tiny_depth_model: Path) -> Path:
+    return tiny_depth_model
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return _save(tmp_path_factory.mktemp("with-depth"), depth=True)
-
-
-@pytest.fixture(scope="module")
-def model_without_depth(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return _save(tmp_path_factory.mktemp("without-depth"), depth=False)
+def model_without_depth(tiny_model: Path) -> Path:
+    return tiny_model
 
 
 @pytest.fixture(scope="module")

@@ -7,42 +7,26 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from dbd_ray import Detector
-from dbd_ray.checkpoints import make_card, save_checkpoint
-from dbd_ray.config import NetworkConfig
 from dbd_ray.errors import ConfigError, DbdRayError
 from dbd_ray.images.decode import decode_photo
 from dbd_ray.images.encode import decode_depth, decode_mask
 from dbd_ray.images.overlay import overlay
-from dbd_ray.models import build_network
 from dbd_ray.predict import OUTPUTS, Prediction, find_photos, predict_files
 
 SIZE = (64, 64)
 
 
-def _detector(folder: Path, *, depth: bool) -> Detector:
-    config = NetworkConfig(backbone="mobilenetv2_035", srfb="none", reduction=8, depth=depth)
-    torch.manual_seed(3)
-    network = build_network(config)
-    with torch.no_grad():  # an untrained network's maps are nearly constant; these must differ between photos
-        network.train()(torch.randn(8, 3, *SIZE))
-        network.get_parameter("focus_fusion.weight").mul_(5)
-    save_checkpoint(folder, network, make_card(network, config, name="tiny", input_size=SIZE))
-    return Detector.load(folder, device="cpu")
+@pytest.fixture(scope="module")
+def detector(tiny_depth_model: Path) -> Detector:
+    return Detector.load(tiny_depth_model, device="cpu")
 
 
 @pytest.fixture(scope="module")
-def detector(tmp_path_factory: pytest.TempPathFactory) -> Detector:
-    torch.set_num_threads(1)
-    return _detector(tmp_path_factory.mktemp("with-depth"), depth=True)
-
-
-@pytest.fixture(scope="module")
-def detector_without_depth(tmp_path_factory: pytest.TempPathFactory) -> Detector:
-    return _detector(tmp_path_factory.mktemp("without-depth"), depth=False)
+def detector_without_depth(tiny_model: Path) -> Detector:
+    return Detector.load(tiny_model, device="cpu")
 
 
 @pytest.fixture
