@@ -12,6 +12,7 @@ PhotoReason = Literal[
     "needs_extra_heif",
     "needs_extra_raw",
     "undecodable",
+    "out_of_memory",
 ]
 
 
@@ -65,3 +66,7 @@ class CheckpointError(DbdRayError):
 
 class TrainingError(DbdRayError):
     """A training run cannot go on, for instance because a loss term became non-finite."""
+
+
+class TeacherError(DbdRayError):
+    """A depth teacher cannot be loaded, or cannot look at these photos."""

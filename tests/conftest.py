@@ -1,6 +1,8 @@
 """Fixtures shared by all tests: where the real photos and reference numbers are."""
 
 import os
+import uuid
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -44,6 +46,27 @@ def reference() -> Path:
 def mobilenet_weights() -> Path:
     """ImageNet weights of MobileNetV2."""
     return _present(SHARED / "weights" / "mobilenetv2_100.imagenet.safetensors")
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[str]:
+    """URI of a bucket on a local S3 server; ask for it before Ray starts, whose workers inherit the address."""
+    import boto3
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    address = {"AWS_ENDPOINT_URL": f"http://{host}:{port}"}
+    account = {"AWS_ACCESS_KEY_ID": "somebody", "AWS_SECRET_ACCESS_KEY": "secret"}
+    region = {"AWS_REGION": "us-east-1", "AWS_DEFAULT_REGION": "us-east-1"}
+    with pytest.MonkeyPatch.context() as environment:
+        for name, value in {**address, **account, **region}.items():
+            environment.setenv(name, value)
+        bucket = f"bucket-{uuid.uuid4().hex[:8]}"
+        boto3.client("s3").create_bucket(Bucket=bucket)
+        yield f"s3://{bucket}"
+    server.stop()
 
 
 def _save_tiny_model(folder: Path, *, depth: bool) -> Path:

@@ -1,27 +1,38 @@
 """Settings of the stages around training: preparing a dataset and evaluating a model."""
 
-from typing import Any, Literal, Self
+from collections.abc import Iterable
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import BaseModel, Field, model_validator
 
 from dbd_ray.config.settings import Settings
 
 LayoutName = Literal["cuhk", "dut", "szu-bd", "folder"]
+# below, the networks' deepest stage (stride 32) is empty; above, one training picture takes gigabytes
+Side = Annotated[int, Field(ge=32, le=8192)]
+
+
+def _stated(settings: BaseModel, names: Iterable[str]) -> list[str]:
+    # by value, since 0 and False may be stated: what equals the default has no effect that anybody could miss
+    fields = type(settings).model_fields
+    return [n for n in names if getattr(settings, n) != fields[n].get_default(call_default_factory=True)]
 
 
 class PrepareConfig(Settings):
     """Making a prepared dataset, either of labelled photos (`root`) or of rendered scenes (`scenes`)."""
 
-    out: str = Field(description="Folder or URI of the prepared dataset.")
-    size: tuple[int, int] = Field((320, 320), description="Height and width of pictures and masks, px.")
+    out: str = Field(min_length=1, description="Folder or URI of the prepared dataset.")
+    size: tuple[Side, Side] = Field((320, 320), description="Height and width of pictures and masks, px; 32 to 8192.")
     validation_fraction: float = Field(0.1, ge=0, lt=1, description="Share of the training pictures held out.")
-    root: str | None = Field(None, description="Folder or URI of labelled photos.")
+    root: str | None = Field(None, min_length=1, description="Folder or URI of labelled photos.")
     layout: LayoutName | None = Field(None, description="How its files are laid out; default cuhk.")
     polarity: Literal["focus", "blur"] | None = Field(None, description="What white means; layout=folder only.")
     allow_constant_masks: bool = Field(False, description="Accept masks all in or all out of focus.")
     scenes: int | None = Field(None, ge=1, description="Number of thin-lens scenes to render instead.")
-    photos: str | None = Field(None, description="Folder of photos that scenes are cut from; null: painted shapes.")
-    seed: int | None = Field(None, description="Seed of the scenes; default 0.")
+    photos: str | None = Field(
+        None, min_length=1, description="Folder of photos that scenes are cut from; null: painted shapes."
+    )
+    seed: int | None = Field(None, ge=0, description="Seed of the scenes; default 0.")
     test_fraction: float | None = Field(None, ge=0, lt=1, description="Share of scenes held out as test; default 0.")
     scene: dict[str, Any] = Field(default_factory=dict, description="Settings of datasets.scenes.SceneConfig.")
 
@@ -31,9 +42,14 @@ class PrepareConfig(Settings):
             raise ValueError("give either root (labelled photos) or scenes (a number to render)")
         of_scenes = ("photos", "seed", "test_fraction", "scene")
         of_photos = ("layout", "polarity", "allow_constant_masks")
-        idle = [name for name in (of_scenes if self.root else of_photos) if getattr(self, name)]
+        source = "scenes" if self.root is None else "root"
+        idle = _stated(self, of_photos if self.root is None else of_scenes)
         if idle:
-            raise ValueError(f"{', '.join(idle)} has no effect with {'root' if self.root else 'scenes'}: remove it")
+            raise ValueError(f"{', '.join(idle)} has no effect with {source}: remove it")
+        if "size" in self.scene:
+            raise ValueError("scene.size has no effect: scenes are rendered at the dataset's size, set size instead")
+        if self.validation_fraction + (self.test_fraction or 0) > 1:
+            raise ValueError("validation_fraction and test_fraction must together be at most 1")
         return self
 
 
@@ -42,11 +58,11 @@ class EvaluateConfig(Settings):
 
     model: str = Field(description="Packaged model, checkpoint folder, or models:/NAME@ALIAS.")
     out: str = Field(description="Folder of the report.")
-    root: str | None = Field(None, description="Folder or URI of labelled photos.")
+    root: str | None = Field(None, min_length=1, description="Folder or URI of labelled photos.")
     layout: LayoutName | None = Field(None, description="How its files are laid out; default cuhk.")
     polarity: Literal["focus", "blur"] | None = Field(None, description="What white means; layout=folder only.")
     allow_constant_masks: bool = Field(False, description="Accept masks all in or all out of focus.")
-    prepared: str | None = Field(None, description="A prepared dataset instead.")
+    prepared: str | None = Field(None, min_length=1, description="A prepared dataset instead.")
     split: Literal["train", "val", "test"] = "test"
     refine: Literal["guided", "bilinear"] = Field("guided", description="How maps come to native size.")
     device: str = "auto"
@@ -57,9 +73,9 @@ class EvaluateConfig(Settings):
     def _one_source(self) -> Self:
         if (self.root is None) == (self.prepared is None):
             raise ValueError("give either root (labelled photos) or prepared (a prepared dataset)")
-        idle = [name for name in ("layout", "polarity", "allow_constant_masks") if getattr(self, name)]
-        if self.prepared and idle:
+        idle = _stated(self, ("layout", "polarity", "allow_constant_masks"))
+        if self.prepared is not None and idle:
             raise ValueError(f"{', '.join(idle)} has no effect with prepared: remove it")
-        if self.root and self.split == "val":
+        if self.root is not None and self.split == "val":
             raise ValueError("split=val exists only in prepared datasets")
         return self

@@ -1,29 +1,25 @@
 """Making prepared datasets with Ray Data: from labelled photos, or by rendering thin-lens scenes."""
 
 import hashlib
-import uuid
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-import fsspec
 import pyarrow as pa
 import ray.data
 
 from dbd_ray.config import PrepareConfig, build
 from dbd_ray.datasets.layouts import LabelledPhoto, scan_layout
 from dbd_ray.datasets.listing import list_folder, open_storage
-from dbd_ray.datasets.prepared import SCHEMA, PreparedInfo, as_uri, write_info
-from dbd_ray.datasets.rows import LabelledRows, RenderedRows, row_digest
+from dbd_ray.datasets.prepared import SCHEMA, PreparedInfo, as_uri
+from dbd_ray.datasets.publish import ROWS_PER_FILE, publish
+from dbd_ray.datasets.rows import LabelledRows, RenderedRows
 from dbd_ray.datasets.scenes import SceneConfig
 from dbd_ray.errors import ConfigError, DatasetError
 from dbd_ray.images.containers import PHOTO_SUFFIXES
 
-ROWS_PER_BLOCK = 32
-
-_CHECKED_SCHEMA = SCHEMA.append(pa.field("problem", pa.string())).append(pa.field("digest", pa.string()))
+_CHECKED_SCHEMA = SCHEMA.append(pa.field("problem", pa.string()))
 
 
 def prepare_from(config: PrepareConfig) -> PreparedInfo:
@@ -92,12 +88,15 @@ def prepare_photos(
 
     Raises:
         DatasetError: Lists every unusable photo and mask; nothing is written then.
+        ConfigError: The share is out of range.
     """
+    if not 0 <= validation_fraction <= 1:
+        raise ConfigError(f"validation_fraction {validation_fraction} must be a share of the photos, from 0 to 1")
     rows = [asdict(photo) for photo in with_validation_split(photos, validation_fraction)]
     if not rows:
         raise DatasetError(where or str(out), [*problems, "no usable photo and mask pair was found"])
     make_row = LabelledRows(input_size, allow_constant_masks)
-    return _write(rows, make_row, as_uri(out), input_size, problems, where=where or str(out))
+    return _write(rows, make_row, out, input_size, problems, where=where or str(out))
 
 
 def prepare_scenes(
@@ -132,10 +131,11 @@ def prepare_scenes(
             f"validation_fraction {validation_fraction} and test_fraction {test_fraction} must be shares of the "
             "scenes, together at most 1"
         )
-    validation, test = round(count * validation_fraction), round(count * test_fraction)
+    validation = round(count * validation_fraction)
+    test = min(round(count * test_fraction), count - validation)  # both may have been rounded up
     splits = ["val"] * validation + ["test"] * test + ["train"] * (count - validation - test)
     rows = [{"index": index, "split": split} for index, split in enumerate(splits)]
-    return _write(rows, RenderedRows(config, seed, tuple(photo_uris)), as_uri(out), config.size, (), where=str(out))
+    return _write(rows, RenderedRows(config, seed, tuple(photo_uris)), out, config.size, (), where=str(out))
 
 
 def with_validation_split(photos: Sequence[LabelledPhoto], fraction: float) -> list[LabelledPhoto]:
@@ -149,7 +149,7 @@ def with_validation_split(photos: Sequence[LabelledPhoto], fraction: float) -> l
 def _write(
     items: list[dict[str, Any]],
     make_row: Callable[[dict[str, Any]], dict[str, Any]],
-    out: str,
+    out: str | Path,
     input_size: tuple[int, int],
     problems: Sequence[str],
     *,
@@ -157,41 +157,14 @@ def _write(
 ) -> PreparedInfo:
     def make_table(batch: pa.Table) -> pa.Table:
         rows = [make_row(item) for item in batch.to_pylist()]
-        for row in rows:
-            row["digest"] = row_digest(row)
-        columns = {name: [row.get(name) for row in rows] for name in _CHECKED_SCHEMA.names}
-        return pa.table({f.name: pa.array(columns[f.name], f.type) for f in _CHECKED_SCHEMA})
+        return pa.table({f.name: pa.array([row.get(f.name) for row in rows], f.type) for f in _CHECKED_SCHEMA})
 
-    dataset = ray.data.from_items(items, override_num_blocks=max(1, len(items) // ROWS_PER_BLOCK))
+    open_storage(as_uri(out))  # a storage that nobody knows must not show only when all rows are made
+    dataset = ray.data.from_items(items, override_num_blocks=max(1, len(items) // ROWS_PER_FILE))
     # complete before anything is written: one unusable photo must not leave half a dataset
-    made = dataset.map_batches(make_table, batch_format="pyarrow", batch_size=ROWS_PER_BLOCK).materialize()
-    checked = pa.concat_tables(
-        made.select_columns(["id", "split", "source", "problem", "digest"]).iter_batches(
-            batch_size=None, batch_format="pyarrow"
-        )
-    )
-    found = [*problems, *sorted(text for text in checked["problem"].to_pylist() if text)]
+    made = dataset.map_batches(make_table, batch_format="pyarrow", batch_size=ROWS_PER_FILE).materialize()
+    checked = made.select_columns(["problem"]).iter_batches(batch_size=None, batch_format="pyarrow")
+    found = [*problems, *sorted(text for batch in checked for text in batch["problem"].to_pylist() if text)]
     if found:
         raise DatasetError(where, found)
-
-    parts = f"parts-{uuid.uuid4().hex[:12]}"
-    made.drop_columns(["problem", "digest"]).write_parquet(f"{out}/{parts}", min_rows_per_file=ROWS_PER_BLOCK)
-    info = PreparedInfo(
-        parts=parts,
-        input_size=input_size,
-        rows=dict(Counter(checked["split"].to_pylist())),
-        sources=dict(Counter(checked["source"].to_pylist())),
-        depth_rows=sum("+depth" in digest for digest in checked["digest"].to_pylist()),
-        image_bytes=int(made.size_bytes()),
-        fingerprint=hashlib.sha256("\n".join(sorted(checked["digest"].to_pylist())).encode()).hexdigest()[:16],
-    )
-    write_info(out, info)
-    _remove_other_parts(out, keep=parts)
-    return info
-
-
-def _remove_other_parts(out: str, *, keep: str) -> None:
-    filesystem, root = fsspec.core.url_to_fs(out)
-    for path in filesystem.glob(f"{root}/parts-*"):
-        if not path.endswith(keep):
-            filesystem.rm(path, recursive=True)
+    return publish(made, out, input_size=input_size)

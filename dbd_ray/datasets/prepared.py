@@ -1,23 +1,36 @@
 """Prepared datasets: what they look like on storage, and reading them without Ray.
 
-A prepared dataset is a folder (any fsspec URI) with one `dataset.json` and one folder of Parquet
-parts that it names. `dataset.json` is written last and replaced in one step, so a reader sees
-either the old dataset or the new one.
+A prepared dataset is a folder (any fsspec or pyarrow URI) with one `dataset.json` and one folder of
+Parquet parts that it names. `dataset.json` is written last and replaced in one step, so a reader
+sees either the old dataset or the new one.
+
+| column | meaning |
+|---|---|
+| `id`, `split`, `source` | name within the dataset; "train", "val" or "test"; which labelled set, or "rendered" |
+| `width`, `height` | of picture, mask and depth, px |
+| `image`, `mask` | the encoded picture; 8-bit PNG, 255 = in focus |
+| `depth`, `depth_teacher` | 16-bit PNG, 0 near, 65535 far, and name@fingerprint of who gave it; or null |
+| `uri` | where the original photo lies: an absolute path or URI; null for rendered scenes |
+| `digest` | `image_digest` of `image` |
+
+`uri` and `digest` came later: datasets without these columns are read with nulls in them.
 """
 
-import json
+import hashlib
+import uuid
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
-import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pydantic import ValidationError
+from fsspec.implementations.local import LocalFileSystem
+from pydantic import Field, ValidationError
 
 from dbd_ray.config import Settings
 from dbd_ray.datasets.layouts import Split
+from dbd_ray.datasets.listing import UNREACHABLE, open_arrow_storage, open_storage
 from dbd_ray.errors import DatasetError
 
 SCHEMA = pa.schema(
@@ -31,6 +44,8 @@ SCHEMA = pa.schema(
         pa.field("mask", pa.binary(), nullable=False),
         pa.field("depth", pa.binary()),
         pa.field("depth_teacher", pa.string()),
+        pa.field("uri", pa.string()),
+        pa.field("digest", pa.string()),
     ]
 )
 
@@ -51,7 +66,7 @@ class PreparedInfo(Settings):
     """
 
     format_version: Literal[1] = 1
-    parts: str
+    parts: str = Field(pattern=r"^parts-\w+$")  # it is removed with all that is in it when the dataset is replaced
     input_size: tuple[int, int]
     rows: dict[str, int]
     sources: dict[str, int]
@@ -73,36 +88,57 @@ def read_info(location: str | Path) -> PreparedInfo:
         DatasetError: There is no prepared dataset, or it was written by another version.
     """
     where = as_uri(location)
+    storage, path = open_storage(where)
     try:
-        with fsspec.open(f"{where}/dataset.json", "rt") as file:
-            return PreparedInfo.model_validate(json.load(file))
+        return PreparedInfo.model_validate_json(storage.cat_file(f"{path}/dataset.json"))
     except FileNotFoundError:
         raise DatasetError(
             where, ["dataset.json is missing: not a prepared dataset; make one with `dbd-ray prepare`"]
         ) from None
-    except (ValidationError, json.JSONDecodeError, UnicodeDecodeError) as error:
+    except ValidationError as error:
         raise DatasetError(where, [f"dataset.json is not readable by this version, prepare again: {error}"]) from None
-    except (OSError, ValueError, ImportError) as error:
-        raise DatasetError(where, [f"this storage cannot be read: {error}"]) from None
+    except OSError as error:
+        raise DatasetError(where, [f"this storage cannot be read, {UNREACHABLE}: {error}"]) from None
 
 
 def write_info(location: str, info: PreparedInfo) -> None:
-    """Publish a dataset: replace its `dataset.json` in one step."""
-    replace_text(f"{location}/dataset.json", info.model_dump_json(indent=2))
+    """Publish a dataset: replace its `dataset.json` in one step.
+
+    Raises:
+        DatasetError: It cannot be written.
+    """
+    try:
+        replace_text(f"{location}/dataset.json", info.model_dump_json(indent=2))
+    except OSError as error:
+        raise DatasetError(location, [f"dataset.json cannot be written, {UNREACHABLE}: {error}"]) from None
 
 
 def replace_text(location: str, text: str) -> None:
-    """Write a small file so that a reader sees either the old content or the new; its folder is made if need be."""
-    filesystem, path = fsspec.core.url_to_fs(location)
-    if "file" in (filesystem.protocol if isinstance(filesystem.protocol, tuple) else (filesystem.protocol,)):
+    """Write a text as `replace_bytes` does."""
+    replace_bytes(location, text.encode())
+
+
+def replace_bytes(location: str, content: bytes) -> None:
+    """Write a small file so that a reader sees either the old content or the new; its folder is made if need be.
+
+    Raises:
+        DatasetError: This kind of storage is unknown.
+        OSError: The storage cannot be written.
+    """
+    storage, path = open_storage(location)
+    if isinstance(storage, LocalFileSystem):
         target = Path(path)
         target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = target.with_name(target.name + ".new")
-        temporary.write_text(text)
-        temporary.replace(target)
+        # a name of its own: two processes may write the same file at the same moment
+        temporary = target.with_name(f"{target.name}.{uuid.uuid4().hex[:8]}.new")
+        try:
+            temporary.write_bytes(content)
+            temporary.replace(target)
+        except OSError:
+            temporary.unlink(missing_ok=True)
+            raise
     else:  # object stores publish an object only when it is complete
-        with filesystem.open(path, "wt") as file:
-            file.write(text)
+        storage.pipe_file(path, content)
 
 
 def parts_uri(location: str | Path, info: PreparedInfo) -> str:
@@ -125,7 +161,7 @@ def read_rows(location: str | Path, split: Split, *, columns: Sequence[str] | No
         DatasetError: There is no prepared dataset, or its Parquet files are missing or damaged.
     """
     info = read_info(location)
-    filesystem, root = fsspec.core.url_to_fs(parts_uri(location, info))
+    filesystem, root = open_arrow_storage(parts_uri(location, info))
     wanted = list(columns) if columns else SCHEMA.names
     try:
         table = pq.read_table(
@@ -135,11 +171,32 @@ def read_rows(location: str | Path, split: Split, *, columns: Sequence[str] | No
             schema=SCHEMA,
             columns=list(dict.fromkeys([*wanted, "id"])),
         )
-    except (OSError, pa.ArrowInvalid) as error:
-        raise DatasetError(
-            as_uri(location), [f"its Parquet files in {info.parts}/ are missing or damaged, prepare again: {error}"]
-        ) from None
+    except (OSError, pa.ArrowException) as error:
+        raise DatasetError(as_uri(location), [_damaged(info, str(error))]) from None
+    require_rows(location, info, split, table.num_rows)
     return table.sort_by("id").select(wanted)
+
+
+def require_rows(location: str | Path, info: PreparedInfo, split: Split, found: int) -> None:
+    """Refuse a split of which other than all rows were found: readers take the Parquet files that are there.
+
+    Args:
+        location: The prepared dataset.
+        info: What its `dataset.json` says.
+        split: "train", "val" or "test".
+        found: Number of rows that a reader found in that split.
+
+    Raises:
+        DatasetError: Files are missing, or there are some that do not belong there.
+    """
+    expected = info.rows.get(split, 0)
+    if found != expected:
+        raise DatasetError(as_uri(location), [_damaged(info, f"{found} of {expected} rows of split {split!r} found")])
+
+
+def image_digest(image: bytes) -> str:
+    """Name an encoded picture by its content: the first 16 hexadecimal digits of its sha256."""
+    return hashlib.sha256(image).hexdigest()[:16]
 
 
 def common_input_size(locations: Sequence[str]) -> tuple[int, int]:
@@ -155,3 +212,7 @@ def common_input_size(locations: Sequence[str]) -> tuple[int, int]:
             [f"{location} is prepared at {size}: prepare all at one --size" for location, size in sizes.items()],
         )
     return next(iter(sizes.values()))
+
+
+def _damaged(info: PreparedInfo, what: str) -> str:
+    return f"its Parquet files in {info.parts}/ are missing or damaged, prepare again: {what}"

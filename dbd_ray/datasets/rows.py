@@ -51,6 +51,7 @@ class LabelledRows:
             "height": height,
             "image": encode_photo(pixels, quality=JPEG_QUALITY),
             "mask": encode_mask(focus / np.float32(255)),
+            "uri": photo.image_uri,
         }
 
 
@@ -95,8 +96,8 @@ class RenderedRows:
         return [read_bytes(self.photo_uris[i]) for i in chosen]
 
 
-def row_digest(row: dict[str, Any]) -> str:
-    """Hash what a row holds; ends in `+depth` where it has a depth."""
+def row_fingerprint(row: dict[str, Any]) -> str:
+    """Hash what a model can learn of a row; ends in `+depth` where it has a depth."""
     content = hashlib.sha256(f"{row['id']}|{row.get('split')}|{row.get('source')}".encode())
     for name in ("image", "mask", "depth"):
         content.update(row.get(name) or b"")

@@ -2,13 +2,14 @@
 
 import json
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-import fsspec
-
 from dbd_ray.config import TrainConfig
+from dbd_ray.datasets.listing import UNREACHABLE, open_storage
 from dbd_ray.datasets.prepared import read_info, replace_text
-from dbd_ray.errors import ConfigError
+from dbd_ray.errors import ConfigError, DatasetError
 from dbd_ray.tracking import flatten
 
 SETTINGS_FILE = "train.json"
@@ -49,9 +50,9 @@ def find_claim(config: TrainConfig) -> str | None:
         The key that `claim_name` recorded; None if the run is new.
 
     Raises:
-        ConfigError: Lists every setting that differs.
+        ConfigError: Lists every setting that differs; or the storage cannot be read.
     """
-    claimed = _read(f"{_folder(config)}/{SETTINGS_FILE}")
+    claimed = _read(config, SETTINGS_FILE)
     if claimed is None:
         return None
     key = str(claimed.pop(KEY_FIELD, _folder(config)))
@@ -75,22 +76,22 @@ def new_key() -> str:
 
 
 def claim_name(config: TrainConfig, key: str) -> None:
-    """Record the settings and the key of a run before it starts."""
-    claim = {**_identity(config), KEY_FIELD: key}
-    replace_text(f"{_folder(config)}/{SETTINGS_FILE}", json.dumps(claim, indent=2))
+    """Record the settings and the key of a run before it starts; ConfigError where the storage cannot be written."""
+    _write(config, SETTINGS_FILE, {**_identity(config), KEY_FIELD: key})
 
 
 def write_result(config: TrainConfig, trained: TrainedModel) -> None:
     """Record that the run is finished; its model must be published already."""
-    replace_text(f"{_folder(config)}/{RESULT_FILE}", json.dumps(trained._asdict(), indent=2))
+    _write(config, RESULT_FILE, trained._asdict())
 
 
 def read_result(config: TrainConfig) -> TrainedModel | None:
     """Read what a finished run left; None if it is not finished, or its model was deleted."""
-    result = _read(f"{_folder(config)}/{RESULT_FILE}")
-    filesystem, model = fsspec.core.url_to_fs(model_folder(config))
-    if result is None or not all(filesystem.exists(f"{model}/{name}") for name in MODEL_FILES):
-        return None
+    result = _read(config, RESULT_FILE)
+    with _storage_errors(config):
+        storage, model = open_storage(model_folder(config))
+        if result is None or not all(storage.exists(f"{model}/{name}") for name in MODEL_FILES):
+            return None
     return TrainedModel(**{**result, "folder": model_folder(config)})
 
 
@@ -104,12 +105,28 @@ def _folder(config: TrainConfig) -> str:
     return f"{config.storage}/{config.name}"
 
 
-def _read(uri: str) -> dict[str, Any] | None:
-    try:
-        with fsspec.open(uri, "rb") as file:
-            content: dict[str, Any] = json.load(file)
-    except FileNotFoundError:
-        return None
-    except ValueError as error:
-        raise ConfigError(f"{uri} is damaged ({error}): delete it if you know the run's settings to be these") from None
+def _read(config: TrainConfig, name: str) -> dict[str, Any] | None:
+    with _storage_errors(config):
+        storage, path = open_storage(f"{_folder(config)}/{name}")
+        try:
+            content: dict[str, Any] = json.loads(storage.cat_file(path))
+        except FileNotFoundError:
+            return None
+        except ValueError as error:
+            raise ConfigError(
+                f"{_folder(config)}/{name} is damaged ({error}): delete it if you know the run's settings to be these"
+            ) from None
     return content
+
+
+def _write(config: TrainConfig, name: str, content: dict[str, Any]) -> None:
+    with _storage_errors(config):
+        replace_text(f"{_folder(config)}/{name}", json.dumps(content, indent=2))
+
+
+@contextmanager
+def _storage_errors(config: TrainConfig) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, DatasetError) as error:
+        raise ConfigError(f"storage: {config.storage} cannot be used, {UNREACHABLE}: {error}") from None

@@ -1,3 +1,4 @@
+import hashlib
 import json
 import logging
 from collections.abc import Iterator
@@ -80,6 +81,8 @@ def test_labelled_photos_become_the_parquet_of_the_contract(folder: Path, tmp_pa
     assert set(table["height"].to_pylist()) == {32}
     assert table["depth"].null_count == table["depth_teacher"].null_count == 6
     for index, row in enumerate(table.to_pylist()):
+        assert row["uri"] == str(folder / "image" / f"p{index}.png")
+        assert row["digest"] == hashlib.sha256(row["image"]).hexdigest()[:16]
         photo = decode_photo(row["image"])
         expected = cv2.resize(_photo(index), SIZE[::-1], interpolation=cv2.INTER_AREA)
         assert photo.shape == (*SIZE, 3)
@@ -185,6 +188,8 @@ def test_scenes_are_written_with_their_true_focus_and_depth(tmp_path: Path) -> N
         np.testing.assert_allclose(decode_depth(row["depth"]), scene.depth, atol=1e-4)
         assert np.abs(decode_photo(row["image"]).astype(int) - scene.photo).mean() < 4
         assert row["depth_teacher"] == "rendered@thin-lens"
+        assert row["uri"] is None
+        assert row["digest"] == hashlib.sha256(row["image"]).hexdigest()[:16]
 
 
 def test_scenes_are_cut_from_photos_and_the_same_seed_gives_the_same_dataset(folder: Path, tmp_path: Path) -> None:
@@ -219,6 +224,24 @@ def test_a_source_photo_that_cannot_be_used_is_listed_and_nothing_is_written(fol
 def test_impossible_numbers_of_scenes_are_refused(tmp_path: Path, count: int, validation: float, test: float) -> None:
     with pytest.raises(ConfigError):
         prepare_scenes(count, tmp_path / "out", config=SCENES, validation_fraction=validation, test_fraction=test)
+
+
+@pytest.mark.parametrize("fraction", [-0.1, 1.1])
+def test_an_impossible_share_of_photos_is_refused(folder: Path, tmp_path: Path, fraction: float) -> None:
+    with pytest.raises(ConfigError, match="validation_fraction"):
+        prepare_photos(_scan(folder), tmp_path / "out", validation_fraction=fraction)
+
+
+def test_shares_that_are_both_rounded_up_make_no_more_scenes_than_asked_for(tmp_path: Path) -> None:
+    info = prepare_scenes(3, tmp_path / "out", config=SCENES, validation_fraction=0.5, test_fraction=0.5)
+    assert info.rows == {"val": 2, "test": 1}
+
+
+def test_a_storage_that_nobody_knows_is_refused_before_anything_is_read(folder: Path) -> None:
+    photos = _scan(folder)
+    (folder / "image" / "p0.png").unlink()
+    with pytest.raises(DatasetError, match="this kind of storage cannot be opened"):
+        prepare_photos(photos, "nowhere://bucket/set", input_size=SIZE)
 
 
 def test_the_dataset_says_of_itself_what_it_is_in_plain_json(folder: Path, tmp_path: Path) -> None:

@@ -212,6 +212,12 @@ def test_a_dataset_may_lie_on_any_fsspec_storage() -> None:
         assert file.read() == encode(PHOTO, ".jpg")
 
 
+def test_a_test_txt_that_cannot_be_read_is_a_problem(tmp_path: Path) -> None:
+    root = write(tmp_path, labelled("a.jpg"))
+    (tmp_path / "test.txt").mkdir()
+    assert any(problem.startswith("test.txt: cannot be read") for problem in scan_layout(root, "cuhk")[1])
+
+
 def test_relative_and_file_roots_give_uris_that_work_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(tmp_path, labelled("a.jpg"))
     monkeypatch.chdir(tmp_path.parent)

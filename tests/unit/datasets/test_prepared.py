@@ -1,6 +1,8 @@
 import json
+import resource
 import shutil
 import uuid
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +16,12 @@ from dbd_ray.datasets.prepared import (
     PreparedInfo,
     as_uri,
     common_input_size,
+    image_digest,
     parts_uri,
     read_info,
     read_rows,
     replace_text,
+    require_rows,
     write_info,
 )
 from dbd_ray.errors import DatasetError
@@ -41,15 +45,17 @@ def _table() -> pa.Table:
             "mask": [b"mask"] * 4,
             "depth": [None, b"depth", None, None],
             "depth_teacher": [None, "teacher@1", None, None],
+            "uri": [f"/photos/{one}.jpg" for one in ids],
+            "digest": [image_digest(f"image {one}".encode()) for one in ids],
         },
         schema=SCHEMA,
     )
 
 
-def _write(location: str, info: PreparedInfo) -> str:
+def _write(location: str, info: PreparedInfo, *, without: Sequence[str] = ()) -> str:
     filesystem, root = fsspec.core.url_to_fs(f"{location}/{info.parts}")
     filesystem.makedirs(root, exist_ok=True)
-    table = _table()
+    table = _table().drop_columns(list(without))
     for number in range(2):
         with filesystem.open(f"{root}/{number}.parquet", "wb") as file:
             pq.write_table(table.slice(2 * number, 2), file)
@@ -106,6 +112,8 @@ def test_a_folder_that_is_no_prepared_dataset_says_how_to_make_one(tmp_path: Pat
         json.dumps({"parts": "p"}).encode(),
         json.dumps({**_info().model_dump(), "format_version": 2}).encode(),
         json.dumps({**_info().model_dump(), "unknown": 1}).encode(),
+        # the folder that it names is removed when the dataset is replaced
+        *(json.dumps({**_info().model_dump(), "parts": parts}).encode() for parts in ("", ".", "..", "/", "parts-/..")),
     ],
 )
 def test_an_unreadable_or_foreign_dataset_json_is_named(tmp_path: Path, content: bytes) -> None:
@@ -118,9 +126,10 @@ def test_an_unreadable_or_foreign_dataset_json_is_named(tmp_path: Path, content:
 def test_a_file_in_the_datasets_place_and_an_unknown_storage_are_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     for where in (str(tmp_path / "file"), "nowhere://bucket/set"):
-        with pytest.raises(DatasetError, match="this storage cannot be read") as error:
-            read_info(where)
-        assert error.value.where == where
+        for reads in (read_info, lambda there: read_rows(there, "train")):
+            with pytest.raises(DatasetError, match=r"storage cannot be (read|opened)") as error:
+                reads(where)
+            assert error.value.where == where
 
 
 def test_missing_and_damaged_parquet_files_are_named(tmp_path: Path) -> None:
@@ -135,6 +144,38 @@ def test_missing_and_damaged_parquet_files_are_named(tmp_path: Path) -> None:
         read_rows(where, "train")
 
 
+def test_a_parquet_file_too_few_is_no_smaller_dataset(dataset: str) -> None:
+    filesystem, root = fsspec.core.url_to_fs(f"{dataset}/parts-1")
+    filesystem.rm(f"{root}/1.parquet")  # a training and a validation row
+    for split, said in (("train", "2 of 3 rows of split 'train' found"), ("val", "0 of 1 rows of split 'val' found")):
+        with pytest.raises(DatasetError, match=f"missing or damaged, prepare again: {said}") as error:
+            read_rows(dataset, split)  # type: ignore[arg-type]
+        assert error.value.where == dataset
+
+
+def test_a_parquet_file_too_many_is_no_larger_dataset(dataset: str) -> None:
+    filesystem, root = fsspec.core.url_to_fs(f"{dataset}/parts-1")
+    filesystem.copy(f"{root}/0.parquet", f"{root}/2.parquet")
+    with pytest.raises(DatasetError, match="5 of 3 rows of split 'train' found"):
+        read_rows(dataset, "train")
+
+
+def test_readers_of_their_own_can_have_their_count_checked(tmp_path: Path) -> None:
+    require_rows(tmp_path, _info(), "train", 3)
+    require_rows(tmp_path, _info(), "test", 0)
+    with pytest.raises(DatasetError, match="2 of 3 rows") as error:
+        require_rows(tmp_path, _info(), "train", 2)
+    assert error.value.where == str(tmp_path)
+
+
+def test_datasets_without_the_columns_that_came_later_are_read_with_nulls(tmp_path: Path) -> None:
+    where = _write(str(tmp_path), _info(), without=["uri", "digest"])
+    table = read_rows(where, "train")
+    assert table.schema.names == SCHEMA.names
+    assert table["image"].to_pylist() == [b"image a", b"image b", b"image d"]
+    assert table["uri"].to_pylist() == table["digest"].to_pylist() == [None] * 3
+
+
 def test_a_dataset_is_replaced_in_one_step(dataset: str) -> None:
     newer = _info(parts="parts-2", fingerprint="def")
     _write(dataset, newer)
@@ -147,12 +188,17 @@ def test_a_dataset_is_replaced_in_one_step(dataset: str) -> None:
     ]
 
 
-def test_a_replacement_that_cannot_be_finished_leaves_the_old_file(tmp_path: Path) -> None:
+def test_a_replacement_that_cannot_be_finished_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
     write_info(str(tmp_path), _info())
-    (tmp_path / "dataset.json.new").mkdir()  # where the new one would be staged
-    with pytest.raises(OSError, match=r"dataset\.json\.new"):
-        write_info(str(tmp_path), _info(parts="parts-2"))
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))  # as on a disk that fills up in the middle
+    try:
+        with pytest.raises(DatasetError, match=r"dataset\.json cannot be written"):
+            write_info(str(tmp_path), _info(parts="parts-2"))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert read_info(tmp_path) == _info()
+    assert [path.name for path in tmp_path.iterdir()] == ["dataset.json"]
 
 
 def test_a_reader_during_replacements_never_sees_half_a_file(tmp_path: Path) -> None:
