@@ -2,7 +2,9 @@
 
 import hashlib
 import json
-from pathlib import Path
+import re
+import uuid
+from pathlib import Path, PurePath
 from typing import Any
 
 import torch
@@ -27,7 +29,8 @@ PICKLES = (".pth", ".pt", ".ckpt", ".bin", ".pkl")
 def save_checkpoint(folder: str | Path, network: FocusNetwork, card: Card, *, half: bool = False) -> Card:
     """Write a checkpoint so that a crash at any moment leaves either the old one or the new one.
 
-    The card is what decides: the new weights wait beside the old ones until the new card is in place.
+    The card is what decides: the new weights wait beside the old ones until the new card is in place. What earlier
+    crashes left behind is cleared away only then, since one of those files may be what the old card stands for.
 
     Args:
         folder: Local folder, made if need be; a checkpoint in it is replaced, other files are left alone.
@@ -42,21 +45,26 @@ def save_checkpoint(folder: str | Path, network: FocusNetwork, card: Card, *, ha
         CheckpointError: The folder is not local or cannot be written, or the card is not JSON.
     """
     folder = _local(folder)
-    weights = {name: _stored(tensor, half) for name, tensor in network.state_dict().items()}
+    # save_file would leave the file readable by its owner alone
+    weights = save({name: _stored(tensor, half) for name, tensor in network.state_dict().items()})
+    parameters = sum(parameter.numel() for parameter in network.parameters())
+    fingerprint = hashlib.sha256(weights).hexdigest()
+    card = card.model_copy(update={"parameters": parameters, "fingerprint": fingerprint})
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        staged = folder / (WEIGHTS + STAGED)
-        staged.write_bytes(save(weights))  # save_file would leave the file readable by its owner alone
-        parameters = sum(parameter.numel() for parameter in network.parameters())
-        card = card.model_copy(update={"parameters": parameters, "fingerprint": _sha256(staged)})
-        staged_card = folder / (CARD + STAGED)
-        staged_card.write_text(card.model_dump_json(indent=2) + "\n", encoding="utf-8")
-        staged_card.replace(folder / CARD)
-        staged.replace(folder / WEIGHTS)
-    except OSError as error:
-        raise CheckpointError(f"{folder}: cannot be written ({error}); choose a folder that can") from error
+        text = card.model_dump_json(indent=2) + "\n"
     except ValueError as error:
         raise CheckpointError(f"{folder / CARD}: metrics and provenance must be plain JSON values ({error})") from error
+    staged, staged_card = (folder / name for name in staged_names(WEIGHTS, CARD))
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        staged.write_bytes(weights)
+        staged_card.write_text(text, encoding="utf-8")
+        staged_card.replace(folder / CARD)
+        staged.replace(folder / WEIGHTS)
+        for left in filter(is_staged, folder.iterdir()):
+            left.unlink(missing_ok=True)
+    except OSError as error:
+        raise CheckpointError(f"{folder}: cannot be written ({error}); choose a folder that can") from error
     return card
 
 
@@ -91,6 +99,17 @@ def load_checkpoint(folder: str | Path) -> tuple[FocusNetwork, Card]:
     return network.eval(), card
 
 
+def staged_names(*names: str) -> tuple[str, ...]:
+    """Names, never used before, under which new files wait beside the old ones of a checkpoint."""
+    token = uuid.uuid4().hex
+    return tuple(f"{name}.{token}{STAGED}" for name in names)
+
+
+def is_staged(path: PurePath) -> bool:
+    """Whether a file has a name of `staged_names`: it waits, or a crash left it waiting."""
+    return re.fullmatch(rf".+\.[0-9a-f]{{32}}\{STAGED}", path.name) is not None
+
+
 def _stored(tensor: Tensor, half: bool) -> Tensor:
     # one-dimensional: norms and biases, small, and running variances could leave float16's range
     tensor = tensor.detach().cpu().contiguous()
@@ -118,10 +137,10 @@ def _read_card(path: Path) -> Card:
 
 
 def _weights_of(card: Card, folder: Path) -> Path:
-    path, staged = folder / WEIGHTS, folder / (WEIGHTS + STAGED)
+    path = folder / WEIGHTS
     try:
-        # the staged file counts where saving was cut off right after the card
-        for candidate in (path, staged):
+        # a staged file counts where saving was cut off right after the card
+        for candidate in (path, *sorted(folder.glob(f"{WEIGHTS}.*{STAGED}"))):
             if candidate.exists() and _sha256(candidate) == card.fingerprint:
                 return candidate
     except OSError as error:

@@ -2,7 +2,7 @@
 
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -17,7 +17,9 @@ from dbd_ray.errors import CheckpointError, ConfigError
 
 EXPERIMENT = "dbd-ray"
 RUN_TAG = "dbd_ray.run"
+SQLITE = "sqlite:///"
 _PARAM_LIMIT = 6000
+_WITHOUT_ADDRESS = ("databricks", "databricks-uc")  # MLflow takes the address from its own profile
 
 
 def tracking_uri(storage: str | Path = "runs") -> str:
@@ -26,21 +28,38 @@ def tracking_uri(storage: str | Path = "runs") -> str:
     Args:
         storage: Where checkpoints go; a database beside them needs a local folder.
 
+    Returns:
+        The URI; the path of a database is absolute, since Ray's workers run in folders of their own.
+
     Raises:
         ConfigError: The storage is remote and no tracking server is named, or a `file:` store is.
     """
     uri = os.environ.get("MLFLOW_TRACKING_URI")
     if uri:
-        if uri.startswith("file:") or "://" not in uri:
+        if uri.startswith("file:") or ("://" not in uri and uri not in _WITHOUT_ADDRESS):
             raise ConfigError(
                 f"MLFLOW_TRACKING_URI={uri}: MLflow refuses file stores; use sqlite:///…/mlflow.db or a server's URL"
             )
-        return uri
+        return _absolute_database(uri) if uri.startswith(SQLITE) else uri
     if "://" in str(storage):
         raise ConfigError(f"storage {storage} is remote: set MLFLOW_TRACKING_URI to an MLflow server")
     folder = Path(storage).absolute()
     folder.mkdir(parents=True, exist_ok=True)
-    return f"sqlite:///{folder}/mlflow.db"
+    return f"{SQLITE}{folder}/mlflow.db"
+
+
+def attempt(action: Callable[[], Any], on_failure: Callable[[str], Any]) -> None:
+    """Do something in MLflow whose failure must not end the work that it only records.
+
+    Args:
+        action: What to do.
+        on_failure: Called with what went wrong, if something did.
+    """
+    try:
+        action()
+    except Exception as error:  # noqa: BLE001 - each database and artifact store raises kinds of its own
+        reason = str(error).strip().splitlines() or [type(error).__name__]
+        on_failure(f"MLflow failed ({reason[0]})")
 
 
 class RunLog:
@@ -65,7 +84,20 @@ class RunLog:
             name: Shown name.
             key: Identity across restarts, e.g. the storage folder of a training run; None: always a new run.
             params: Settings, nested mappings are flattened to a.b.c.
+
+        Raises:
+            ConfigError: There is no working store at the URI.
         """
+        try:
+            return cls._open(uri, name, key, params or {})
+        except MlflowException as error:
+            reason = error.message.strip().splitlines()[0]
+            raise ConfigError(
+                f"{uri}: MLflow cannot record there ({reason}); start its server, or correct MLFLOW_TRACKING_URI"
+            ) from error
+
+    @classmethod
+    def _open(cls, uri: str, name: str, key: str | None, params: Mapping[str, Any]) -> "RunLog":
         client = MlflowClient(tracking_uri=uri)
         experiment = _experiment(client, uri)
         if key:
@@ -75,7 +107,7 @@ class RunLog:
                 client.update_run(found[0].info.run_id, "RUNNING")
                 return cls(uri, found[0].info.run_id)
         run = client.create_run(experiment, run_name=name, tags={RUN_TAG: key} if key else None)
-        entries = [Param(k, str(v)[:_PARAM_LIMIT]) for k, v in flatten(params or {}).items()]
+        entries = [Param(k, str(v)[:_PARAM_LIMIT]) for k, v in flatten(params).items()]
         for start in range(0, len(entries), 100):  # the largest batch that every MLflow server takes
             client.log_batch(run.info.run_id, params=entries[start : start + 100])
         return cls(uri, run.info.run_id)
@@ -84,6 +116,17 @@ class RunLog:
         """Log metrics of one step (an epoch, for training)."""
         now = get_current_time_millis()
         self._client.log_batch(self.run_id, metrics=[Metric(k, float(v), now, step) for k, v in values.items()])
+
+    def missing_metrics(self, history: Sequence[Mapping[str, float]]) -> None:
+        """Log the epochs that are not in the run yet, e.g. because the server was away for a while.
+
+        Args:
+            history: One dict of metrics per epoch, each with "epoch".
+        """
+        known = {entry.step for entry in self._client.get_metric_history(self.run_id, "epoch")}
+        for metrics in history:
+            if metrics["epoch"] not in known:
+                self.metrics(metrics, step=int(metrics["epoch"]))
 
     def tags(self, values: Mapping[str, Any]) -> None:
         """Set tags, e.g. the fingerprints of data and model."""
@@ -134,11 +177,18 @@ def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
+def _absolute_database(uri: str) -> str:
+    path, *options = uri.removeprefix(SQLITE).split("?", 1)
+    database = Path(path).absolute()
+    database.parent.mkdir(parents=True, exist_ok=True)
+    return "?".join([f"{SQLITE}{database}", *options])
+
+
 def _experiment(client: MlflowClient, uri: str) -> str:
     found = client.get_experiment_by_name(EXPERIMENT)
     if found:
         return str(found.experiment_id)
     artifacts = None
-    if uri.startswith("sqlite:///"):  # beside the database, not in whatever folder the command ran in
-        artifacts = (Path(uri.removeprefix("sqlite:///")).parent / "mlartifacts").as_uri()
+    if uri.startswith(SQLITE):  # beside the database, not in whatever folder the command ran in
+        artifacts = (Path(uri.removeprefix(SQLITE)).parent / "mlartifacts").as_uri()
     return str(client.create_experiment(EXPERIMENT, artifact_location=artifacts))

@@ -18,6 +18,7 @@ from dbd_ray.training.trainer import train
 
 RUNS = Path("runs")
 OUT = RUNS / "demo"
+MARK = OUT / "made-by-make-demo"
 SCENE_EPOCHS, PHOTO_EPOCHS = 20, 8  # about as many training steps for the 704 photos of CUHK as for the scenes
 console = Console()
 
@@ -25,8 +26,7 @@ console = Console()
 def main() -> None:
     """Run the demo from the start; an earlier one's folder is replaced."""
     options = _options()
-    if OUT.exists():
-        shutil.rmtree(OUT)
+    _clear()
     data = str(OUT / "data")
     with local_or_cluster(data_bars=True):
         _step(1, f"preparing {options.data}" if options.data else f"rendering {options.scenes} thin-lens scenes")
@@ -58,6 +58,15 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--size", type=int, default=160, help="height and width of the pictures, px")
     parser.add_argument("--epochs", type=int, help=f"default {SCENE_EPOCHS}, with --data {PHOTO_EPOCHS}")
     return parser.parse_args()
+
+
+def _clear() -> None:
+    if OUT.exists() and not MARK.exists():
+        raise DbdRayError(f"{OUT}: was not made by this demo, which would replace it; rename or delete that folder")
+    if OUT.exists():
+        shutil.rmtree(OUT)
+    OUT.mkdir(parents=True)
+    MARK.touch()
 
 
 def _prepare_config(options: argparse.Namespace, out: str) -> PrepareConfig:

@@ -33,7 +33,7 @@ class NetworkConfig(Settings):
     reduction: int = Field(4, ge=1, description="Decoder level's middle width = input width / reduction.")
     branches: int = Field(4, ge=2, le=4, description="Branches of the receptive-field block, the identity included.")
     sab: bool = Field(True, description="Gate each level by its side outputs (supervision-guided attention).")
-    depth: bool = Field(True, description="Predict depth as well, so that a depth teacher can be distilled.")
+    depth: bool = Field(True, description="Predict depth as well, to be distilled from a teacher's depths.")
 
     @model_validator(mode="after")
     def _no_setting_without_effect(self) -> Self:
@@ -48,7 +48,9 @@ class ObjectiveConfig(Settings):
     """Loss terms and their weights (`facts`: paper eq. 2 and 3)."""
 
     bce: Literal["weighted", "plain"] = Field("weighted", description="The paper's class-weighted BCE, or plain BCE.")
-    depth_weight: float = Field(0.1, ge=0, description="gamma, the weight of the depth distillation loss.")
+    depth_weight: float = Field(
+        0.1, ge=0, description="gamma, the weight of the depth distillation loss; above 0 the data needs depths."
+    )
     iou_weight: float = Field(0.0, ge=0, description="Weight of a soft-IoU term beside the BCE.")
     side_weight: float = Field(1.0, ge=0, description="Weight of the side outputs' losses against the fused one's.")
 
@@ -96,8 +98,11 @@ class WorkersConfig(Settings):
     """How a training run is spread over the cluster."""
 
     count: int = Field(1, ge=1, description="Ray Train workers (data-parallel ranks).")
-    cpus: float = Field(1, gt=0, description="CPUs per worker, also its number of torch threads.")
+    cpus: float = Field(1, gt=0, description="CPUs per worker: torch threads, or with a GPU threads that decode ahead.")
     gpu: bool | Literal["auto"] = Field("auto", description="One GPU per worker; auto: if the cluster has enough.")
+    wait_for_nodes: bool = Field(
+        False, description="Wait for nodes that the cluster adds by itself; false: refuse workers that have no room."
+    )
 
 
 class TrainConfig(Settings):

@@ -4,18 +4,21 @@ Every choice is a function of (seed, epoch, row), never of the number of workers
 a resumed epoch sees what the interrupted one would have seen.
 """
 
-from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Dataset
 
 from dbd_ray.config import AugmentConfig
 from dbd_ray.datasets.prepared import RENDERED_SOURCE
 from dbd_ray.errors import ConfigError, DatasetError, PhotoError
 from dbd_ray.images.encode import decode_depth, decode_mask
 from dbd_ray.training.augment import Sample, augment, decode_plain
+
+Item = TypeVar("Item")
 
 
 class Batch(NamedTuple):
@@ -36,6 +39,9 @@ class Batch(NamedTuple):
     def to(self, device: torch.device) -> "Batch":
         return Batch(*(tensor.to(device, non_blocking=True) for tensor in self))
 
+    def pinned(self) -> "Batch":
+        return Batch(*(tensor.pin_memory() for tensor in self))
+
 
 class EncodedRow(NamedTuple):
     """One row of a prepared dataset, still encoded (tens of kilobytes)."""
@@ -53,9 +59,10 @@ def rows_from_columns(columns: dict[str, Sequence[Any]]) -> list[EncodedRow]:
     return sorted((EncodedRow(*row) for row in rows), key=row_order)
 
 
-def row_order(row: EncodedRow) -> tuple[str, str]:
+def row_order(row: EncodedRow) -> tuple[str, str, bytes, bytes, bytes]:
     """Give the key of the one order of rows; readers may deliver them in any, and datasets may share ids."""
-    return row.id, row.source
+    # the bytes are compared only where two sets, e.g. of scenes rendered with other seeds, share id and source
+    return row.id, row.source, row.image, row.mask, row.depth or b""
 
 
 def decode_row(row: EncodedRow) -> Sample:
@@ -98,7 +105,7 @@ def epoch_order(rows: Sequence[EncodedRow], *, seed: int, epoch: int, rendered_s
     if not len(photos) or (rendered_share > 0 and not len(rendered)):
         raise ConfigError(
             f"rendered_share={rendered_share}: the data has {len(photos)} photos and {len(rendered)} rendered scenes; "
-            "it needs both (add a dataset made by `dbd-ray prepare --render`, or remove rendered_share)"
+            "it needs both (add a dataset made by `dbd-ray prepare --scenes`, or remove rendered_share)"
         )
     wanted = round(len(photos) * rendered_share / (1 - rendered_share))
     drawn = rng.choice(rendered, size=wanted, replace=wanted > len(rendered)) if wanted else rendered[:0]
@@ -115,7 +122,8 @@ def train_batches(
     epoch: int,
     rank: int = 0,
     world_size: int = 1,
-    loader_workers: int = 0,
+    threads: int = 0,
+    pin: bool = False,
 ) -> Iterator[Batch]:
     """Yield this rank's part of every batch of an epoch; the last incomplete batch is left out.
 
@@ -128,25 +136,35 @@ def train_batches(
         epoch: 0-based.
         rank: Which part.
         world_size: Of how many.
-        loader_workers: Processes that decode ahead; 0: decode in this one.
+        threads: How many decode ahead; 0: this one decodes when asked.
+        pin: Page-locked memory, from which a GPU copies while it computes.
     """
     per_rank = batch_size // world_size
     steps = len(order) // batch_size
-    places = np.arange(steps * batch_size).reshape(steps, world_size, per_rank)[:, rank].reshape(-1)
-    dataset = _AugmentedRows([rows[order[place]] for place in places], places, config, seed, epoch)
-    yield from DataLoader(
-        dataset,
-        batch_size=per_rank,
-        collate_fn=collate,
-        num_workers=loader_workers,
-        multiprocessing_context="forkserver" if loader_workers else None,
+    places = np.arange(steps * batch_size).reshape(steps, world_size, per_rank)[:, rank]
+
+    def make(own_places: np.ndarray) -> Batch:
+        # by the place in the whole epoch's order, so that the changes do not depend on the rank
+        rngs = [np.random.default_rng([seed, epoch, int(place)]) for place in own_places]
+        samples = [decode_row(rows[order[place]]) for place in own_places]
+        batch = collate([augment(sample, config, rng) for sample, rng in zip(samples, rngs, strict=True)])
+        return batch.pinned() if pin else batch
+
+    yield from _ahead(make, places, threads)
+
+
+def eval_batches(rows: Sequence[EncodedRow], *, batch_size: int, threads: int = 0) -> Iterator[Batch]:
+    """Yield all rows, unchanged and in order; the last batch may be smaller.
+
+    Args:
+        rows: What to yield.
+        batch_size: Photos per batch.
+        threads: How many decode ahead; 0: this one decodes when asked.
+    """
+    starts = range(0, len(rows), batch_size)
+    yield from _ahead(
+        lambda start: collate([decode_row(row) for row in rows[start : start + batch_size]]), starts, threads
     )
-
-
-def eval_batches(rows: Sequence[EncodedRow], *, batch_size: int) -> Iterator[Batch]:
-    """Yield all rows, unchanged and in order; the last batch may be smaller."""
-    for start in range(0, len(rows), batch_size):
-        yield collate([decode_row(row) for row in rows[start : start + batch_size]])
 
 
 def collate(samples: Sequence[Sample]) -> Batch:
@@ -162,19 +180,19 @@ def collate(samples: Sequence[Sample]) -> Batch:
     )
 
 
-class _AugmentedRows(Dataset[Sample]):
-    def __init__(
-        self, rows: Sequence[EncodedRow], places: np.ndarray, config: AugmentConfig, seed: int, epoch: int
-    ) -> None:
-        self.rows = rows
-        self.places = places  # in the whole epoch's order, so that the changes do not depend on the rank
-        self.config = config
-        self.seed = seed
-        self.epoch = epoch
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def __getitem__(self, position: int) -> Sample:
-        rng = np.random.default_rng([self.seed, self.epoch, int(self.places[position])])
-        return augment(decode_row(self.rows[position]), self.config, rng)
+def _ahead(make: Callable[[Item], Batch], items: Iterable[Item], threads: int) -> Iterator[Batch]:
+    # threads and not processes: OpenCV and Pillow decode without the GIL, and rows need not be copied to anywhere
+    if threads == 0:
+        yield from map(make, items)
+        return
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="dbd-ray-decode")
+    waiting: deque[Future[Batch]] = deque()
+    try:
+        for item in items:
+            waiting.append(pool.submit(make, item))
+            if len(waiting) > threads:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)

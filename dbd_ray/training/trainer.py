@@ -1,8 +1,9 @@
 """Starting and resuming a training run on Ray, tracked in MLflow."""
 
-import json
 import re
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pyarrow.fs
@@ -15,10 +16,12 @@ from ray.util.queue import Queue
 
 from dbd_ray.config import TrainConfig
 from dbd_ray.datasets.layouts import Split
-from dbd_ray.datasets.prepared import as_uri, common_input_size, parts_uri, read_info
-from dbd_ray.errors import ConfigError, DatasetError, DbdRayError, TrainingError
-from dbd_ray.metrics import METRIC_NAMES, lower_is_better
-from dbd_ray.tracking import RunLog, tracking_uri
+from dbd_ray.datasets.prepared import as_uri, parts_uri, read_info, require_rows
+from dbd_ray.errors import DatasetError, DbdRayError, TrainingError
+from dbd_ray.metrics import lower_is_better
+from dbd_ray.tracking import RunLog, attempt, tracking_uri
+from dbd_ray.training.checks import check_settings, check_store, check_workers
+from dbd_ray.training.publish import publish_model, read_history
 from dbd_ray.training.reporting import Event, listening
 from dbd_ray.training.run_folder import (
     MODEL_FILES,
@@ -31,8 +34,7 @@ from dbd_ray.training.run_folder import (
     write_result,
 )
 from dbd_ray.training.samples import EncodedRow
-from dbd_ray.training.state import HISTORY_FILE
-from dbd_ray.training.worker import train_loop_per_worker
+from dbd_ray.training.worker import describe_data, train_loop_per_worker
 
 CACHE_LIMIT_BYTES = 8 * 2**30  # encoded rows are held in every worker's memory
 
@@ -44,45 +46,59 @@ def train(config: TrainConfig, *, on_event: Callable[[Event], Any] = lambda even
 
     Args:
         config: The run; `data` and `storage` may be relative to the current folder.
-        on_event: Called, from a thread, with a `Progress` about twice a second and with lines of text now and then.
+        on_event: Called with a `Progress` about twice a second and with lines of text now and then, mostly from
+            another thread.
 
     Raises:
         ConfigError: A run of this name exists with other settings, or settings do not fit the cluster or data.
         TrainingError: Training failed; the last epoch's checkpoint remains.
     """
-    config = absolute(config)
-    claim = find_claim(config)
-    finished = read_result(config) if claim else None
+    finished = finished_run(config)
     if finished:
         return finished
-    key = claim or new_key()
-    fingerprints = {f"data.{i}.fingerprint": read_info(uri).fingerprint for i, uri in enumerate(config.data)}
-    log = RunLog.open(
-        tracking_uri(config.storage),
-        config.name,
-        key=key,
-        params=config.model_dump(mode="json"),
-    )
+    config = absolute(config)
+    key = find_claim(config) or new_key()
+    check_settings(config)
+    uri = tracking_uri(config.storage)
+    _connect()
+    check_store(uri, ray.nodes())
+    fingerprints = {f"data.{i}.fingerprint": read_info(data).fingerprint for i, data in enumerate(config.data)}
+    log = RunLog.open(uri, config.name, key=key, params=config.model_dump(mode="json"))
     log.tags(fingerprints)
+
+    def on_mlflow_failure(problem: str) -> None:
+        on_event(f"{problem}; the run goes on")
+
     try:
         with listening(on_event) as progress:
             trainer = make_trainer(config, mlflow_run=log, progress=progress)
             claim_name(config, key)  # only now: settings that do not fit the data must not hold the name
             result = trainer.fit()
-    except ray.train.TrainingFailedError as error:
-        log.finish(failed=True)
+    except (ray.train.TrainingFailedError, DbdRayError) as error:
+        attempt(lambda: log.finish(failed=True), on_mlflow_failure)
+        if isinstance(error, DbdRayError):
+            raise
         raise TrainingError(f"run {config.name} failed: {_cause(error)}") from error
-    except DbdRayError:
-        log.finish(failed=True)
-        raise
     best, metrics = _best(config, result)
-    history = _history(result)
-    folder = model_folder(config)
-    _publish(best, folder, history)
-    trained = TrainedModel(folder, metrics, history, log.run_id, log.uri)
-    write_result(config, trained)
-    log.finish()
+    latest = result.checkpoint or best
+    history = read_history(latest.filesystem, latest.path)
+    filesystem, path = pyarrow.fs.FileSystem.from_uri(model_folder(config))
+    publish_model(best.filesystem, best.path, filesystem, path, history)
+    trained = TrainedModel(model_folder(config), metrics, history, log.run_id, log.uri)
+    for step in (lambda: log.missing_metrics(history), lambda: _log_model(log, best), log.finish):
+        attempt(step, on_mlflow_failure)
+    write_result(config, trained)  # last: a run that was cut off before is recorded when it is started again
     return trained
+
+
+def finished_run(config: TrainConfig) -> TrainedModel | None:
+    """Read the result of a finished run of this name; None if it is new, or was interrupted.
+
+    Raises:
+        ConfigError: A run of this name exists with other settings.
+    """
+    config = absolute(config)
+    return read_result(config) if find_claim(config) else None
 
 
 def make_trainer(
@@ -97,24 +113,25 @@ def make_trainer(
         run_config: Further arguments of ray.train.RunConfig, e.g. callbacks.
 
     Raises:
-        ConfigError: The data does not fit the settings.
-        DatasetError: A prepared dataset is missing, or they were prepared at different sizes.
+        ConfigError: The settings do not fit the data or the cluster.
+        DatasetError: A prepared dataset is missing or incomplete, or they were prepared at different sizes.
     """
+    check_settings(config)
     config = absolute(config)
-    common_input_size(config.data)
-    datasets: dict[str, Any] = {"train": read_split(config.data, "train")}
-    splits = set().union(*(read_info(uri).rows for uri in config.data))
-    if "val" in splits:
-        datasets["val"] = read_split(config.data, "val")
-        if config.select_by not in METRIC_NAMES:
-            raise ConfigError(f"select_by: {config.select_by!r} is no metric; choose one of {', '.join(METRIC_NAMES)}")
-    score = f"val/{config.select_by}" if "val" in splits else "epoch"
-    order = "min" if "val" in splits and lower_is_better(config.select_by) else "max"
+    _connect()
     use_gpu = _use_gpu(config)
+    check_workers(config.workers, ray.nodes(), use_gpu=use_gpu)
+    datasets: dict[str, Any] = {"train": read_split(config.data, "train")}
+    has_val = any("val" in read_info(location).rows for location in config.data)
+    if has_val:
+        datasets["val"] = read_split(config.data, "val")
+    score = f"val/{config.select_by}" if has_val else "epoch"
+    order = "min" if has_val and lower_is_better(config.select_by) else "max"
     return TorchTrainer(
         train_loop_per_worker,
         train_loop_config={
             "train": config.model_dump(mode="json"),
+            "data": describe_data(config),
             "mlflow": {"uri": mlflow_run.uri, "run_id": mlflow_run.run_id} if mlflow_run else None,
             "progress": progress,
         },
@@ -143,7 +160,7 @@ def read_split(locations: tuple[str, ...], split: Split) -> ray.data.Dataset:
     Read here and not by the workers: where these hold all CPUs, reading tasks would wait for them for ever.
 
     Raises:
-        DatasetError: The split is empty, or larger than the workers' cache.
+        DatasetError: The split is empty, incomplete, or larger than the workers' cache.
     """
     infos = {location: read_info(location) for location in locations}
     holding = [location for location, info in infos.items() if info.rows.get(split)]
@@ -155,14 +172,8 @@ def read_split(locations: tuple[str, ...], split: Split) -> ray.data.Dataset:
             ", ".join(holding),
             [f"{size / 2**30:.1f} GiB encoded exceed the {CACHE_LIMIT_BYTES / 2**30:.0f} GiB that a worker holds"],
         )
-    parts = [
-        ray.data.read_parquet(parts_uri(location, infos[location]), columns=[*EncodedRow._fields, "split"])
-        .filter(expr=f"split == '{split}'")
-        .drop_columns(["split"])
-        for location in holding
-    ]
-    dataset = parts[0].union(*parts[1:]) if len(parts) > 1 else parts[0]
-    return dataset.materialize()
+    parts = [_read_whole(location, split) for location in holding]
+    return parts[0].union(*parts[1:]).materialize() if len(parts) > 1 else parts[0]
 
 
 def absolute(config: TrainConfig) -> TrainConfig:
@@ -176,6 +187,27 @@ def absolute(config: TrainConfig) -> TrainConfig:
     )
 
 
+def _connect() -> None:
+    if not ray.is_initialized():
+        ray.init()
+
+
+def _read_whole(location: str, split: Split) -> ray.data.Dataset:
+    info = read_info(location)
+    try:
+        dataset = (
+            ray.data.read_parquet(parts_uri(location, info), columns=[*EncodedRow._fields, "split"])
+            .filter(expr=f"split == '{split}'")
+            .drop_columns(["split"])
+            .materialize()
+        )
+        found = dataset.count()
+    except (OSError, ValueError) as error:  # ValueError: no files at all, or none that are Parquet
+        raise DatasetError(location, [f"its Parquet files cannot be read, prepare it again: {error}"]) from None
+    require_rows(location, info, split, found)
+    return dataset
+
+
 def _best(config: TrainConfig, result: ray.train.Result) -> tuple[ray.train.Checkpoint, dict[str, float]]:
     candidates = result.best_checkpoints or []
     if not candidates:
@@ -187,33 +219,22 @@ def _best(config: TrainConfig, result: ray.train.Result) -> tuple[ray.train.Chec
     return min(scored, key=lambda pair: sign * pair[1][f"val/{config.select_by}"])
 
 
-def _publish(checkpoint: ray.train.Checkpoint, folder: str, history: list[dict[str, float]]) -> None:
-    filesystem, path = pyarrow.fs.FileSystem.from_uri(folder)
-    filesystem.create_dir(path)
-    for name in MODEL_FILES:
-        pyarrow.fs.copy_files(
-            f"{checkpoint.path}/{name}",
-            f"{path}/{name}",
-            source_filesystem=checkpoint.filesystem,
-            destination_filesystem=filesystem,
-        )
-    with filesystem.open_output_stream(f"{path}/{HISTORY_FILE}") as file:
-        file.write(json.dumps(history).encode())
-
-
-def _history(result: ray.train.Result) -> list[dict[str, float]]:
-    latest = result.checkpoint
-    if latest is None:
-        return []
-    with latest.filesystem.open_input_stream(f"{latest.path}/{HISTORY_FILE}") as file:
-        history: list[dict[str, float]] = json.loads(file.read())
-    return history
+def _log_model(log: RunLog, checkpoint: ray.train.Checkpoint) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        for name in MODEL_FILES:
+            pyarrow.fs.copy_files(
+                f"{checkpoint.path}/{name}",
+                f"{folder}/{name}",
+                source_filesystem=checkpoint.filesystem,
+                destination_filesystem=pyarrow.fs.LocalFileSystem(),
+            )
+        log.files(Path(folder), under="model")
 
 
 def _use_gpu(config: TrainConfig) -> bool:
     if config.workers.gpu != "auto":
         return config.workers.gpu
-    return ray.cluster_resources().get("GPU", 0) >= config.workers.count if ray.is_initialized() else False
+    return bool(ray.cluster_resources().get("GPU", 0) >= config.workers.count)
 
 
 def _cause(error: BaseException) -> str:

@@ -14,7 +14,7 @@ from dbd_ray.config import TrainConfig
 from dbd_ray.datasets.prepared import common_input_size, read_info
 from dbd_ray.metrics import FocusMetrics
 from dbd_ray.models import build_network
-from dbd_ray.tracking import RunLog
+from dbd_ray.tracking import RunLog, attempt
 from dbd_ray.training.engine import Learner, make_learner, train_epoch, validate
 from dbd_ray.training.reporting import Reporter
 from dbd_ray.training.samples import (
@@ -27,26 +27,28 @@ from dbd_ray.training.samples import (
 )
 from dbd_ray.training.state import restore_run, save_run, seed_everything
 
-GPU_LOADER_WORKERS = 4
-
 
 def train_loop_per_worker(settings: dict[str, Any]) -> None:
     """Train on this worker; give it to a TorchTrainer with datasets "train" and (where there is one) "val".
 
     Args:
         settings: `train`: a TrainConfig as a dict; `mlflow`: None or {"uri": …, "run_id": …}; `progress`: None
-            (progress is printed) or a queue of `reporting.listening`.
+            (progress is printed) or a queue of `reporting.listening`; `data`: what `describe_data` says, left out:
+            it is read here.
 
     Raises:
         TrainingError: The loss or a gradient became non-finite.
         ConfigError: Settings do not fit the data.
     """
     config = TrainConfig.model_validate(settings["train"])
+    data = settings.get("data") or describe_data(config)
     context = ray.train.get_context()
     rank, world_size = context.get_world_rank(), context.get_world_size()
     device = ray.train.torch.get_device()
+    cores = max(1, round(config.workers.cpus))
     if device.type == "cpu":
-        torch.set_num_threads(max(1, round(config.workers.cpus)))
+        torch.set_num_threads(cores)
+    threads = cores if device.type == "cuda" else 0  # a CPU's cores are all busy with the network
     seed_everything(config.seed)
 
     train_rows, val_rows = _shard("train"), _shard("val")
@@ -80,37 +82,60 @@ def train_loop_per_worker(settings: dict[str, Any]) -> None:
             epoch=learner.epoch,
             rank=rank,
             world_size=world_size,
-            loader_workers=GPU_LOADER_WORKERS if device.type == "cuda" else 0,
+            threads=threads,
+            pin=device.type == "cuda",
         )
         trained = train_epoch(learner, batches, steps=steps, on_progress=reporter.progress)
         trained = _mean_over_ranks(trained, world_size)
-        measured = _validate(learner, val_rows, rank, world_size)
+        measured = _validate(learner, val_rows, rank, world_size, threads)
         learner.epoch += 1
         metrics = {"epoch": learner.epoch, **_named("train", trained), **_named("val", measured)}
         learner.history.append(metrics)
         reporter.note(_epoch_line(config, metrics))
+        _report(learner, metrics, rank, data)  # before MLflow: its failure must not cost the epoch
         if log:
-            log.metrics(metrics, step=learner.epoch)
-        _report(learner, metrics, rank)
+            _log_epoch(log, metrics, reporter)
 
 
-def _report(learner: Learner, metrics: dict[str, float], rank: int) -> None:
+def describe_data(config: TrainConfig) -> dict[str, Any]:
+    """What a model's card says of the data that it was trained on.
+
+    Returns:
+        `input_size` (height and width, px) and `data`, the sources and fingerprint of each prepared dataset.
+
+    Raises:
+        DatasetError: A prepared dataset is missing, or they were prepared at different sizes.
+    """
+    infos = [read_info(location) for location in config.data]
+    return {
+        "input_size": common_input_size(config.data),
+        "data": [{"sources": info.sources, "fingerprint": info.fingerprint} for info in infos],
+    }
+
+
+def _report(learner: Learner, metrics: dict[str, float], rank: int, data: dict[str, Any]) -> None:
     if rank != 0:
         ray.train.report(metrics)  # every rank must report, one saves
         return
     with tempfile.TemporaryDirectory() as folder:
-        save_run(learner, Path(folder), _card(learner))
+        save_run(learner, Path(folder), _card(learner, data))
         ray.train.report(metrics, checkpoint=ray.train.Checkpoint.from_directory(folder))
 
 
-def _card(learner: Learner) -> Card:
+def _log_epoch(log: RunLog, metrics: dict[str, float], reporter: Reporter) -> None:
+    def complain(problem: str) -> None:
+        reporter.note(f"{problem}; epoch {metrics['epoch']} is logged when the run ends")
+
+    attempt(lambda: log.metrics(metrics, step=int(metrics["epoch"])), complain)
+
+
+def _card(learner: Learner, data: dict[str, Any]) -> Card:
     config = learner.config
-    infos = map(read_info, config.data)
     return make_card(
         learner.bare,
         config.network,
         name=config.name,
-        input_size=common_input_size(config.data),
+        input_size=data["input_size"],
         metrics={k.removeprefix("val/"): v for k, v in learner.history[-1].items() if k.startswith("val/")},
         provenance={
             "recipe": config.recipe,
@@ -118,7 +143,7 @@ def _card(learner: Learner) -> Card:
             "epochs": config.epochs,
             "seed": config.seed,
             "backbone_weights": Path(config.network.backbone_weights or "random").name,
-            "data": [{"sources": info.sources, "fingerprint": info.fingerprint} for info in infos],
+            "data": data["data"],
             "torch": str(torch.__version__),
         },
     )
@@ -144,14 +169,14 @@ def _mean_over_ranks(values: dict[str, float], world_size: int) -> dict[str, flo
     return {name: sum(part[name] for part in gathered) / world_size for name in values}
 
 
-def _validate(learner: Learner, rows: list[EncodedRow], rank: int, world_size: int) -> dict[str, float]:
+def _validate(learner: Learner, rows: list[EncodedRow], rank: int, world_size: int, threads: int) -> dict[str, float]:
     if not rows:
         return {}
     if world_size > 1:
         # each rank's last step left its own batch's running statistics; rank 0's are the ones that are saved
         for buffer in learner.best_network.buffers():
             torch.distributed.broadcast(buffer, src=0)
-    mine = validate(learner, eval_batches(rows[rank::world_size], batch_size=8))
+    mine = validate(learner, eval_batches(rows[rank::world_size], batch_size=8, threads=threads))
     if world_size == 1:
         return mine.compute()
     gathered: list[Any] = [None] * world_size

@@ -13,7 +13,12 @@ ROOT = Path(__file__).parents[2]
 @pytest.mark.ray
 def test_the_demo_goes_from_nothing_to_a_report(tmp_path: Path) -> None:
     command = [sys.executable, str(ROOT / "jobs" / "demo.py"), "--scenes", "40", "--size", "64", "--epochs", "2"]
+    left_over = tmp_path / "runs" / "demo" / "left over"
+    left_over.parent.mkdir(parents=True)
+    left_over.touch()
+    (tmp_path / "runs" / "demo" / "made-by-make-demo").touch()
     finished = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert not left_over.exists()
     assert finished.returncode == 0, finished.stdout + finished.stderr
     report = tmp_path / "runs" / "demo" / "report.html"
     assert str(report) in finished.stdout
@@ -25,3 +30,15 @@ def test_the_demo_goes_from_nothing_to_a_report(tmp_path: Path) -> None:
     with sqlite3.connect(tmp_path / "runs" / "mlflow.db") as database:
         logged = {key for (key,) in database.execute("select distinct key from metrics")}
     assert {"train/loss", "train/bce", "train/depth", "val/mae", "test/mae"} <= logged
+
+
+def test_the_demo_replaces_its_own_folder_and_nobody_elses(tmp_path: Path) -> None:
+    mine = tmp_path / "runs" / "demo" / "model" / "card.json"
+    mine.parent.mkdir(parents=True)
+    mine.write_text("weeks of training")
+    command = [sys.executable, str(ROOT / "jobs" / "demo.py"), "--data", "absent"]
+    refused = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert refused.returncode == 1
+    assert refused.stderr.startswith("error: runs/demo: was not made by this demo")
+    assert "rename or delete that folder" in refused.stderr
+    assert mine.read_text() == "weeks of training"

@@ -18,7 +18,7 @@ from dbd_ray.checkpoints import load_checkpoint, make_card, save_checkpoint
 from dbd_ray.config import NetworkConfig
 from dbd_ray.errors import CheckpointError, ConfigError
 from dbd_ray.models import build_network
-from dbd_ray.tracking import EXPERIMENT, RunLog, download_model, flatten, tracking_uri
+from dbd_ray.tracking import EXPERIMENT, RunLog, attempt, download_model, flatten, tracking_uri
 
 
 @pytest.fixture(autouse=True)
@@ -209,6 +209,59 @@ def test_the_store_is_a_database_beside_local_checkpoints(tmp_path: Path, monkey
 def test_a_named_server_is_used_wherever_checkpoints_go(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://tracking:5000")
     assert tracking_uri("s3://bucket/runs") == tracking_uri("runs") == "http://tracking:5000"
+
+
+@pytest.mark.parametrize("uri", ["databricks", "databricks://profile", "postgresql://me@host/mlflow"])
+def test_every_kind_of_server_that_mlflow_knows_is_accepted(monkeypatch: pytest.MonkeyPatch, uri: str) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    assert tracking_uri("s3://bucket/runs") == uri
+
+
+def test_a_database_below_the_current_folder_is_the_same_one_from_everywhere(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "here").mkdir()
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///new/mlflow.db?timeout=60")
+    uri = tracking_uri("runs")
+    assert uri == f"sqlite:///{tmp_path}/here/new/mlflow.db?timeout=60"
+    log = RunLog.open(uri, "here")
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    RunLog(log.uri, log.run_id).metrics({"loss": 1.0})
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
+@pytest.fixture
+def no_server(monkeypatch: pytest.MonkeyPatch) -> str:
+    """An address where nobody answers, and no patience."""
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return f"http://127.0.0.1:{probe.getsockname()[1]}"
+
+
+def test_a_server_that_does_not_answer_is_named(no_server: str) -> None:
+    with pytest.raises(ConfigError, match=f"{no_server}: MLflow cannot record there .*correct MLFLOW_TRACKING_URI"):
+        RunLog.open(no_server, "nowhere")
+
+
+def test_a_failure_to_record_is_said_and_ends_nothing(no_server: str) -> None:
+    said: list[str] = []
+    attempt(lambda: RunLog(no_server, "run").metrics({"loss": 1.0}), said.append)
+    attempt(lambda: RunLog(no_server, "run").finish(), said.append)
+    assert [text.startswith("MLflow failed (") for text in said] == [True, True]
+
+
+def test_epochs_that_were_not_recorded_are_added_once(store: str) -> None:
+    log = RunLog.open(store, "gaps")
+    history = [{"epoch": epoch, "train/loss": 1 / epoch} for epoch in range(1, 5)]
+    for epoch in (1, 3):
+        log.metrics(history[epoch - 1], step=epoch)
+    for _ in range(2):
+        log.missing_metrics(history)
+    logged = MlflowClient(tracking_uri=store).get_metric_history(log.run_id, "train/loss")
+    assert sorted((entry.step, entry.value) for entry in logged) == [(epoch, 1 / epoch) for epoch in range(1, 5)]
 
 
 @pytest.mark.parametrize("uri", ["file:///tmp/mlruns", "file:mlruns", "mlruns", "/home/me/mlruns"])

@@ -220,6 +220,13 @@ def test_every_epoch_and_setting_is_in_mlflow(trained: TrainedModel, config: Tra
     assert run.data.tags["data.0.fingerprint"]
 
 
+def test_the_model_is_in_mlflow_too(trained: TrainedModel, tmp_path: Path) -> None:
+    client = MlflowClient(tracking_uri=trained.tracking_uri)
+    fetched = Path(client.download_artifacts(trained.run_id, "model", str(tmp_path)))
+    assert sorted(path.name for path in fetched.iterdir()) == ["card.json", "model.safetensors"]
+    assert load_checkpoint(fetched)[1] == load_checkpoint(trained.folder)[1]
+
+
 def test_a_loss_that_is_not_finite_ends_the_run_and_names_the_terms(
     make_config: Callable[..., TrainConfig], folder: Path
 ) -> None:

@@ -1,5 +1,8 @@
 import hashlib
+import itertools
 import json
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from dbd_ray.checkpoints import Card, load_checkpoint, make_card, save_checkpoint
+from dbd_ray.checkpoints import Card, load_checkpoint, make_card, save_checkpoint, staged_names
 from dbd_ray.config import NetworkConfig
 from dbd_ray.errors import CheckpointError
 from dbd_ray.models import build_network
@@ -86,43 +89,62 @@ def test_saving_again_replaces_the_checkpoint_and_leaves_other_files(saved: Path
     assert (saved / "state.bin").read_bytes() == b"mine"
 
 
-@pytest.mark.parametrize(("moment", "survivor"), [(0, "seed-0"), (1, "seed-0"), (2, "seed-1"), (3, "seed-1")])
-def test_a_crash_while_saving_leaves_the_old_or_the_new(
-    moment: int, survivor: str, saved: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # killed just before the files' step number `moment`: writing the card, moving the card, moving the weights, none
+class _Killed(BaseException):
+    pass
+
+
+def _save_killed_at(moment: int, folder: Path, seed: int) -> bool:
+    """Save, but die in the file operation number `moment`, a writing one half-way; False if there are fewer."""
     steps = 0
 
-    def killed_at(moment: int, step: Any) -> Any:
-        def run(*args: Any, **kwargs: Any) -> Any:
+    def dying(step: Callable[..., Any], *, writes: bool) -> Callable[..., Any]:
+        def run(path: Path, *args: Any, **kwargs: Any) -> Any:
             nonlocal steps
             steps += 1
-            if steps == moment + 1:
-                raise KeyboardInterrupt
-            return step(*args, **kwargs)
+            if steps != moment + 1:
+                return step(path, *args, **kwargs)
+            if writes:
+                step(path, args[0][: len(args[0]) // 2], **kwargs)
+            raise _Killed
 
         return run
 
-    with monkeypatch.context() as patch:
-        patch.setattr(Path, "write_text", killed_at(moment, Path.write_text))
-        patch.setattr(Path, "replace", killed_at(moment, Path.replace))
-        if moment < 3:
-            with pytest.raises(KeyboardInterrupt):
-                _save(saved, seed=1)
-        else:
-            _save(saved, seed=1)
-    network, card = load_checkpoint(saved)
-    assert card.name == survivor
-    expected = _network(int(survivor[-1])).state_dict()
-    assert all(torch.equal(tensor, expected[name]) for name, tensor in network.state_dict().items())
-    _save(saved, seed=2)
-    assert load_checkpoint(saved)[1].name == "seed-2"
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("write_bytes", "write_text", "replace", "unlink"):
+            patch.setattr(Path, name, dying(getattr(Path, name), writes=name.startswith("write")))
+        try:
+            _save(folder, seed)
+        except _Killed:
+            return True
+    return False
+
+
+@pytest.mark.parametrize("first", range(5))
+def test_two_crashes_while_saving_leave_the_last_complete_checkpoint_or_the_new(first: int, tmp_path: Path) -> None:
+    _save(tmp_path / "once")
+    if not _save_killed_at(first, tmp_path / "once", seed=1):
+        assert first == 4, "only one file is cleared away, and that by a second save"
+    after_first = load_checkpoint(tmp_path / "once")[1].name
+    assert after_first == ("seed-0" if first < 3 else "seed-1")
+    for second in itertools.count():
+        folder = shutil.copytree(tmp_path / "once", tmp_path / f"then {second}")
+        killed = _save_killed_at(second, folder, seed=2)
+        network, card = load_checkpoint(folder)
+        assert card.name == (after_first if second < 3 else "seed-2")
+        expected = _network(int(card.name[-1])).state_dict()
+        assert all(torch.equal(tensor, expected[name]) for name, tensor in network.state_dict().items())
+        _save(folder, seed=3)
+        assert load_checkpoint(folder)[1].name == "seed-3"
+        assert sorted(path.name for path in folder.iterdir()) == ["card.json", "model.safetensors"]
+        if not killed:
+            assert second >= 4
+            break
 
 
 def test_a_crash_while_saving_for_the_first_time_is_no_checkpoint(tmp_path: Path) -> None:
     _save(tmp_path)
     (tmp_path / "card.json").unlink()
-    (tmp_path / "model.safetensors").rename(tmp_path / "model.safetensors.new")
+    (tmp_path / "model.safetensors").rename(tmp_path / staged_names("model.safetensors")[0])
     with pytest.raises(CheckpointError, match=r"card\.json: is missing"):
         load_checkpoint(tmp_path)
 

@@ -1,4 +1,5 @@
-from collections.abc import Sequence
+import threading
+from collections.abc import Generator, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from dbd_ray.training.samples import (
 STRONG = AugmentConfig(flip=True, crop_min_scale=0.5, colour=0.3, jpeg_probability=0.5)
 
 
-def _batches(rows: list[EncodedRow], order: np.ndarray, *, batch_size: int = 4, **settings: int) -> list[Batch]:
+def _batches(rows: list[EncodedRow], order: np.ndarray, *, batch_size: int = 4, **settings: Any) -> list[Batch]:
     return list(train_batches(rows, order, batch_size=batch_size, config=STRONG, **{"seed": 1, "epoch": 0, **settings}))
 
 
@@ -78,7 +79,7 @@ def test_a_share_of_what_is_not_there_is_refused_with_the_counts(
     photo_rows: list[EncodedRow], rendered_rows: list[EncodedRow]
 ) -> None:
     for rows, counts in ((photo_rows, "11 photos and 0 rendered"), (rendered_rows, "0 photos and 7 rendered")):
-        with pytest.raises(ConfigError, match=f"rendered_share=0.5: the data has {counts}"):
+        with pytest.raises(ConfigError, match=f"rendered_share=0.5: the data has {counts}.*prepare --scenes"):
             epoch_order(rows, seed=0, epoch=0, rendered_share=0.5)
 
 
@@ -118,9 +119,41 @@ def test_changes_differ_with_the_epoch_the_seed_and_the_place(photo_rows: list[E
     assert len({tuple(photo.flatten().tolist()) for photo in first.photos}) == 4
 
 
-def test_decoding_ahead_in_other_processes_changes_nothing(photo_rows: list[EncodedRow]) -> None:
+@pytest.mark.parametrize("threads", [1, 3])
+def test_decoding_ahead_in_threads_changes_nothing(photo_rows: list[EncodedRow], threads: int) -> None:
+    order = np.arange(11).repeat(4)
+    alone, ahead = _batches(photo_rows, order), _batches(photo_rows, order, threads=threads)
+    assert len(alone) == len(ahead) == 11
+    assert all(map(_equal, alone, ahead))
+    validation = [list(eval_batches(photo_rows, batch_size=2, threads=number)) for number in (0, threads)]
+    assert [len(batches) for batches in validation] == [6, 6]
+    assert all(map(_equal, *validation))
+
+
+def test_decoding_ahead_ends_with_whoever_stops_asking(photo_rows: list[EncodedRow]) -> None:
+    batches = train_batches(photo_rows, np.arange(8), batch_size=1, config=STRONG, seed=1, epoch=0, threads=2)
+    assert isinstance(batches, Generator)
+    next(batches)
+    assert any(thread.name.startswith("dbd-ray-decode") for thread in threading.enumerate())
+    batches.close()
+    assert not any(thread.name.startswith("dbd-ray-decode") for thread in threading.enumerate())
+
+
+def test_a_row_damaged_ahead_of_its_turn_is_named_at_its_turn(photo_rows: list[EncodedRow]) -> None:
+    rows = [*photo_rows[:3], photo_rows[3]._replace(image=b"")]
+    batches = iter(eval_batches(rows, batch_size=1, threads=4))
+    assert [len(next(batches).photos) for _ in range(3)] == [1, 1, 1]
+    with pytest.raises(DatasetError, match="row cuhk-003 is damaged"):
+        next(batches)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_pinned_batches_are_the_same_batches(photo_rows: list[EncodedRow]) -> None:
     order = np.arange(8)
-    assert all(map(_equal, _batches(photo_rows, order), _batches(photo_rows, order, loader_workers=1)))
+    pinned = _batches(photo_rows, order, threads=2, pin=True)
+    assert all(tensor.is_pinned() for batch in pinned for tensor in batch)
+    assert all(map(_equal, _batches(photo_rows, order), pinned))
 
 
 def test_batches_hold_what_the_rows_do(photo_rows: list[EncodedRow]) -> None:
@@ -160,6 +193,14 @@ def test_rows_have_one_order_however_they_are_delivered(photo_rows: list[Encoded
             name: [getattr(row, name) for row in shuffled] for name in EncodedRow._fields
         }
         assert rows_from_columns(columns) == sorted(rows, key=lambda row: (row.id, row.source))
+
+
+def test_rows_that_share_id_and_source_have_one_order_too(rendered_rows: list[EncodedRow]) -> None:
+    # two sets rendered with other seeds, one of them without depth
+    twins = [row._replace(id="scene-0", depth=depth) for row in rendered_rows for depth in (row.depth, None)]
+    columns: dict[str, Sequence[Any]] = {name: [getattr(row, name) for row in twins] for name in EncodedRow._fields}
+    reversed_columns = {name: values[::-1] for name, values in columns.items()}
+    assert rows_from_columns(columns) == rows_from_columns(reversed_columns)
 
 
 def test_a_damaged_row_is_named(photo_rows: list[EncodedRow]) -> None:

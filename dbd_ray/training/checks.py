@@ -1,0 +1,90 @@
+"""What is wrong with a run before it starts: its settings, its data, and the cluster that it asks for."""
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from dbd_ray.config import TrainConfig, WorkersConfig
+from dbd_ray.datasets.prepared import as_uri, common_input_size, read_info
+from dbd_ray.errors import ConfigError
+from dbd_ray.metrics import METRIC_NAMES
+from dbd_ray.tracking import SQLITE
+
+Nodes = Sequence[Mapping[str, Any]]
+
+
+def check_settings(config: TrainConfig) -> None:
+    """Find, without Ray, what is wrong with a run's settings and data.
+
+    Args:
+        config: The run; paths may be relative to the current folder.
+
+    Raises:
+        ConfigError: The settings do not fit the data, or name weights that are not there.
+        DatasetError: A prepared dataset is missing, or they were prepared at different sizes.
+    """
+    common_input_size(config.data)
+    infos = [read_info(location) for location in config.data]
+    network = config.network
+    if network.backbone_weights not in (None, "timm") and not Path(as_uri(str(network.backbone_weights))).is_file():
+        raise ConfigError(
+            f"network.backbone_weights: {network.backbone_weights} is no local file; correct it, or give 'timm' to "
+            f"have the weights of {network.backbone} downloaded, or null for random ones"
+        )
+    if network.depth and config.objective.depth_weight > 0 and not any(info.depth_rows for info in infos):
+        raise ConfigError(
+            f"network.depth has nothing to learn from: no row of {', '.join(config.data)} has a depth; add depths with "
+            "`dbd-ray teach`, or set network.depth=false and objective.depth_weight=0"
+        )
+    if any("val" in info.rows for info in infos) and config.select_by not in METRIC_NAMES:
+        raise ConfigError(f"select_by: {config.select_by!r} is no metric; choose one of {', '.join(METRIC_NAMES)}")
+
+
+def check_workers(workers: WorkersConfig, nodes: Nodes, *, use_gpu: bool) -> None:
+    """Refuse workers for which the cluster has no room even when it is idle; Ray would wait for it without a word.
+
+    Args:
+        workers: How many, and what each needs; each must fit on one node.
+        nodes: What ray.nodes() returns.
+        use_gpu: Whether each worker gets a GPU.
+
+    Raises:
+        ConfigError: They do not fit, and `workers.wait_for_nodes` is not set.
+    """
+    if workers.wait_for_nodes:
+        return
+    needed = {"CPU": workers.cpus, **({"GPU": 1.0} if use_gpu else {})}
+    alive = _alive(nodes)
+    room = sum(min(math.floor(node.get(kind, 0) / amount + 1e-6) for kind, amount in needed.items()) for node in alive)
+    if room >= workers.count:
+        return
+    has = "; ".join(", ".join(f"{node.get(kind, 0):g} {kind}" for kind in ("CPU", "GPU")) for node in alive)
+    gpu = " and a GPU" if use_gpu else ""
+    raise ConfigError(
+        f"workers.count={workers.count}, workers.cpus={workers.cpus:g}: the cluster has room for {room} worker(s) of "
+        f"{workers.cpus:g} CPU{gpu} (its {len(alive)} node(s) have {has}); lower them, or set "
+        "workers.wait_for_nodes=true where the cluster adds nodes by itself"
+    )
+
+
+def check_store(tracking_uri: str, nodes: Nodes) -> None:
+    """Refuse a database file as MLflow's store on several machines: the workers would not find it, or damage it.
+
+    Args:
+        tracking_uri: MLflow's.
+        nodes: What ray.nodes() returns.
+
+    Raises:
+        ConfigError: It is one, and there is more than one node.
+    """
+    count = len(_alive(nodes))
+    if tracking_uri.startswith(SQLITE) and count > 1:
+        raise ConfigError(
+            f"{tracking_uri}: the cluster has {count} nodes, and an sqlite file is safe on one only; start "
+            "`mlflow server` and set MLFLOW_TRACKING_URI to its address"
+        )
+
+
+def _alive(nodes: Nodes) -> list[Mapping[str, float]]:
+    return [node["Resources"] for node in nodes if node["Alive"]]
