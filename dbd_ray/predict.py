@@ -2,18 +2,17 @@
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from itertools import islice
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from dbd_ray.detector import Detector, Refinement
-from dbd_ray.errors import ConfigError, DbdRayError, PhotoError
+from dbd_ray.detector import Detector, Refinement, detect_stream
+from dbd_ray.errors import ConfigError, DbdRayError
 from dbd_ray.focus_map import FocusMap, Summary
 from dbd_ray.images.containers import PHOTO_SUFFIXES
-from dbd_ray.images.decode import decode_photo
+from dbd_ray.images.decode import MAX_PIXELS, decode_photo
 from dbd_ray.images.encode import encode_depth, encode_mask, encode_photo
 from dbd_ray.images.overlay import overlay
 
@@ -43,10 +42,26 @@ class Prediction(NamedTuple):
     error: str
 
 
-def find_photos(paths: Sequence[Path]) -> list[Path]:
-    """List the photos that paths name: files as given, folders by the files directly in them with a photo's suffix.
+class PhotoFiles(NamedTuple):
+    """What paths hold.
 
-    Hidden files of a folder, and results that `predict_files` wrote into it, are not taken for photos.
+    Attributes:
+        photos: The photos.
+        other_files: Files passed over: hidden, results of `predict_files`, or without a photo's suffix.
+        folders: Folders that were not looked into.
+    """
+
+    photos: list[Path]
+    other_files: list[Path]
+    folders: list[Path]
+
+
+def find_photos(paths: Sequence[Path], *, recursive: bool = False) -> PhotoFiles:
+    """List the photos that paths name: files as given, folders by the files in them with a photo's suffix.
+
+    Args:
+        paths: Files and folders.
+        recursive: Look into folders below these as well, except hidden ones and links.
 
     Raises:
         ConfigError: Paths do not exist, cannot be listed, or are folders without photos; all are listed.
@@ -54,18 +69,24 @@ def find_photos(paths: Sequence[Path]) -> list[Path]:
     missing = [str(path) for path in paths if not path.exists()]
     if missing:
         raise ConfigError(f"no such file or folder: {', '.join(missing)}")
-    found: dict[Path, None] = {}
+    photos: dict[Path, None] = {}
+    passed_over: dict[Path, bool] = {}  # whether it is a folder
     barren: list[str] = []
     for path in paths:
-        inside = _photos_in(path) if path.is_dir() else [path]
-        found |= dict.fromkeys(inside)
-        if not inside:
+        inside = _photos_in(path, recursive) if path.is_dir() else PhotoFiles([path], [], [])
+        photos |= dict.fromkeys(inside.photos)
+        passed_over |= dict.fromkeys(inside.other_files, False) | dict.fromkeys(inside.folders, True)
+        if not inside.photos:
             barren.append(str(path))
-    if barren or not found:
+    if barren or not photos:
+        below = "in or below" if recursive else "directly in"
         raise ConfigError(
-            f"no photos directly in {', '.join(barren) or 'nothing'}; give folders that hold some, or the photos"
+            f"no photos {below} {', '.join(barren) or 'nothing'}; give folders that hold some, or the photos"
         )
-    return list(found)
+    for path in (*photos, *paths):  # given by name after all
+        passed_over.pop(path, None)
+    other_files, folders = ([path for path in passed_over if passed_over[path] is kind] for kind in (False, True))
+    return PhotoFiles(list(photos), other_files, folders)
 
 
 def predict_files(
@@ -77,6 +98,7 @@ def predict_files(
     refine: Refinement = "guided",
     polarity: Literal["focus", "blur"] = "focus",
     batch_size: int = 8,
+    max_pixels: int = MAX_PIXELS,
     on_photo: Callable[[Prediction], Any] = lambda prediction: None,
 ) -> list[Prediction]:
     """Detect focus in photo files and write what was asked for; a bad photo harms only itself.
@@ -88,7 +110,8 @@ def predict_files(
         save: Which of them.
         refine: How maps come to native size.
         polarity: What white means in the written focus maps.
-        batch_size: Photos per forward pass.
+        batch_size: Photos per forward pass; fewer where they are large.
+        max_pixels: Largest height x width that is decoded; a larger photo fails, unread.
         on_photo: Called after every photo.
 
     Returns:
@@ -109,62 +132,60 @@ def predict_files(
         raise ConfigError(
             f"{out}: cannot be made a folder ({error.strerror}); choose another for the results"
         ) from None
+    names = _names(photos)
+
+    def finish(photo: Path, pixels: np.ndarray, found: FocusMap) -> Prediction:
+        try:
+            return Prediction(
+                photo, found.summary, _write(photo, pixels, found, out / names[photo], save, polarity), ""
+            )
+        except OSError as error:
+            raise DbdRayError(f"{out}: cannot be written ({error})") from error
+
     predictions = []
-    for prediction in _each(detector, photos, _names(photos), out, save, refine, polarity, batch_size):
+    for prediction in detect_stream(
+        detector,
+        photos,
+        open_photo=lambda photo: decode_photo(photo.read_bytes(), max_pixels=max_pixels),
+        finish=finish,
+        fail=lambda photo, error: Prediction(photo, None, (), error),
+        refine=refine,
+        batch_size=batch_size,
+    ):
         predictions.append(prediction)
         on_photo(prediction)
     return predictions
 
 
-def _each(
-    detector: Detector,
-    photos: Sequence[Path],
-    names: dict[Path, str],
-    out: Path,
-    save: Sequence[Output],
-    refine: Refinement,
-    polarity: Literal["focus", "blur"],
-    batch_size: int,
-) -> Iterator[Prediction]:
-    waiting = iter(photos)
-    while chunk := list(islice(waiting, batch_size)):
-        decoded = {photo: _decode(photo) for photo in chunk}
-        good = [pixels for pixels in decoded.values() if isinstance(pixels, np.ndarray)]
-        maps = detector.detect_each(good, refine=refine, batch_size=batch_size)
-        for photo, pixels in decoded.items():
-            if isinstance(pixels, str):
-                yield Prediction(photo, None, (), pixels)
-                continue
-            found = next(maps)
-            try:
-                files = _write(photo, pixels, found, out / names[photo], save, polarity)
-                yield Prediction(photo, found.summary, files, "")
-            except OSError as error:
-                raise DbdRayError(f"{out}: cannot be written ({error})") from error
+def _photos_in(folder: Path, recursive: bool) -> PhotoFiles:
+    inside = PhotoFiles([], [], [])
+    waiting = [folder]
+    while waiting:
+        for path in _entries(waiting.pop()):
+            if not path.is_dir():
+                (inside.photos if _is_photo(path) else inside.other_files).append(path)
+            elif recursive and not path.name.startswith(".") and not path.is_symlink():
+                waiting.append(path)
+            else:
+                inside.folders.append(path)
+    inside.photos.sort()
+    return inside
 
 
-def _photos_in(folder: Path) -> list[Path]:
-    results = tuple(SUFFIXES.values())
+def _entries(folder: Path) -> list[Path]:
     try:
-        return sorted(
-            path
-            for path in folder.iterdir()
-            if path.suffix.lower() in PHOTO_SUFFIXES
-            and not path.name.startswith(".")
-            and not path.name.endswith(results)
-            and path.is_file()
-        )
+        return list(folder.iterdir())
     except OSError as error:
         raise ConfigError(f"{folder}: cannot be listed ({error.strerror}); check its permissions") from None
 
 
-def _decode(photo: Path) -> np.ndarray | str:
-    try:
-        return decode_photo(photo.read_bytes())
-    except PhotoError as error:
-        return str(error)
-    except OSError as error:
-        return f"cannot be read ({error.strerror})"
+def _is_photo(path: Path) -> bool:
+    return (
+        path.suffix.lower() in PHOTO_SUFFIXES
+        and not path.name.startswith(".")
+        and not path.name.endswith(tuple(SUFFIXES.values()))
+        and path.is_file()
+    )
 
 
 def _write(

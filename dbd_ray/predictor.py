@@ -4,10 +4,10 @@ from typing import Any
 
 import numpy as np
 
-from dbd_ray.detector import Detector, Refinement
+from dbd_ray.detector import Detector, Refinement, detect_stream
 from dbd_ray.errors import ConfigError, PhotoError
 from dbd_ray.focus_map import FocusMap
-from dbd_ray.images.decode import decode_photo
+from dbd_ray.images.decode import MAX_PIXELS, decode_photo
 from dbd_ray.images.encode import encode_mask
 
 PHOTO_COLUMNS = ("bytes", "image")  # what ray.data.read_binary_files and read_images call theirs
@@ -23,7 +23,8 @@ class FocusPredictor:
     (all_in_focus, partial, none_in_focus), `in_focus_fraction`, `sharp_left`, `sharp_top`, `sharp_right`,
     `sharp_bottom` (bounding box of the sharp pixels, -1 where there are none), `focus_confidence`,
     `focus_model` (name@fingerprint) and `error`, empty where all went well. A photo that cannot be read
-    gets `error` and empty values; it does not harm the other rows of its batch.
+    gets `error` and empty values; it does not harm the other rows of its batch. A row that comes with an
+    `error` already is skipped and keeps it.
 
     Args:
         model: As for `Detector.load`.
@@ -31,6 +32,8 @@ class FocusPredictor:
         refine: How maps come to native size, see `Detector.detect`.
         device: As for `Detector.load`; with num_gpus in map_batches, "auto" finds the assigned GPU.
         drop_photo: Leave the photos' column out of the result, which keeps the object store small.
+        prefix: Put before the name of every added column but `error`.
+        max_pixels: Largest height x width of an encoded photo that is decoded.
     """
 
     def __init__(
@@ -41,33 +44,50 @@ class FocusPredictor:
         refine: Refinement = "guided",
         device: str = "auto",
         drop_photo: bool = False,
+        prefix: str = "",
+        max_pixels: int = MAX_PIXELS,
     ) -> None:
         self.detector = Detector.load(model, device=device)
         self.column = column
         self.refine: Refinement = refine
         self.drop_photo = drop_photo
+        self.prefix = prefix
+        self.max_pixels = max_pixels
 
     def __call__(self, batch: Batch) -> Batch:
-        """Add the focus columns to a batch in Ray Data's default (numpy) format."""
+        """Add the focus columns to a batch in Ray Data's default (numpy) format.
+
+        Raises:
+            ConfigError: There is no column of photos, or a column of the batch would be overwritten.
+        """
         column = self._photo_column(batch)
-        rows: list[dict[str, Any]] = []
-        for start in range(0, len(batch[column]), PHOTOS_AT_ONCE):
-            rows += self._rows(batch[column][start : start + PHOTOS_AT_ONCE])
-        added: Batch = {name: np.array([row[name] for row in rows], dtype=kind) for name, kind in _COLUMNS.items()}
         kept = {name: values for name, values in batch.items() if not (self.drop_photo and name == column)}
+        names = {name: name if name == "error" else f"{self.prefix}{name}" for name in _COLUMNS}
+        taken = [names[name] for name in names if name != "error" and names[name] in kept]
+        if taken:
+            raise ConfigError(
+                f"the dataset has columns {', '.join(taken)} already, which would be overwritten; add others with "
+                "fn_constructor_kwargs={'prefix': 'dbd_'}, or drop these first"
+            )
+        rows = list(
+            detect_stream(
+                self.detector,
+                zip(batch[column], _errors_before(kept, len(batch[column])), strict=True),
+                open_photo=self._open,
+                finish=lambda item, pixels, found: _found(found),
+                fail=lambda item, error: _failed(error),
+                refine=self.refine,
+                batch_size=PHOTOS_AT_ONCE,
+            )
+        )
+        added: Batch = {
+            names[name]: np.array([row[name] for row in rows], dtype=kind) for name, kind in _COLUMNS.items()
+        }
         return {**kept, **added}
 
-    def _rows(self, items: np.ndarray) -> list[dict[str, Any]]:
-        photos: list[np.ndarray] = []
-        errors: list[str] = []
-        for item in items:
-            try:
-                photos.append(_photo(item))
-                errors.append("")
-            except PhotoError as error:
-                errors.append(str(error))
-        maps = self.detector.detect_each(photos, refine=self.refine, batch_size=PHOTOS_AT_ONCE)
-        return [self._failed(error) if error else self._found(next(maps)) for error in errors]
+    def _open(self, item: tuple[Any, str]) -> np.ndarray | str:
+        photo, error = item
+        return error or _photo(photo, self.max_pixels)
 
     def _photo_column(self, batch: Batch) -> str:
         column = self.column or next((name for name in PHOTO_COLUMNS if name in batch), None)
@@ -78,27 +98,29 @@ class FocusPredictor:
             )
         return column
 
-    def _found(self, focus_map: FocusMap) -> dict[str, Any]:
-        summary = focus_map.summary
-        area = summary.sharp_area
-        return {
-            "focus": encode_mask(focus_map.focus),
-            "focus_kind": summary.kind,
-            "in_focus_fraction": summary.in_focus_fraction,
-            "sharp_left": area.left if area else -1,
-            "sharp_top": area.top if area else -1,
-            "sharp_right": area.right if area else -1,
-            "sharp_bottom": area.bottom if area else -1,
-            "focus_confidence": summary.confidence,
-            "focus_model": f"{summary.model}@{summary.model_fingerprint[:16]}",
-            "error": "",
-        }
 
-    def _failed(self, error: str) -> dict[str, Any]:
-        # empty values of each column's own type: an all-null block would get another schema than its neighbours
-        empty = {name: kind() if kind is not object else b"" for name, kind in _COLUMNS.items()}
-        area = dict.fromkeys(("sharp_left", "sharp_top", "sharp_right", "sharp_bottom"), -1)
-        return {**empty, **area, "error": error, "in_focus_fraction": np.nan, "focus_confidence": np.nan}
+def _found(focus_map: FocusMap) -> dict[str, Any]:
+    summary = focus_map.summary
+    area = summary.sharp_area
+    return {
+        "focus": encode_mask(focus_map.focus),
+        "focus_kind": summary.kind,
+        "in_focus_fraction": summary.in_focus_fraction,
+        "sharp_left": area.left if area else -1,
+        "sharp_top": area.top if area else -1,
+        "sharp_right": area.right if area else -1,
+        "sharp_bottom": area.bottom if area else -1,
+        "focus_confidence": summary.confidence,
+        "focus_model": f"{summary.model}@{summary.model_fingerprint[:16]}",
+        "error": "",
+    }
+
+
+def _failed(error: str) -> dict[str, Any]:
+    # empty values of each column's own type: an all-null block would get another schema than its neighbours
+    empty = {name: kind() if kind is not object else b"" for name, kind in _COLUMNS.items()}
+    area = dict.fromkeys(("sharp_left", "sharp_top", "sharp_right", "sharp_bottom"), -1)
+    return {**empty, **area, "error": error, "in_focus_fraction": np.nan, "focus_confidence": np.nan}
 
 
 _COLUMNS: dict[str, type] = {
@@ -115,9 +137,21 @@ _COLUMNS: dict[str, type] = {
 }
 
 
-def _photo(item: Any) -> np.ndarray:
+def _errors_before(batch: Batch, rows: int) -> list[str]:
+    values = ["" if _is_missing(value) else value for value in batch.get("error", [""] * rows)]
+    if not all(isinstance(value, str) for value in values):
+        raise ConfigError("the dataset's column error holds no text and would be overwritten; rename it first")
+    return values
+
+
+def _is_missing(value: Any) -> bool:
+    # which of them a column without a text holds depends on where it came from
+    return value is None or (isinstance(value, float | np.floating) and bool(np.isnan(value)))
+
+
+def _photo(item: Any, max_pixels: int) -> np.ndarray:
     if isinstance(item, bytes | bytearray | memoryview):
-        return decode_photo(bytes(item))
+        return decode_photo(bytes(item), max_pixels=max_pixels)
     if isinstance(item, np.ndarray) and item.dtype == np.uint8 and item.ndim == 3 and item.shape[2] == 3 and item.size:
         return item
     if item is None:

@@ -34,7 +34,8 @@ class Report:
 
     Args:
         title: Heading.
-        dataset: Name of the dataset; `cuhk` and `dut` are compared with published results.
+        dataset: Name of the dataset.
+        split: Which part of it: train, val or test.
         model: Facts about the model by label, in order: name, parameters, fingerprint of the checkpoint.
         metrics: What `FocusMetrics.compute` gave.
         curve: What `FocusMetrics.curve` gave.
@@ -43,10 +44,12 @@ class Report:
         worst: The photos with the highest MAE, as `keep_worst` gives them.
         history: One row per epoch of training (see `loss_chart`), or None.
         settings: The run's configuration, or None.
+        compare_with: `cuhk` or `dut` where these are that set's test photos, to show published results beside.
     """
 
     title: str
     dataset: str
+    split: str
     model: Mapping[str, str]
     metrics: Mapping[str, float]
     curve: PrCurve
@@ -55,6 +58,7 @@ class Report:
     worst: Sequence[EvaluatedPhoto] = ()
     history: Sequence[Mapping[str, float]] | None = None
     settings: Mapping[str, Any] | None = None
+    compare_with: str | None = None
 
 
 def write_report(report: Report, folder: Path) -> dict[str, Path]:
@@ -69,12 +73,12 @@ def write_report(report: Report, folder: Path) -> dict[str, Path]:
         (photo, truth, prediction, absolute error).
 
     Raises:
-        ValueError: A metric is missing, or `worst` does not hold the photos with the highest MAE.
+        ValueError: A metric is missing, `worst` are not the worst, or `compare_with` is set although split is not test.
     """
     _check(report)
     worst = sorted(report.worst, key=lambda photo: photo.mae, reverse=True)
     worst_files = {f"{rank:02d}_{_file_stem(photo.id)}.png": photo for rank, photo in enumerate(worst, 1)}
-    rows = comparison_rows(report.dataset, report.metrics, report.model.get("name", "this model"))
+    rows = comparison_rows(report.compare_with, report.metrics, _label(report)) if report.compare_with else []
     paths = {
         "metrics": folder / "metrics.json",
         "per_image": folder / "per_image.csv",
@@ -101,6 +105,8 @@ def _check(report: Report) -> None:
     missing = [name for name in METRIC_NAMES if name not in report.metrics]
     if missing:
         raise ValueError(f"report {report.title!r} lacks {', '.join(missing)}: give all that FocusMetrics.compute gave")
+    if report.compare_with and report.split != "test":
+        raise ValueError(f"report {report.title!r}: published results are of test photos: leave compare_with out")
     highest = sorted((float(row["mae"]) for row in report.per_image), reverse=True)[: len(report.worst)]
     given = sorted((photo.mae for photo in report.worst), reverse=True)
     if len(given) != len(highest) or any(abs(a - b) > _SAME_MAE for a, b in zip(given, highest, strict=True)):
@@ -119,6 +125,7 @@ def _metrics_json(report: Report) -> str:
         "format": _JSON_FORMAT,
         "title": report.title,
         "dataset": report.dataset,
+        "split": report.split,
         "images": len(report.per_image),
         "model": report.model,
         "metrics": {name: report.metrics[name] for name in METRIC_NAMES},
@@ -158,7 +165,7 @@ def _markdown(report: Report, rows: Sequence[ComparisonRow], worst_files: Mappin
         f"# {_md(report.title)}",
         "",
         f"**Fβ {report.metrics[HEADLINE_F]:.4f} · MAE {report.metrics['mae']:.4f}** "
-        f"on {len(report.per_image)} photos of {_md(report.dataset)}",
+        f"on {len(report.per_image)} photos of {_md(report.dataset)}, {_md(report.split)} split",
         "",
         *(f"- {_md(label)}: {_md(value)}" for label, value in report.model.items()),
         "",

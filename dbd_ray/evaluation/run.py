@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import pyarrow as pa
 
 from dbd_ray.config import EvaluateConfig
-from dbd_ray.datasets.layouts import LabelledPhoto, Layout, read_layout
+from dbd_ray.datasets.layouts import LabelledPhoto, Layout, inspect_pair, scan_layout
 from dbd_ray.datasets.listing import read_bytes
 from dbd_ray.datasets.prepared import read_rows
 from dbd_ray.detector import Detector
-from dbd_ray.errors import CheckpointError, ConfigError, DatasetError
+from dbd_ray.errors import CheckpointError, ConfigError, DatasetError, PhotoError
 from dbd_ray.evaluation.pictures import EvaluatedPhoto, keep_worst, thumbnail
 from dbd_ray.evaluation.report import Report, write_report
 from dbd_ray.images.decode import decode_photo
@@ -25,6 +26,7 @@ from dbd_ray.tracking import RunLog, tracking_uri
 
 EXAMPLES = 12
 WORST = 12
+ROWS_AT_ONCE = 32
 
 
 class LabelledImage(NamedTuple):
@@ -64,7 +66,7 @@ def evaluate(config: EvaluateConfig, *, on_photo: Callable[[int, int], Any] = la
 
     Raises:
         CheckpointError: The model cannot be loaded.
-        DatasetError: The data has problems, all listed.
+        DatasetError: The split that is measured has problems, all listed; no report is written then.
         ConfigError: There is nowhere to write the report or to log it.
     """
     uri = tracking_uri(config.storage)  # a mistake in where results go must not show only when they are there
@@ -84,8 +86,9 @@ def evaluate(config: EvaluateConfig, *, on_photo: Callable[[int, int], Any] = la
         worst = keep_worst(worst, evaluated, WORST)
         on_photo(len(rows), total)
     report = Report(
-        title=f"{detector.card.name} on {name}",
+        title=f"{detector.card.name} on {name}, {config.split} split",
         dataset=name,
+        split=config.split,
         model=describe(detector),
         metrics=metrics.compute(),
         curve=metrics.curve(),
@@ -94,6 +97,7 @@ def evaluate(config: EvaluateConfig, *, on_photo: Callable[[int, int], Any] = la
         worst=worst,
         history=history,
         settings={"evaluation": config.model_dump(mode="json"), "training": detector.card.provenance},
+        compare_with=_published_set(config, name),
     )
     files = write_report(report, Path(config.out))
     return Evaluation(dict(report.metrics), files, _log(uri, config, detector, report, files))
@@ -112,19 +116,24 @@ def describe(detector: Detector) -> dict[str, str]:
     }
 
 
+def _published_set(config: EvaluateConfig, dataset: str) -> str | None:
+    # a folder of somebody's own may be called cuhk, too
+    return dataset if config.split == "test" and dataset in ("cuhk", "dut") and config.layout != "folder" else None
+
+
 def _open_data(config: EvaluateConfig) -> tuple[str, int, Iterator[LabelledImage]]:
     if config.prepared:
         table = read_rows(config.prepared, config.split, columns=["id", "source", "image", "mask"])
-        name = "+".join(sorted(set(table["source"].to_pylist()))) or "nothing"
+        name = "+".join(sorted(table["source"].unique().to_pylist())) or "nothing"
         _refuse_empty(table.num_rows, config.prepared, config)
-        return name, table.num_rows, _prepared_images(table.to_pylist())
+        return name, table.num_rows, _usable(config.prepared, _prepared_images(table))
     layout: Layout = config.layout or "cuhk"
-    photos = read_layout(
-        str(config.root), layout, polarity=config.polarity, allow_constant_masks=config.allow_constant_masks
-    )
+    photos, problems = scan_layout(str(config.root), layout, polarity=config.polarity)
+    if problems:
+        raise DatasetError(str(config.root), problems)
     chosen = [photo for photo in photos if photo.split == config.split]
     _refuse_empty(len(chosen), str(config.root), config)
-    return chosen[0].source, len(chosen), _native_images(chosen)
+    return chosen[0].source, len(chosen), _usable(str(config.root), _native_images(chosen, config.allow_constant_masks))
 
 
 def _refuse_empty(count: int, where: str, config: EvaluateConfig) -> None:
@@ -132,15 +141,37 @@ def _refuse_empty(count: int, where: str, config: EvaluateConfig) -> None:
         raise DatasetError(where, [f"no photos in split {config.split!r}; choose another with --split"])
 
 
-def _native_images(photos: Sequence[LabelledPhoto]) -> Iterator[LabelledImage]:
+def _usable(where: str, images: Iterable[LabelledImage | str]) -> Iterator[LabelledImage]:
+    problems: list[str] = []
+    for image in images:
+        if isinstance(image, str):
+            problems.append(image)
+        elif not problems:  # figures of the others alone would not be the split's: only more problems are of interest
+            yield image
+    if problems:
+        raise DatasetError(where, problems)
+
+
+def _native_images(photos: Sequence[LabelledPhoto], allow_constant_masks: bool) -> Iterator[LabelledImage | str]:
     for photo in photos:
-        mask = decode_mask(read_bytes(photo.mask_uri), polarity=photo.polarity)
-        yield LabelledImage(photo.id, decode_photo(read_bytes(photo.image_uri)), mask)
+        try:
+            image, mask = read_bytes(photo.image_uri), read_bytes(photo.mask_uri)
+        except OSError as error:
+            yield f"{photo.image_uri} or its mask cannot be read: {error}"
+            continue
+        problem = inspect_pair(image, mask, photo, allow_constant=allow_constant_masks)
+        yield problem or LabelledImage(photo.id, decode_photo(image), decode_mask(mask, polarity=photo.polarity))
 
 
-def _prepared_images(rows: Sequence[dict[str, Any]]) -> Iterator[LabelledImage]:
-    for row in rows:
-        yield LabelledImage(row["id"], decode_photo(row["image"]), decode_mask(row["mask"], polarity="focus"))
+def _prepared_images(table: pa.Table) -> Iterator[LabelledImage | str]:
+    # a few rows at a time: as Python objects they would double what the table takes
+    for batch in table.to_batches(max_chunksize=ROWS_AT_ONCE):
+        for row in batch.to_pylist():
+            try:
+                mask = decode_mask(row["mask"], polarity="focus")
+                yield LabelledImage(row["id"], decode_photo(row["image"]), mask)
+            except PhotoError as error:
+                yield f"row {row['id']}: {error}; prepare again"
 
 
 def _each_evaluated(

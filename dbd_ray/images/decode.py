@@ -25,7 +25,8 @@ from dbd_ray.images.raw import open_raw_preview
 from dbd_ray.images.resize import resize_photo
 
 MAX_BYTES = 256 * 2**20
-MAX_PIXELS = 500_000_000
+# the largest sensors of single-shot cameras have 151 megapixels; such a photo takes 1.5 GB to decode, 3 GB to predict
+MAX_PIXELS = 160_000_000
 
 _ORIENTATION_TAG = 0x0112
 _TRANSPOSES = {
@@ -153,7 +154,11 @@ def _photo_errors(data: bytes) -> Iterator[Container]:
 
 def _open(data: bytes, container: Container, max_bytes: int, max_pixels: int) -> Image.Image:
     if len(data) > max_bytes:
-        raise PhotoError("too_many_bytes", f"the file has {len(data)} bytes, the limit is {max_bytes}: raise max_bytes")
+        raise PhotoError(
+            "too_many_bytes",
+            f"the file has {len(data)} bytes, the limit is {max_bytes}: save it as JPEG, "
+            "or give decode_photo a larger max_bytes",
+        )
     if container == "webp":
         _check_pixels(webp_size(data) or (0, 0), max_pixels)
     image = _open_container(data, container)
@@ -180,7 +185,8 @@ def _open_heif(data: bytes) -> Image.Image:
         from pillow_heif import HeifImageFile
     except ImportError:
         raise PhotoError(
-            "needs_extra_heif", "HEIC and AVIF photos need an extra package: pip install 'dbd-ray[heif]'"
+            "needs_extra_heif",
+            "HEIC and AVIF photos need an extra package: pip install pillow-heif (the extra dbd-ray[heif])",
         ) from None
     return HeifImageFile(io.BytesIO(data))
 
@@ -190,7 +196,8 @@ def _check_pixels(size: tuple[int, int], max_pixels: int) -> None:
     if height * width > max_pixels:
         raise PhotoError(
             "too_many_pixels",
-            f"the photo has {width}x{height} pixels, the limit is {max_pixels}: make it smaller or raise max_pixels",
+            f"the photo has {width}x{height} pixels, the limit is {max_pixels}: make it smaller, or raise max_pixels "
+            "(dbd-ray predict: --max-pixels)",
         )
 
 

@@ -25,7 +25,7 @@ def open_raw_preview(data: bytes) -> Image.Image:
         import rawpy
     except ImportError:
         raise PhotoError(
-            "needs_extra_raw", "camera raw files need an extra package: pip install 'dbd-ray[raw]'"
+            "needs_extra_raw", "camera raw files need an extra package: pip install rawpy (the extra dbd-ray[raw])"
         ) from None
     try:
         with rawpy.imread(io.BytesIO(data)) as raw:

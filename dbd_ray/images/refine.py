@@ -26,7 +26,7 @@ def refine_to_photo(
     The fast guided filter (He & Sun, 2015, arXiv 1505.00996) fits map = a * gray + b in small windows at the map's
     resolution. Here only the photo's detail that the small map cannot hold is weighted with the upsampled a and added
     to the bilinear map: where the map is flat nothing is added, so texture does not shine through. A map that is not
-    smaller than the photo is reduced to half the photo's size first, so that it, too, takes its edges from there.
+    smaller than the photo in height or width holds all of the photo's detail: it is only resized.
 
     Args:
         focus: float32 hxw in [0,1], of any size.
@@ -40,9 +40,10 @@ def refine_to_photo(
     """
     size = photo.shape[:2]
     focus = np.asarray(focus, np.float32)
-    if method == "bilinear":
+    if method == "bilinear" or (focus.shape[0] >= size[0] and focus.shape[1] >= size[1]):
         return np.clip(_resize(focus, size), 0, 1)
-    focus = _resize(focus, _coarse_size(focus.shape, size))
+    # what the map holds beyond the photo in one direction says nothing of the photo's edges in the other
+    focus = _resize(focus, (min(focus.shape[0], size[0]), min(focus.shape[1], size[1])))
     gray = cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY)
     guide = _resize(gray, focus.shape).astype(np.float32) / np.float32(255)
     slope = _slope(guide, focus, radius_px, eps)
@@ -55,12 +56,6 @@ def refine_to_photo(
         strip = _upsample_rows(focus, rows, size) + _upsample_rows(slope, rows, size) * detail
         np.clip(strip, 0, 1, out=refined[rows[0] : rows[-1] + 1])
     return refined
-
-
-def _coarse_size(size: tuple[int, ...], photo_size: tuple[int, ...]) -> tuple[int, int]:
-    if size[0] >= photo_size[0] and size[1] >= photo_size[1]:
-        return -(-photo_size[0] // 2), -(-photo_size[1] // 2)
-    return min(size[0], photo_size[0]), min(size[1], photo_size[1])
 
 
 def _slope(guide: np.ndarray, focus: np.ndarray, radius_px: int, eps: float) -> np.ndarray:

@@ -228,6 +228,37 @@ def test_batches_larger_than_one_pass_come_back_whole_and_in_order(
                 np.testing.assert_allclose(_levels(first), _levels(again), atol=1)
 
 
+def test_no_column_of_the_dataset_is_overwritten_and_a_prefix_gives_other_names(model: str, photos: Path) -> None:
+    batch = _bytes_batch(next(photos.glob("*0001.jpg")).read_bytes())
+    batch |= {"focus": np.array(["mine"]), "sharp_top": np.array([7])}
+    with pytest.raises(ConfigError, match=r"columns focus, sharp_top already, .* fn_constructor_kwargs=\{'prefix': "):
+        FocusPredictor(model, device="cpu")(batch)
+    found = FocusPredictor(model, device="cpu", prefix="dbd_")(batch)
+    assert found.keys() == batch.keys() | {name if name == "error" else f"dbd_{name}" for name in ADDED}
+    assert (found["focus"].tolist(), found["sharp_top"].tolist()) == (["mine"], [7])
+    assert found["dbd_focus_kind"][0] in ("all_in_focus", "partial", "none_in_focus")
+
+
+def test_a_row_that_failed_before_is_skipped_and_keeps_its_error(model: str, photos: Path) -> None:
+    photo = next(photos.glob("*0001.jpg")).read_bytes()
+    batch = _bytes_batch(photo, photo, None, photo, b"")
+    batch["error"] = np.array(["", "was moved", "never came", None, float("nan")], dtype=object)
+    found = FocusPredictor(model, device="cpu")(batch)
+    assert found["error"][:4].tolist() == ["", "was moved", "never came", ""]
+    assert found["error"][4].endswith("[empty_file]")
+    assert [bool(focus) for focus in found["focus"]] == [True, False, False, True, False]
+    with pytest.raises(ConfigError, match="column error holds no text and would be overwritten; rename it"):
+        FocusPredictor(model, device="cpu")(batch | {"error": np.arange(5)})
+
+
+def test_a_photo_beyond_the_pixel_limit_gets_an_error_that_names_the_argument(model: str, photos: Path) -> None:
+    photo = next(photos.glob("*0001.jpg")).read_bytes()
+    height, width, _ = decode_photo(photo).shape
+    for limit, failed in ((height * width, False), (height * width - 1, True)):
+        (error,) = FocusPredictor(model, device="cpu", max_pixels=limit)(_bytes_batch(photo))["error"]
+        assert ("raise max_pixels" in error and error.endswith("[too_many_pixels]")) is failed
+
+
 def test_refinement_is_passed_on(model: str, detector: Detector, photos: Path) -> None:
     path = next(photos.glob("*0001.jpg"))
     found = FocusPredictor(model, device="cpu", refine="bilinear")(_bytes_batch(path.read_bytes()))

@@ -1,5 +1,6 @@
 import subprocess
 import sys
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -8,8 +9,8 @@ import torch
 
 from dbd_ray import Detector, FocusMap
 from dbd_ray.checkpoints import load_checkpoint
-from dbd_ray.detector import packaged_models, predict_focus
-from dbd_ray.errors import CheckpointError, ConfigError
+from dbd_ray.detector import detect_stream, packaged_models, predict_focus
+from dbd_ray.errors import CheckpointError, ConfigError, PhotoError
 from dbd_ray.images.refine import refine_to_photo
 from dbd_ray.images.resize import resize_photo
 
@@ -100,6 +101,59 @@ def test_refinement_follows_the_photo_and_can_be_switched_off(model: Path, photo
     guided, bilinear = (detector.detect(photos[1:2], refine=method)[0].focus for method in ("guided", "bilinear"))
     assert np.abs(guided - bilinear).max() > 1e-3
     np.testing.assert_array_equal(detector.detect(photos[1:2])[0].focus, guided)
+
+
+def test_a_stream_gives_a_result_per_item_in_their_order_with_what_failed_among_them(
+    model: Path, photos: list[np.ndarray]
+) -> None:
+    detector = Detector.load(model, device="cpu")
+    items: list[np.ndarray | Exception] = [photos[0], PhotoError("truncated", "half"), *photos[1:3], OSError("gone")]
+
+    def open_photo(item: np.ndarray | Exception) -> np.ndarray:
+        if isinstance(item, Exception):
+            raise item
+        return item
+
+    found = list(
+        detect_stream(
+            detector,
+            items,
+            open_photo=open_photo,
+            finish=lambda item, pixels, focus_map: (pixels, focus_map),
+            fail=lambda item, error: (item, error),
+            batch_size=2,
+        )
+    )
+    assert [first is item for (first, _), item in zip(found, items, strict=True)] == [True] * 5
+    assert (found[1][1], found[4][1]) == ("half [truncated]", "cannot be read (gone)")
+    for place, photo in ((0, photos[0]), (2, photos[1]), (3, photos[2])):
+        _same(found[place][1], detector.detect([photo])[0])
+
+
+def test_a_stream_holds_no_more_large_photos_than_its_share_of_memory(
+    model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dbd_ray.detector.PIXELS_AT_ONCE", 25_000)
+    alive: list[weakref.ref[np.ndarray]] = []
+    most = 0
+
+    def open_photo(name: int) -> np.ndarray:
+        nonlocal most
+        photo = np.zeros((100, 100, 3), np.uint8)
+        alive.append(weakref.ref(photo))
+        most = max(most, sum(reference() is not None for reference in alive))
+        return photo
+
+    found = detect_stream(
+        Detector.load(model, device="cpu"),
+        range(5),
+        open_photo=open_photo,
+        finish=lambda name, pixels, focus_map: name,
+        fail=lambda name, error: error,
+        refine="bilinear",
+    )
+    assert list(found) == [0, 1, 2, 3, 4]
+    assert most == 3  # the two that fit, and the one that turned out not to
 
 
 def test_without_depth_in_the_network_there_is_none_in_the_answer(

@@ -1,8 +1,9 @@
 """From photo files to result files: everything asked for is written, and nobody's photo harms another's."""
 
 import json
-import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -121,6 +122,45 @@ def test_one_bad_photo_harms_only_itself(
         np.testing.assert_allclose(written / 255, expected, atol=0.6 / 255)
 
 
+def test_a_photo_beyond_the_pixel_limit_harms_only_itself(
+    detector: Detector, photos: list[Path], tmp_path: Path
+) -> None:
+    sizes = [decode_photo(photo.read_bytes()).size // 3 for photo in photos]
+    done = predict_files(detector, photos, tmp_path / "out", max_pixels=max(sizes) - 1)
+    assert [one.error == "" for one in done] == [size < max(sizes) for size in sizes]
+    assert all("or raise max_pixels" in one.error for one in done if one.error)
+
+
+NARROW = """
+import resource, sys
+from pathlib import Path
+import numpy as np, torch
+from dbd_ray import Detector
+from dbd_ray.predict import predict_files
+torch.set_num_threads(1)
+detector = Detector.load(sys.argv[1], device="cpu")
+detector.detect([np.zeros((64, 64, 3), np.uint8)] * 3)
+in_use = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+for room_mb in (200, 900):  # too little to decode the large one, and too little for more than that
+    resource.setrlimit(resource.RLIMIT_AS, (in_use + room_mb * 2**20, resource.RLIM_INFINITY))
+    for one in predict_files(detector, [Path(name) for name in sys.argv[3:]], Path(sys.argv[2])):
+        print(one.error or "done")
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the limit is set as Linux does")
+def test_a_photo_that_memory_does_not_suffice_for_harms_only_itself(
+    tiny_model: Path, photos: list[Path], tmp_path: Path
+) -> None:
+    Image.new("1", (8000, 8000)).save(tmp_path / "large.png")
+    given = [photos[0], tmp_path / "large.png", *photos[1:]]
+    arguments = [str(argument) for argument in (tiny_model, tmp_path / "out", *given)]
+    done = subprocess.run([sys.executable, "-c", NARROW, *arguments], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    answers = [line if line == "done" else line.rpartition(" ")[2] for line in done.stdout.splitlines()]
+    assert answers == ["done", "[out_of_memory]", "done", "done"] * 2
+
+
 def test_progress_hears_of_every_photo_in_order(detector: Detector, photos: list[Path], tmp_path: Path) -> None:
     heard: list[Prediction] = []
     done = predict_files(detector, photos, tmp_path / "out", save=["json"], batch_size=2, on_photo=heard.append)
@@ -208,45 +248,15 @@ def test_depth_is_refused_where_the_network_has_none(
     assert predict_files(detector_without_depth, photos[:1], tmp_path / "out")[0].error == ""
 
 
-def test_folders_are_expanded_to_the_photos_directly_in_them(photos: list[Path]) -> None:
-    folder = photos[0].parent
-    (folder / "notes.txt").write_text("no photo")
-    (folder / "._IMG.jpg").write_bytes(b"what some systems leave beside every photo")
-    (folder / "deeper.jpg").mkdir()
-    shutil.copy(photos[0], folder / "UPPER.JPEG")
-    assert find_photos([folder]) == sorted([*photos, folder / "UPPER.JPEG"])
-    assert find_photos([photos[1], folder, photos[1]])[0] == photos[1]
-    assert len(find_photos([photos[1], folder, photos[1]])) == 4
-
-
 def test_results_in_the_photos_folder_are_not_taken_for_photos(detector: Detector, photos: list[Path]) -> None:
     folder = photos[0].parent
-    predict_files(detector, find_photos([folder]), folder, save=OUTPUTS)
-    assert find_photos([folder]) == photos
+    predict_files(detector, find_photos([folder]).photos, folder, save=OUTPUTS)
+    assert find_photos([folder]).photos == photos
 
 
 def test_a_file_given_by_name_is_tried_whatever_its_suffix(
     detector: Detector, photos: list[Path], tmp_path: Path
 ) -> None:
     photo = photos[0].rename(tmp_path / "scan.data")
-    assert find_photos([photo]) == [photo]
+    assert find_photos([photo]).photos == [photo]
     assert predict_files(detector, [photo], tmp_path / "out", save=["json"])[0].error == ""
-
-
-def test_all_missing_paths_are_listed_at_once(photos: list[Path], tmp_path: Path) -> None:
-    with pytest.raises(ConfigError) as caught:
-        find_photos([tmp_path / "a.jpg", photos[0], tmp_path / "b"])
-    assert str(caught.value) == f"no such file or folder: {tmp_path / 'a.jpg'}, {tmp_path / 'b'}"
-
-
-def test_a_folder_without_photos_is_not_passed_over(photos: list[Path], tmp_path: Path) -> None:
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(ConfigError, match=r"no photos directly in .*empty"):
-        find_photos([photos[0].parent, tmp_path / "empty"])
-
-
-@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="the superuser reads everything")
-def test_a_folder_that_may_not_be_listed_is_named(tmp_path: Path) -> None:
-    (tmp_path / "locked").mkdir(mode=0o000)
-    with pytest.raises(ConfigError, match=r"locked: cannot be listed \(Permission denied\)"):
-        find_photos([tmp_path / "locked"])

@@ -70,6 +70,7 @@ def report() -> Report:
     return Report(
         title="Tiny <i>model</i>",
         dataset="cuhk",
+        split="test",
         model={"name": "tiny & small", "parameters": "1,234"},
         metrics=metrics.compute(),
         curve=metrics.curve(),
@@ -169,12 +170,26 @@ def test_a_second_report_replaces_the_first_and_leaves_other_files_alone(report,
     assert not [p for p in tmp_path.rglob("*") if p.suffix == ".tmp"]
 
 
-def test_published_results_appear_only_for_the_sets_they_were_measured_on(report, tmp_path):
-    for dataset, expected in (("cuhk", True), ("dut", True), ("rendered", False)):
-        paths = write_report(replace(report, dataset=dataset), tmp_path)
+def test_every_form_of_the_report_names_the_split(report, tmp_path):
+    paths = write_report(replace(report, split="val"), tmp_path)
+    assert json.loads(paths["metrics"].read_text())["split"] == "val"
+    assert "5 photos of cuhk, val split" in paths["markdown"].read_text()
+    assert "5 photos of cuhk, val split" in paths["html"].read_text()
+
+
+def test_published_results_appear_only_where_asked_and_for_the_sets_they_were_measured_on(report, tmp_path):
+    for compare_with, expected in (("cuhk", True), ("dut", True), ("rendered", False), (None, False)):
+        paths = write_report(replace(report, compare_with=compare_with), tmp_path)
         assert ("published results" in paths["html"].read_text()) is expected
         assert ("published results" in paths["markdown"].read_text()) is expected
     assert comparison_rows("rendered", report.metrics) == []
+
+
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_published_results_of_test_photos_are_not_set_beside_others(report, tmp_path, split):
+    with pytest.raises(ValueError, match="published results are of test photos"):
+        write_report(replace(report, split=split, compare_with="cuhk"), tmp_path)
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_comparison_takes_the_right_column_and_marks_us_once(report):

@@ -85,6 +85,16 @@ def test_a_giant_picture_is_refused_by_its_header(data):
         photo_size(data)
 
 
+def test_a_small_file_that_unpacks_to_gigabytes_is_refused_unless_it_was_allowed():
+    with pytest.raises(PhotoError, match=r"22000x22000 .* raise max_pixels \(dbd-ray predict: --max-pixels\)"):
+        photo_size(png_header(22_000, 22_000))
+    assert photo_size(png_header(22_000, 22_000), max_pixels=22_000**2) == (22_000, 22_000)
+
+
+def test_the_largest_cameras_photos_are_within_the_limit():
+    assert photo_size(png_header(14_204, 10_652)) == (10_652, 14_204)  # 151 megapixels, medium format
+
+
 @pytest.mark.filterwarnings("error")
 def test_our_limit_decides_and_not_pillows(monkeypatch):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)

@@ -41,12 +41,26 @@ def test_the_maps_edge_moves_to_the_photos():
     assert refined[128, 130] < 0.2 < 0.8 < refined[128, 131]
 
 
-def test_a_soft_map_of_the_photos_size_is_refined_as_well():
-    photo, truth = step_photo()
-    soft = cv2.GaussianBlur(truth, (0, 0), 4)
-    refined = refine_to_photo(soft, photo)
-    assert refined.shape == truth.shape
-    assert np.abs(refined - truth).mean() < np.abs(soft - truth).mean()
+@pytest.mark.parametrize("scale", [1, 2])
+def test_a_map_that_is_not_smaller_than_the_photo_loses_nothing(cuhk, scale):
+    for photo, truth in labelled(cuhk, 3):
+        small = cv2.resize(photo, (320, 320), interpolation=cv2.INTER_AREA)
+        focus = cv2.resize(truth, (320, 320), interpolation=cv2.INTER_AREA)
+        enlarged = cv2.resize(focus, None, fx=scale, fy=scale, interpolation=cv2.INTER_NEAREST)
+        np.testing.assert_allclose(refine_to_photo(enlarged, small), focus, atol=1e-6)
+
+
+@pytest.mark.parametrize("longest", [321, 330, 400])
+def test_guided_maps_are_closer_than_bilinear_ones_also_where_the_photo_is_little_larger(cuhk, longest):
+    errors = {"guided": [], "bilinear": []}
+    for photo, truth in labelled(cuhk, 20):
+        scale = longest / max(truth.shape)
+        size = (round(truth.shape[1] * scale), round(truth.shape[0] * scale))
+        small = cv2.resize(truth, (320, 320), interpolation=cv2.INTER_AREA)
+        photo, truth = (cv2.resize(picture, size, interpolation=cv2.INTER_AREA) for picture in (photo, truth))
+        for method, values in errors.items():
+            values.append(np.abs(refine_to_photo(small, photo, method=method) - truth).mean())
+    assert np.mean(errors["guided"]) < np.mean(errors["bilinear"])
 
 
 @pytest.mark.parametrize("method", ["guided", "bilinear"])

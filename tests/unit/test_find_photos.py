@@ -1,0 +1,80 @@
+"""From paths to photos: every photo that was meant, and a word on everything else."""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from dbd_ray.errors import ConfigError
+from dbd_ray.predict import find_photos
+
+
+@pytest.fixture
+def photos(cuhk: Path, tmp_path: Path) -> list[Path]:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for source in sorted((cuhk / "image").iterdir())[:3]:
+        shutil.copy(source, folder)
+    return sorted(folder.iterdir())
+
+
+def test_folders_are_expanded_to_the_photos_directly_in_them(photos: list[Path]) -> None:
+    folder = photos[0].parent
+    (folder / "notes.txt").write_text("no photo")
+    (folder / "._IMG.jpg").write_bytes(b"what some systems leave beside every photo")
+    (folder / "deeper.jpg").mkdir()
+    shutil.copy(photos[0], folder / "UPPER.JPEG")
+    assert find_photos([folder]).photos == sorted([*photos, folder / "UPPER.JPEG"])
+    assert find_photos([photos[1], folder, photos[1]]).photos[0] == photos[1]
+    assert len(find_photos([photos[1], folder, photos[1]]).photos) == 4
+
+
+def test_what_is_passed_over_in_folders_is_told_unless_it_is_given_by_name(photos: list[Path]) -> None:
+    folder = photos[0].parent
+    (folder / "notes.txt").touch()
+    (folder / ".hidden.jpg").touch()
+    (folder / "a.focus.png").touch()
+    (folder / "deeper").mkdir()
+    shutil.copy(photos[0], folder / "deeper")
+    found = find_photos([folder, folder])
+    assert sorted(path.name for path in found.other_files) == [".hidden.jpg", "a.focus.png", "notes.txt"]
+    assert found.folders == [folder / "deeper"]
+    found = find_photos([folder, folder / "notes.txt", folder / "deeper"])
+    assert sorted(path.name for path in found.other_files) == [".hidden.jpg", "a.focus.png"]
+    assert found.folders == []
+    assert find_photos(photos) == (photos, [], [])
+
+
+def test_folders_below_are_looked_into_on_demand_but_not_hidden_ones_or_links(photos: list[Path]) -> None:
+    folder = photos[0].parent
+    for name in ("deep/er", ".trash", "empty"):
+        (folder / name).mkdir(parents=True)
+    shutil.copy(photos[0], folder / "deep" / "er" / "copy.jpg")
+    shutil.copy(photos[0], folder / ".trash")
+    (folder / "deep" / "round").symlink_to(folder, target_is_directory=True)
+    found = find_photos([folder], recursive=True)
+    assert found.photos == sorted([*photos, folder / "deep" / "er" / "copy.jpg"])
+    assert sorted(found.folders) == [folder / ".trash", folder / "deep" / "round"]
+    assert find_photos([folder / "deep"], recursive=True).photos == [folder / "deep" / "er" / "copy.jpg"]
+    with pytest.raises(ConfigError, match=r"no photos in or below .*empty"):
+        find_photos([folder / "empty"], recursive=True)
+
+
+def test_all_missing_paths_are_listed_at_once(photos: list[Path], tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        find_photos([tmp_path / "a.jpg", photos[0], tmp_path / "b"])
+    assert str(caught.value) == f"no such file or folder: {tmp_path / 'a.jpg'}, {tmp_path / 'b'}"
+
+
+def test_a_folder_without_photos_is_not_passed_over(photos: list[Path], tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ConfigError, match=r"no photos directly in .*empty"):
+        find_photos([photos[0].parent, tmp_path / "empty"])
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="the superuser reads everything")
+def test_a_folder_that_may_not_be_listed_is_named(tmp_path: Path) -> None:
+    (tmp_path / "locked").mkdir(mode=0o000)
+    with pytest.raises(ConfigError, match=r"locked: cannot be listed \(Permission denied\)"):
+        find_photos([tmp_path / "locked"])
