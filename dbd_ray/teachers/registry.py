@@ -1,0 +1,81 @@
+"""Teachers by kind: a new one is one file and one line in `TEACHERS`."""
+
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from types import MappingProxyType
+from typing import NamedTuple
+
+from dbd_ray.errors import TeacherError
+from dbd_ray.teachers.base import DepthTeacher
+from dbd_ray.teachers.request import PrecisionName, TeacherRequest, parse_request
+
+
+class TeacherKind(NamedTuple):
+    """One kind of teachers.
+
+    Attributes:
+        load: "module:function" of `load(request: TeacherRequest) -> DepthTeacher`, imported when it is needed.
+        form: How a spec of this kind is written.
+        help: One line for `--help`.
+    """
+
+    load: str
+    form: str
+    help: str
+
+
+TEACHERS: Mapping[str, TeacherKind] = MappingProxyType(
+    {
+        "litert": TeacherKind(
+            "dbd_ray.teachers.litert:load",
+            "litert:FILE.tflite",
+            "PyDNet++, MiDaS v2.1 small or another LiteRT model, on the CPU; "
+            "?threads=N, and for models it does not know ?larger_is=near|far&normalize=unit|imagenet&output=NAME",
+        ),
+        "hf": TeacherKind(
+            "dbd_ray.teachers.hf:load",
+            "hf:MODEL-ID-OR-FOLDER",
+            "a depth model of Hugging Face transformers (Depth Anything, DPT/MiDaS, ZoeDepth ...); ?larger_is=near|far",
+        ),
+        "hourglass": TeacherKind(
+            "dbd_ray.teachers.hourglass:load",
+            "hourglass:WEIGHTS.pth",
+            "the hourglass network of Chen et al. 2016 with the weights that MegaDepth published",
+        ),
+        "self": TeacherKind(
+            "dbd_ray.teachers.own:load", "self:CHECKPOINT", "the depth head of a network trained with dbd-ray"
+        ),
+        "rendered": TeacherKind(
+            "dbd_ray.teachers.rendered:load", "rendered:DATASET", "the true depth of a prepared dataset's scenes"
+        ),
+    }
+)
+
+
+def load_teacher(spec: str, *, device: str = "auto", precision: PrecisionName = "auto") -> DepthTeacher:
+    """Load a depth teacher and try it out, so that one that cannot teach fails here.
+
+    Args:
+        spec: KIND:WHERE, with options as KIND:WHERE?name=value&name=value; see `teacher_help`.
+        device: "auto", "cpu", "cuda" or "cuda:N".
+        precision: "auto" is bfloat16 on GPUs that have it, else float32.
+
+    Raises:
+        TeacherError: There is no such kind, a package or a file is missing, or it is not a depth estimator.
+        ConfigError: An option is unknown or has no effect on this teacher, or there is no such device.
+        CheckpointError: A checkpoint of ours is missing or damaged.
+        DatasetError: A prepared dataset is missing or damaged.
+    """
+    request = parse_request(spec, device=device, precision=precision)
+    if request.kind not in TEACHERS:
+        raise TeacherError(f"teacher {spec!r}: {request.kind!r} is no kind of teacher; there are\n{teacher_help()}")
+    module, _, function = TEACHERS[request.kind].load.partition(":")
+    load: Callable[[TeacherRequest], DepthTeacher] = getattr(import_module(module), function)
+    teacher = load(request)
+    teacher.try_out()
+    return teacher
+
+
+def teacher_help() -> str:
+    """One line for each kind of teachers: how it is written, and what it is."""
+    return "\n".join(f"{kind.form}: {kind.help}" for kind in TEACHERS.values())

@@ -1,0 +1,79 @@
+"""How teachers are asked for, and what a broken one says."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dbd_ray.errors import ConfigError, TeacherError
+from dbd_ray.teachers import TEACHERS, DepthTeacher, load_teacher, resolve_spec, teacher_help
+
+
+class Broken(DepthTeacher):
+    """Gives what it is told to give for every photo."""
+
+    def __init__(self, raw: np.ndarray) -> None:
+        super().__init__("broken:one", "0" * 16, input_size=(8, 8), larger_is="far")
+        self.raw = raw
+
+    def raw_depth(self, photos: np.ndarray) -> np.ndarray:
+        return np.repeat(self.raw[None], len(photos), axis=0)
+
+
+def test_an_unknown_kind_lists_the_kinds_with_what_they_are() -> None:
+    with pytest.raises(TeacherError) as caught:
+        load_teacher("midas:small")
+    for kind in TEACHERS.values():
+        assert f"{kind.form}: {kind.help}" in str(caught.value)
+        assert kind.form in teacher_help()
+
+
+@pytest.mark.parametrize("spec", ["", "litert", "litert:", ":file.tflite", "?threads=2"])
+def test_a_spec_that_is_none_says_how_it_is_written(spec: str) -> None:
+    with pytest.raises(TeacherError, match="KIND:WHERE"):
+        load_teacher(spec)
+
+
+@pytest.mark.parametrize("options", ["threads", "threads=1&", "threads=1&threads=2"])
+def test_options_that_are_none_are_refused(options: str) -> None:
+    with pytest.raises(ConfigError, match="option"):
+        load_teacher(f"litert:any.tflite?{options}")
+
+
+def test_a_local_path_becomes_absolute_and_all_else_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("net.tflite").touch()
+    assert resolve_spec("litert:net.tflite?threads=2") == f"litert:{tmp_path}/net.tflite?threads=2"
+    for spec in ("hf:depth-anything/Depth-Anything-V2-Small-hf", "self:models:/dbd-ray@champion", "litert", "litert:"):
+        assert resolve_spec(spec) == spec
+
+
+def test_a_teacher_whose_output_is_not_finite_is_found_when_it_is_loaded() -> None:
+    with pytest.raises(TeacherError, match=r"broken:one: .* not finite"):
+        Broken(np.full((8, 8), np.nan, np.float32)).try_out()
+
+
+def test_a_teacher_that_breaks_is_named_when_it_is_loaded() -> None:
+    class Breaking(Broken):
+        def raw_depth(self, photos: np.ndarray) -> np.ndarray:
+            raise RuntimeError("layer 3 wants 4 channels")
+
+    with pytest.raises(TeacherError, match="broken:one: cannot look at photos: layer 3 wants 4 channels"):
+        Breaking(np.zeros((8, 8), np.float32)).try_out()
+
+
+def test_a_teacher_whose_output_is_no_map_of_the_photo_is_named() -> None:
+    with pytest.raises(TeacherError, match=r"broken:one: .* not a depth estimator"):
+        Broken(np.zeros((4, 8), np.float32)).try_out()
+
+
+def test_help_on_teachers_waits_for_nothing_heavy() -> None:
+    script = (
+        "import sys\nfrom dbd_ray.teachers import teacher_help\nteacher_help()\nsys.stdout.write(' '.join(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert not {name.partition(".")[0] for name in done.stdout.split()} & {
+        *("torch", "transformers", "ai_edge_litert", "cv2", "pyarrow", "ray")
+    }
