@@ -4,10 +4,12 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.markup import escape
 
 from dbd_ray.cli import steps
 from dbd_ray.cli.settings_help import settings_help
-from dbd_ray.config import EvaluateConfig, PrepareConfig, TrainConfig
+from dbd_ray.config import EvaluateConfig, PrepareConfig, TeachConfig, TrainConfig
+from dbd_ray.teachers import teacher_help
 
 app = typer.Typer(
     help="Defocus blur detection on Ray: which pixels of a photo are in focus.",
@@ -68,6 +70,62 @@ def prepare(
             scenes=scenes,
             photos=photos,
             seed=seed,
+        ),
+        config,
+        set_ or [],
+    )
+
+
+@app.command(
+    epilog="[bold]Teachers[/bold]\n"
+    + "\n".join(f"  {escape(line)}" for line in teacher_help().splitlines())
+    + "\n"
+    + settings_help(
+        TeachConfig,
+        options=(
+            *("teacher", "data", "photos", "out", "pictures", "actors", "batch_size"),
+            *("gpus_per_actor", "precision", "retry_errors"),
+        ),
+    )
+)
+def teach(
+    teacher: Annotated[str | None, typer.Argument(help="KIND:WHERE, see below.")] = None,
+    data: Annotated[str | None, typer.Option(help="Prepared dataset whose rows get the depths.")] = None,
+    photos: Annotated[str | None, typer.Option(help="Folder of photos, or Parquet with id and uri, instead.")] = None,
+    out: Annotated[str | None, typer.Option(help="Folder or URI of the depths; with --photos.")] = None,
+    pictures: Annotated[
+        str | None, typer.Option(help="With --data: original (default, where known) or prepared pictures.")
+    ] = None,
+    actors: Annotated[str | None, typer.Option(help="Teachers side by side: N or min:max; default 1.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Photos that a teacher sees at once; default 16.")] = None,
+    gpus_per_actor: Annotated[
+        float | None, typer.Option(help="0.25 puts four on a GPU; default 1 where there are GPUs.")
+    ] = None,
+    precision: Annotated[str | None, typer.Option(help="auto (bfloat16 on GPUs), float32 or bfloat16.")] = None,
+    retry_errors: Annotated[
+        bool | None, typer.Option("--retry-errors", help="Look again at photos that failed before.")
+    ] = None,
+    config: Config = None,
+    set_: Set = None,
+) -> None:
+    """Let a depth network look once at every photo; running it again goes on where it was interrupted.
+
+    dbd-ray teach litert:midas.tflite --data runs/cuhk --actors 2
+
+    dbd-ray teach hf:depth-anything/Depth-Anything-V2-Small-hf --photos s3://bucket/photos --out s3://bucket/depths
+    """
+    steps.teach(
+        _given(
+            teacher=teacher,
+            data=data,
+            photos=photos,
+            out=out,
+            pictures=pictures,
+            actors=actors,
+            batch_size=batch_size,
+            gpus_per_actor=gpus_per_actor,
+            precision=precision,
+            retry_errors=retry_errors,
         ),
         config,
         set_ or [],
@@ -142,6 +200,10 @@ def predict(
     refine: Annotated[str, typer.Option(help="guided or bilinear.")] = "guided",
     polarity: Annotated[str, typer.Option(help="What white means in the focus maps: focus or blur.")] = "focus",
     batch_size: Annotated[int, typer.Option(min=1, help="Photos per forward pass.")] = 8,
+    max_pixels: Annotated[
+        int | None, typer.Option(min=1, help="Refuse photos of more pixels; default 160 million.")
+    ] = None,
+    recursive: Annotated[bool, typer.Option("--recursive", help="Look into folders below the given ones too.")] = False,
     device: Device = "auto",
 ) -> None:
     """Find what is in focus in photos.
@@ -156,6 +218,8 @@ def predict(
         refine=refine,
         polarity=polarity,
         batch_size=batch_size,
+        max_pixels=max_pixels,
+        recursive=recursive,
         device=device,
     )
 

@@ -17,6 +17,7 @@ from rich.text import Text
 if TYPE_CHECKING:
     # bring torch and Ray, for which nothing here should wait
     from dbd_ray.predict import Prediction
+    from dbd_ray.teaching.summary import TeachReport
     from dbd_ray.training.reporting import Event
 
 MOST_ROWS = 40  # of a table on a terminal; a pipe gets them all
@@ -83,17 +84,44 @@ def show_predictions(predictions: "Sequence[Prediction]", out: Path) -> None:
     say(f"{len(found)} of {len(predictions)} photos done, results in {out}", aside=True)
 
 
+def show_teaching(report: "TeachReport") -> None:
+    """Write what a depth teacher did, how fast, and which photos have no depth and why."""
+    rows = [
+        ("depths", str(report.ok)),
+        ("of earlier runs", str(report.skipped)),
+        ("true depths kept", str(report.kept)),
+    ]
+    rows += [(f"failed: {reason}", str(count)) for reason, count in sorted(report.errors.items())]
+    rows += [("photos/s", f"{report.photos_per_s:.1f}")] if report.actors else []
+    rows += [(f"actor {name}", f"{photos} photos, {rate:.1f}/s") for name, (photos, rate) in report.actors.items()]
+    rows += [(f"time: {step}", f"{share:.0%}") for step, share in report.time_shares.items()]
+    show_table(("what", "count"), rows, title=report.teacher)
+    for photo, detail in report.failures.items():
+        say(f"failed: {photo}: {detail}", aside=True)
+    say(f"depths, contact sheet and summary: {report.folder}", aside=True)
+
+
 @contextmanager
 def show_progress(what: str) -> Iterator[Callable[[int, int], None]]:
-    """Show progress on stderr: a bar on a terminal, else a line for every tenth; call what it yields (done, total)."""
+    """Show progress, rate and time left on stderr; call what it yields with (done, total).
+
+    A bar on a terminal, else a line for every tenth.
+    """
     console = Console(stderr=True)
     if not console.is_terminal:
         yield _log_tenths(what)
         return
-    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    rate = TextColumn("{task.fields[rate]}")
+    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), rate, TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task(what, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+        task = bar.add_task(what, total=None, rate="")
+
+        def advance(done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total)
+            speed = bar.tasks[0].speed
+            bar.update(task, rate=f"{speed:.1f}/s" if speed else "")
+
+        yield advance
 
 
 @contextmanager
@@ -132,9 +160,17 @@ def _log_events() -> Callable[["Event"], None]:
 
 
 def _log_tenths(what: str) -> Callable[[int, int], None]:
+    started, first, logged = time.monotonic(), 0, 0
+
     def advance(done: int, total: int) -> None:
-        if done * LOGGED_STEPS // total > (done - 1) * LOGGED_STEPS // total:
-            say(f"{what.strip()} {done}/{total}", aside=True)
+        nonlocal started, first, logged
+        if not first:  # what it took to begin says nothing of the rate
+            started, first = time.monotonic(), done
+        if done * LOGGED_STEPS // total > logged:
+            logged = done * LOGGED_STEPS // total
+            rate = (done - first) / max(time.monotonic() - started, 1e-9)
+            left = f"  {rate:.1f}/s, {(total - done) / rate:.0f} s left" if done > first and done < total else ""
+            say(f"{what.strip()} {done}/{total}{left}", aside=True)
 
     return advance
 

@@ -5,8 +5,17 @@ from itertools import count
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
-from dbd_ray.cli.console import say, show_predictions, show_progress, show_table, show_training
-from dbd_ray.config import EvaluateConfig, PrepareConfig, build, load_train_config, merge, parse_overrides, read_yaml
+from dbd_ray.cli.console import say, show_predictions, show_progress, show_table, show_teaching, show_training
+from dbd_ray.config import (
+    EvaluateConfig,
+    PrepareConfig,
+    TeachConfig,
+    build,
+    load_train_config,
+    merge,
+    parse_overrides,
+    read_yaml,
+)
 from dbd_ray.errors import ConfigError
 
 # Heavy libraries are imported by the step that needs them: `--help` must not wait for torch and Ray.
@@ -26,21 +35,32 @@ def prepare(options: dict[str, Any], config: Path | None, overrides: Sequence[st
     say(f"{settings.out}: {rows} pictures of {info.input_size[0]}×{info.input_size[1]} px, {info.fingerprint}")
 
 
+def teach(options: dict[str, Any], config: Path | None, overrides: Sequence[str]) -> None:
+    """Run a depth teacher and say what came of it; exit status 1 if any photo has no depth."""
+    settings = build(TeachConfig, _settings(options, config, overrides), where=str(config or "teach"))
+    from dbd_ray.cli.ray_session import local_or_cluster
+    from dbd_ray.teaching.job import teach as run
+
+    with local_or_cluster(), show_progress("photos") as advance:
+        report = run(settings, on_photo=advance)
+    show_teaching(report)
+    if report.errors:
+        raise SystemExit(1)
+
+
 def train(config: Path | None, overrides: Sequence[str]) -> None:
     """Train, or resume, and say where the model is."""
     settings = load_train_config(config, overrides)
     from dbd_ray.cli.ray_session import local_or_cluster
-    from dbd_ray.datasets.prepared import common_input_size
-    from dbd_ray.training.run_folder import find_claim, read_result
-    from dbd_ray.training.trainer import absolute
+    from dbd_ray.training.checks import check_settings
+    from dbd_ray.training.trainer import finished_run
     from dbd_ray.training.trainer import train as run
 
-    finished = find_claim(absolute(settings)) is not None and read_result(absolute(settings)) is not None
-    if finished:
+    trained = finished_run(settings)
+    if trained:
         say(f"run {settings.name} is finished already, this is its result; choose another name to train again")
-        trained = run(settings)
     else:
-        common_input_size(absolute(settings).data)  # what is wrong with the data need not wait for Ray
+        check_settings(settings)  # what is wrong with settings and data need not wait for Ray
         with local_or_cluster(), show_training() as on_event:
             trained = run(settings, on_event=on_event)
     values = [f"{name} {trained.metrics[f'val/{name}']:.4f}" for name in HEADLINE if f"val/{name}" in trained.metrics]
@@ -65,25 +85,32 @@ def evaluate(options: dict[str, Any], config: Path | None, overrides: Sequence[s
 def predict(photos: Sequence[Path], out: Path, *, model: str | None, save: str, **options: Any) -> None:
     """Write focus maps of photos; exit status 1 if any photo failed."""
     from dbd_ray.detector import Detector, Refinement
+    from dbd_ray.images.decode import MAX_PIXELS
     from dbd_ray.predict import Output, find_photos, predict_files
 
     refine = _choice("refine", options["refine"], get_args(Refinement))
     polarity = _choice("polarity", options["polarity"], ("focus", "blur"))
-    files = find_photos(photos)
+    found = find_photos(photos, recursive=options["recursive"])
     detector = Detector.load(model or _only_packaged(), device=options["device"])
     number = count(1)
     with show_progress("photos") as advance:
         done = predict_files(
             detector,
-            files,
+            found.photos,
             out,
             save=cast(Sequence[Output], [name.strip() for name in save.split(",") if name.strip()]),
             refine=cast(Refinement, refine),
             polarity=cast(Literal["focus", "blur"], polarity),
             batch_size=options["batch_size"],
-            on_photo=lambda _: advance(next(number), len(files)),
+            max_pixels=options["max_pixels"] or MAX_PIXELS,
+            on_photo=lambda _: advance(next(number), len(found.photos)),
         )
     show_predictions(done, out)
+    if found.other_files:
+        say(f"other files passed over: {len(found.other_files)} (hidden, results, no photo's suffix)", aside=True)
+    if found.folders:
+        why = "hidden, links" if options["recursive"] else "--recursive looks into them"
+        say(f"subfolders passed over: {len(found.folders)} ({why})", aside=True)
     if any(one.error for one in done):
         raise SystemExit(1)
 

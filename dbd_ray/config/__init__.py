@@ -5,6 +5,7 @@ A setting that is unknown, or that would have no effect beside the others, is an
 
 from dbd_ray.config.settings import Settings, build, merge, parse_overrides, read_yaml
 from dbd_ray.config.stages import EvaluateConfig, PrepareConfig
+from dbd_ray.config.teach import TeachConfig
 from dbd_ray.config.train import (
     RECIPES,
     AugmentConfig,
@@ -26,6 +27,7 @@ __all__ = [
     "OptimizerConfig",
     "PrepareConfig",
     "Settings",
+    "TeachConfig",
     "TrainConfig",
     "WorkersConfig",
     "build",

@@ -123,6 +123,15 @@ def test_data_that_is_not_prepared_is_named(dbd_ray: Command) -> None:
     assert "Traceback" not in refused.stderr
 
 
+def test_weights_and_depths_that_are_not_there_are_named_by_their_settings(dbd_ray: Command, prepared: str) -> None:
+    new_run = ("train", "--config", "tiny.yaml", "--set", "name=other", "--set")
+    refused = dbd_ray(*new_run, "network.backbone_weights=absent.safetensors", status=2)
+    assert re.match(r"error: network\.backbone_weights: \S*absent\.safetensors is no local file", refused.stderr)
+    refused = dbd_ray(*new_run, "network.depth=true", "--set", "objective.depth_weight=0.1", status=2)
+    assert "error: network.depth has nothing to learn from" in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
 @pytest.mark.parametrize("data", [("--root", "cuhk"), ("--prepared", "data")], ids=lambda data: data[0])
 def test_the_trained_model_is_measured(
     trained: subprocess.CompletedProcess[str], dbd_ray: Command, folder: Path, data: tuple[str, str]

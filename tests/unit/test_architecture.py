@@ -17,29 +17,33 @@ ROOT = PACKAGE.parent
 # each may import what stands beside or above it, never what stands below
 LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"errors", "config", "images"}),
-    frozenset({"datasets", "teachers", "models", "losses", "metrics"}),
-    # authors reads foreign weights for checkpoints; focus_map is what the detector returns
-    frozenset({"checkpoints", "authors", "detector", "focus_map"}),
+    frozenset({"datasets", "models", "losses", "metrics"}),
+    # authors reads foreign weights for checkpoints; focus_map is what the detector returns; a teacher may be one of
+    # our own checkpoints
+    frozenset({"checkpoints", "authors", "detector", "focus_map", "teachers"}),
     # tracking serves training and evaluation; predictor and predict are the detector's two ways out
-    frozenset({"training", "evaluation", "library", "serving", "baselines", "tracking", "predictor", "predict"}),
+    frozenset(
+        {"training", "teaching", "evaluation", "library", "serving", "baselines", "tracking", "predictor", "predict"}
+    ),
     frozenset({"cli"}),
 )
 # the facade and the one thing below that reaches up, both only inside the function that needs it
 LAZY_ONLY = {("detector", "tracking")}
 
 RAY_USERS = {
-    *("datasets.prepare", "predictor"),
+    *("datasets.prepare", "datasets.publish", "predictor"),
+    *("teaching.job", "teaching.sources", "teaching.join"),
     *("training.worker", "training.reporting", "training.trainer", "training.sweep"),
 }
 RAY_ROOMS = {"cli", "library", "serving"}
 PURE = (
     *("errors", "config", "images.decode", "images.encode", "images.refine", "images.overlay"),
     *("datasets.layouts", "datasets.prepared", "datasets.scenes", "models", "models.hardware", "losses", "metrics"),
-    *("checkpoints", "authors", "detector", "focus_map"),
+    *("checkpoints", "authors", "detector", "focus_map", "teachers"),
     *("training", "training.augment", "training.samples", "training.optimizer", "training.engine", "training.state"),
 )
 # what may be missing on a machine that only trains and measures
-OPTIONAL_THERE = {"ray", "mlflow", "fastapi", "typer", "rich", "optuna", "transformers"}
+OPTIONAL_THERE = {"ray", "mlflow", "fastapi", "typer", "rich", "optuna", "transformers", "ai_edge_litert"}
 
 
 def _modules() -> dict[str, Path]:

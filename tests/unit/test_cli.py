@@ -14,24 +14,26 @@ import typer.main
 from mlflow import MlflowClient
 
 from dbd_ray.checkpoints import load_checkpoint
-from dbd_ray.cli import app, console, main
+from dbd_ray.cli import app, main
 from dbd_ray.config import TrainConfig
 from dbd_ray.detector import packaged_models
 from dbd_ray.metrics import METRIC_NAMES
-from dbd_ray.training.progress import Progress
 
 # Scripts of other people are written against these: adding is fine, taking away or renaming breaks them.
 FROZEN = {
     "prepare": (
         "root --out --layout --polarity --size --validation --scenes --photos --seed --config --set"  # one per setting
     ),
+    "teach": (
+        "teacher --data --photos --out --pictures --actors --batch-size --gpus-per-actor --precision --retry-errors "
+        "--config --set"
+    ),
     "train": "--config --set",
     "evaluate": "model --root --layout --polarity --prepared --split --refine --out --device --config --set",
-    "predict": "photos --out --model --save --refine --polarity --batch-size --device",
+    "predict": "photos --out --model --save --refine --polarity --batch-size --max-pixels --recursive --device",
     "import": "file --architecture --out",
     "models": "",
 }
-SIZE = (64, 64)
 
 
 @pytest.fixture(scope="module")
@@ -155,6 +157,7 @@ def test_help_of_other_commands_names_the_settings_without_an_option(capsys: pyt
         (["prepare", "r", "--out", "o", "--seed", "3"], "seed has no effect with root"),
         (["predict"], "Missing argument"),
         (["predict", "a.jpg", "--out", "o", "--batch-size", "0"], "Invalid value for '--batch-size'"),
+        (["predict", "a.jpg", "--out", "o", "--max-pixels", "0"], "Invalid value for '--max-pixels'"),
         (["detect"], "No such command 'detect'"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
@@ -216,141 +219,6 @@ def test_a_cluster_that_does_not_answer_is_named_at_once(
         monkeypatch.setenv("RAY_ADDRESS", address)
         assert _run("prepare", labelled, "--layout", "folder", "--polarity", "blur", "--out", "data") == 2
         assert f"error: RAY_ADDRESS={address}: no Ray answers there" in capsys.readouterr().err
-
-
-def test_predict_writes_results_and_a_line_for_every_photo(
-    photos: Path, model: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert _run("predict", photos, "--out", "out", "--model", model, "--save", "focus, json") == 0
-    said = capsys.readouterr()
-    found = sorted(photos.iterdir())
-    assert sorted(path.name for path in Path("out").iterdir()) == sorted(
-        f"{photo.stem}.{end}" for photo in found for end in ("focus.png", "json")
-    )
-    head, *lines = [line.split("\t") for line in said.out.splitlines()]
-    assert head == ["photo", "in focus", "kind", "confidence"]
-    assert [line[0] for line in lines] == [str(photo) for photo in found]
-    for photo, line in zip(found, lines, strict=True):
-        about = json.loads(Path("out", f"{photo.stem}.json").read_text())
-        assert line[1:] == [f"{about['in_focus_fraction']:.1%}", about["kind"], f"{about['confidence']:.2f}"]
-    assert "photos 3/3\n" in said.err
-    assert said.err.endswith("3 of 3 photos done, results in out\n")
-
-
-def test_a_failed_photo_is_named_and_makes_the_exit_status_one(
-    photos: Path, model: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    (photos / "[broken] ä.jpg").write_text("no photo")
-    assert _run("predict", photos, "--out", "out", "--model", model) == 1
-    said = capsys.readouterr()
-    assert re.search(r"^failed: .*\[broken\] ä\.jpg: .*\[not_an_image\]$", said.err, re.M)
-    assert "3 of 4 photos done" in said.err
-    assert len(list(Path("out").glob("*.overlay.jpg"))) == 3
-
-
-def test_predictions_on_a_terminal_show_whole_names_in_any_width(
-    photos: Path, model: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    deep = photos / ("a folder with quite a long name/" * 4)
-    deep.mkdir(parents=True)
-    names = ["[2024] first.jpg", "second-" + "x" * 70 + "-end.jpg"]
-    for name, source in zip(names, sorted(photos.glob("*.jpg")), strict=False):
-        source.rename(deep / name)
-    monkeypatch.setenv("FORCE_COLOR", "1")
-    monkeypatch.setenv("TERM", "xterm")
-    for width in (80, 160):
-        monkeypatch.setenv("COLUMNS", str(width))
-        assert _run("predict", deep, "--out", "out", "--model", model, "--save", "json") == 0
-        text = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", capsys.readouterr().out)
-        assert text.splitlines()[0] == f"in {deep}"
-        cells = "".join(line.split("│")[1].strip() for line in text.splitlines() if line.startswith("│"))
-        assert cells == "".join(names)
-        assert all(len(line) <= width for line in text.splitlines()[1:])
-
-
-def test_a_long_table_on_a_terminal_ends_in_how_many_more_there_are(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    rows = [(f"{number}.jpg", "1 %") for number in range(console.MOST_ROWS + 5)]
-    console.show_table(("photo", "in focus"), rows)
-    assert len(capsys.readouterr().out.splitlines()) == len(rows) + 1
-    monkeypatch.setenv("FORCE_COLOR", "1")
-    console.show_table(("photo", "in focus"), rows)
-    said = capsys.readouterr()
-    assert said.out.count(".jpg") == console.MOST_ROWS
-    assert said.err == "… and 5 more\n"
-
-
-def test_wide_cells_leave_room_for_every_column(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("FORCE_COLOR", "1")
-    monkeypatch.setenv("COLUMNS", "80")
-    row = (
-        "a-model-of-" + "long" * 8,
-        "a backbone with a name that is long as well",
-        "4.74 M",
-        "0.054",
-        "measured here",
-    )
-    console.show_table(("model", "backbone", "size", "MAE", "measured on"), [row])
-    lines = re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out).splitlines()
-    assert {len(line) for line in lines} == {80}
-    cells = ["".join(line.split("│")[column].strip() for line in lines if line[0] == "│") for column in range(1, 6)]
-    assert [cell.replace(" ", "") for cell in cells] == [cell.replace(" ", "") for cell in row]
-
-
-def test_progress_in_a_log_is_ten_lines(capsys: pytest.CaptureFixture[str]) -> None:
-    with console.show_progress("photos") as advance:
-        for done in range(1, 704):
-            advance(done, 703)
-    lines = capsys.readouterr().err.splitlines()
-    assert len(lines) == 10
-    assert lines[-1] == "photos 703/703"
-
-
-def test_training_in_a_log_is_its_notes_and_a_line_of_progress_now_and_then(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    with console.show_training() as show:
-        show("precision float32")
-        for step in range(1, 101):
-            show(Progress(epoch=1, epochs=2, step=step, steps=100, loss=0.5, images_per_s=8.0, seconds_left=3900.0))
-        show("epoch 1/2 done")
-    first, *progress, last = capsys.readouterr().err.splitlines()
-    assert (first, last) == ("precision float32", "epoch 1/2 done")
-    assert progress[0] == "epoch 1/2  loss 0.5000  8.0 images/s  65 min left  (1 % of the epoch)"
-    assert len(progress) < 50
-
-
-def test_training_on_a_terminal_is_a_bar_with_notes_above_it(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("FORCE_COLOR", "1")
-    monkeypatch.setenv("TERM", "xterm")
-    monkeypatch.setenv("COLUMNS", "100")
-    with console.show_training() as show:
-        show(Progress(epoch=2, epochs=2, step=50, steps=100, loss=0.5, images_per_s=8.0, seconds_left=30.0))
-        show("epoch [2/2] done")
-    text = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", capsys.readouterr().err)
-    assert "epoch [2/2] done\n" in text
-    assert re.search(r"epoch 2/2  loss 0\.5000  8\.0 images/s  30 s left ━+.* 75 %", text)
-
-
-NAMES = """
-import sys
-from dbd_ray.cli.console import accept_any_text, say
-accept_any_text()
-say("gr\\xfcn \\udcff.jpg")
-"""
-
-
-def test_names_that_the_terminal_cannot_write_do_no_harm() -> None:
-    for encoding, expected in (("ascii", b"gr\\xfcn \\udcff.jpg\n"), ("utf-8", b"gr\xc3\xbcn \\udcff.jpg\n")):
-        done = subprocess.run(
-            [sys.executable, "-c", NAMES], capture_output=True, check=True, env={"PYTHONIOENCODING": encoding}
-        )
-        assert done.stdout == expected
 
 
 def test_evaluate_writes_the_report_and_logs_it(

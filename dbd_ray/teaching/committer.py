@@ -1,0 +1,49 @@
+"""The last stage of teaching: depths to files, and of every row a line for the summary."""
+
+import time
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from dbd_ray.images.encode import encode_depth
+from dbd_ray.teaching.store import DEPTH_SCHEMA, commit
+
+DONE_SCHEMA = pa.schema(
+    [
+        pa.field("id", pa.string()),
+        pa.field("reason", pa.string()),
+        pa.field("actor", pa.string()),
+        pa.field("decode_s", pa.float64()),
+        pa.field("predict_s", pa.float64()),
+        pa.field("write_s", pa.float64()),
+    ]
+)
+
+
+class CommitDepths:
+    """Encodes depths and commits them, one file for each batch.
+
+    Args:
+        folder: See `store.teacher_folder`.
+        key: The teacher's name@fingerprint.
+    """
+
+    def __init__(self, folder: str, key: str) -> None:
+        self.folder = folder
+        self.key = key
+
+    def __call__(self, batch: pa.Table) -> pa.Table:
+        """Turn rows of `predictor.RAW_SCHEMA` into rows of `DONE_SCHEMA`; they are on storage when this returns."""
+        started = time.perf_counter()
+        rows = batch.to_pylist()
+        made = [{**row, "depth": self._png(row), "depth_teacher": self.key} for row in rows]
+        commit(self.folder, pa.Table.from_pylist(made, schema=DEPTH_SCHEMA))
+        seconds = (time.perf_counter() - started) / max(1, len(rows))
+        return pa.Table.from_pylist([{**row, "write_s": seconds} for row in rows], schema=DONE_SCHEMA)
+
+    def _png(self, row: dict[str, Any]) -> bytes | None:
+        if row["reason"] is not None:
+            return None
+        levels = np.frombuffer(row["depth"], np.uint16).reshape(row["depth_height"], row["depth_width"])
+        return encode_depth(levels.astype(np.float32) / np.float32(65535))

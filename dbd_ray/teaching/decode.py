@@ -1,0 +1,77 @@
+"""The CPU stage of teaching: from where a photo lies to the pixels that a teacher wants."""
+
+import time
+from typing import Any
+
+import pyarrow as pa
+
+from dbd_ray.datasets.listing import read_bytes
+from dbd_ray.errors import DatasetError, PhotoError
+from dbd_ray.images.decode import decode_photo, photo_size
+
+LONG_SIDE_PX = 1024  # for teachers that take any size: several times what any of them works at
+DEPTH_LONG_SIDE_PX = 640  # of depths in the photos' own aspect ratio
+
+PIXELS_SCHEMA = pa.schema(
+    [
+        pa.field("id", pa.string()),
+        pa.field("digest", pa.string()),
+        pa.field("pixels", pa.large_binary()),  # uint8 RGB, height × width × 3; null where `reason` says why
+        pa.field("height", pa.int32()),
+        pa.field("width", pa.int32()),
+        pa.field("depth_height", pa.int32()),
+        pa.field("depth_width", pa.int32()),
+        pa.field("reason", pa.string()),
+        pa.field("detail", pa.string()),
+        pa.field("decode_s", pa.float64()),
+    ]
+)
+
+
+class DecodePhotos:
+    """Reads and decodes photos one after the other, so that a task holds one photo at full size at a time.
+
+    A photo that cannot be read or decoded becomes a row with its reason.
+
+    Args:
+        input_size: (height, width) that the teacher wants; None: the photo's own, at most LONG_SIDE_PX.
+        depth_size: (height, width) of the depth maps; None: the photo's aspect ratio, at most DEPTH_LONG_SIDE_PX.
+        max_pixels: Larger photos are refused.
+    """
+
+    def __init__(self, input_size: tuple[int, int] | None, depth_size: tuple[int, int] | None, max_pixels: int) -> None:
+        self.input_size = input_size
+        self.depth_size = depth_size
+        self.max_pixels = max_pixels
+
+    def __call__(self, batch: pa.Table) -> pa.Table:
+        """Turn rows of (id, digest, uri, image) into rows of `PIXELS_SCHEMA`."""
+        return pa.Table.from_pylist([self._row(row) for row in batch.to_pylist()], schema=PIXELS_SCHEMA)
+
+    def _row(self, row: dict[str, Any]) -> dict[str, Any]:
+        started = time.perf_counter()
+        made = {"id": row["id"], "digest": row["digest"]}
+        try:
+            made |= self._pixels(row.get("image") or read_bytes(row["uri"]))
+        except PhotoError as error:
+            made |= {"reason": error.reason, "detail": f"{row.get('uri') or 'prepared picture'}: {error.message}"}
+        except (OSError, DatasetError) as error:
+            made |= {"reason": "unreadable", "detail": f"{row['uri']}: {error}"}
+        except MemoryError:
+            made |= {"reason": "out_of_memory", "detail": f"{row.get('uri')}: lower max_pixels ({self.max_pixels})"}
+        return made | {"decode_s": time.perf_counter() - started}
+
+    def _pixels(self, data: bytes) -> dict[str, Any]:
+        native = photo_size(data, max_pixels=self.max_pixels)
+        size = self.input_size or within(native, LONG_SIDE_PX)
+        photo = decode_photo(data, target_size=size, max_pixels=self.max_pixels)
+        depth = self.depth_size or within(native, DEPTH_LONG_SIDE_PX)
+        height, width = photo.shape[:2]
+        shape = {"height": height, "width": width, "depth_height": depth[0], "depth_width": depth[1]}
+        return {"pixels": photo.tobytes(), **shape}
+
+
+def within(size: tuple[int, int], long_side: int) -> tuple[int, int]:
+    """Shrink (height, width) so that the longer one is at most `long_side`; never enlarge."""
+    scale = min(1.0, long_side / max(size))
+    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))

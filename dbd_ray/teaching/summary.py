@@ -1,0 +1,164 @@
+"""What a teaching run did: counts, rates, where the time went, and a sheet of photo and depth pairs to look at."""
+
+import json
+import tempfile
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from dbd_ray.config import TeachConfig
+from dbd_ray.datasets.prepared import as_uri, replace_bytes
+from dbd_ray.errors import PhotoError
+from dbd_ray.images.decode import decode_photo
+from dbd_ray.images.encode import decode_depth, encode_photo
+from dbd_ray.teaching.contact_sheet import contact_sheet
+from dbd_ray.teaching.sources import Source
+from dbd_ray.teaching.store import Committed, read_depths
+from dbd_ray.tracking import RunLog, tracking_uri
+
+SHEET_PAIRS = 24
+SHEET_FILE, SUMMARY_FILE, STATS_FILE = "contact-sheet.png", "summary.json", "stats.txt"
+
+
+@dataclass
+class Tally:
+    """Counts a run while it goes on.
+
+    Attributes:
+        total: Photos that were asked for.
+        pending: Those that no earlier run had done.
+        kept: Further rows, which have a true depth.
+        seconds: From the first task to the last commit.
+        failed: Photos without a depth in this run, by reason.
+        actors: Photos and seconds of prediction by actor.
+        spent: Seconds of all processes by step.
+    """
+
+    total: int
+    pending: int
+    kept: int
+    seconds: float = 0.0
+    done: int = 0
+    failed: Counter[str] = field(default_factory=Counter)
+    actors: dict[str, tuple[int, float]] = field(default_factory=dict)
+    spent: dict[str, float] = field(default_factory=dict)
+
+    def add(self, rows: pa.Table) -> None:
+        """Count committed rows, see `committer.DONE_SCHEMA`."""
+        for row in rows.to_pylist():
+            self.done += 1
+            if row["reason"]:
+                self.failed[row["reason"]] += 1
+            photos, seconds = self.actors.get(row["actor"], (0, 0.0))
+            self.actors[row["actor"]] = photos + 1, seconds + (row["predict_s"] or 0.0)
+            for step in ("decode", "predict", "write"):
+                self.spent[step] = self.spent.get(step, 0.0) + (row[f"{step}_s"] or 0.0)
+
+
+@dataclass(frozen=True)
+class TeachReport:
+    """The result of a teaching run.
+
+    Attributes:
+        teacher: name@fingerprint.
+        folder: Where its depths are, with the contact sheet, `summary.json` and Ray Data's `stats.txt`.
+        ok: Photos with a depth, of this and earlier runs.
+        skipped: Photos that an earlier run had done.
+        kept: Further rows, whose true depth was left as it is.
+        errors: Photos without a depth by reason, of this and earlier runs.
+        failures: Of the first of them: id and what was wrong.
+        seconds: Of this run's pipeline.
+        photos_per_s: Of this run.
+        actors: Photos and photos/s of prediction by actor.
+        time_shares: Share of the processes' working time by step: decode, predict, write.
+        run_id: The MLflow run.
+    """
+
+    teacher: str
+    folder: str
+    ok: int
+    skipped: int
+    kept: int
+    errors: dict[str, int]
+    failures: dict[str, str]
+    seconds: float
+    photos_per_s: float
+    actors: dict[str, tuple[int, float]]
+    time_shares: dict[str, float]
+    run_id: str
+
+
+def publish_report(
+    config: TeachConfig, source: Source, teacher: str, folder: str, after: Committed, tally: Tally, stats: str
+) -> TeachReport:
+    """Write contact sheet and summary beside the depths and into MLflow.
+
+    Args:
+        config: What was asked for.
+        source: The photos.
+        teacher: name@fingerprint.
+        folder: Where its depths are.
+        after: What that folder holds now.
+        tally: Counts of the run.
+        stats: Text of Ray Data's `Dataset.stats()`; empty if nothing was left to do.
+    """
+    asked = set(source.keys)
+    failed = {key: why for key, why in after.failed.items() if key in asked}
+    spent = sum(tally.spent.values())
+    log = RunLog.open(tracking_uri(config.storage), f"teach {teacher}", params=config.model_dump(mode="json"))
+    report = TeachReport(
+        teacher=teacher,
+        folder=folder,
+        ok=len(asked & after.files.keys()),
+        skipped=tally.total - tally.pending,
+        kept=tally.kept,
+        errors=dict(Counter(reason for reason, _ in failed.values())),
+        failures={id: detail for (id, _), (_, detail) in sorted(failed.items())[:20]},
+        seconds=tally.seconds,
+        photos_per_s=tally.done / tally.seconds if tally.seconds else 0.0,
+        actors={
+            name: (photos, photos / seconds if seconds else 0.0)
+            for name, (photos, seconds) in sorted(tally.actors.items())
+        },
+        time_shares={step: seconds / spent for step, seconds in tally.spent.items()} if spent else {},
+        run_id=log.run_id,
+    )
+    files = {SUMMARY_FILE: json.dumps(vars(report), indent=2).encode()}
+    if tally.pending:
+        files |= {STATS_FILE: stats.encode(), SHEET_FILE: _sheet(source, folder, after)}
+    for name, content in files.items():
+        replace_bytes(f"{folder}/{name}", content)
+    with tempfile.TemporaryDirectory() as copies:
+        for name, content in files.items():
+            (Path(copies) / name).write_bytes(content)
+        log.files(Path(copies))
+    log.metrics(_figures(report))
+    log.tags({"depth_teacher": teacher, "depths": as_uri(folder)})
+    log.finish()
+    return report
+
+
+def _figures(report: TeachReport) -> dict[str, float]:
+    figures: dict[str, Any] = {name: getattr(report, name) for name in ("ok", "skipped", "kept", "seconds")}
+    figures |= {"photos_per_s": report.photos_per_s, "errors": sum(report.errors.values())}
+    figures |= {f"errors/{reason}": count for reason, count in report.errors.items()}
+    figures |= {f"time/{step}": share for step, share in report.time_shares.items()}
+    figures |= {f"actor_{number}/photos_per_s": rate for number, (_, rate) in enumerate(report.actors.values())}
+    return {name: float(value) for name, value in figures.items()}
+
+
+def _sheet(source: Source, folder: str, after: Committed) -> bytes:
+    done = sorted(key for key in source.keys if key in after.files)
+    chosen = [done[i] for i in np.unique(np.linspace(0, len(done) - 1, SHEET_PAIRS).astype(int))] if done else []
+    depths = {key: decode_depth(png) for key, png, _ in read_depths(folder, {key: after.files[key] for key in chosen})}
+    pairs = []
+    for key, picture in source.pictures(chosen).items():
+        try:
+            pairs.append((key[0], decode_photo(picture), depths[key]))
+        except PhotoError:
+            continue
+    return encode_photo(contact_sheet(pairs), format="png")

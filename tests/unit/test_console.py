@@ -1,0 +1,95 @@
+"""What the commands write suits its reader: tables and bars on a terminal, few plain lines in pipes and logs."""
+
+import re
+import subprocess
+import sys
+
+import pytest
+
+from dbd_ray.cli import console
+from dbd_ray.training.progress import Progress
+
+
+def test_a_long_table_on_a_terminal_ends_in_how_many_more_there_are(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [(f"{number}.jpg", "1 %") for number in range(console.MOST_ROWS + 5)]
+    console.show_table(("photo", "in focus"), rows)
+    assert len(capsys.readouterr().out.splitlines()) == len(rows) + 1
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    console.show_table(("photo", "in focus"), rows)
+    said = capsys.readouterr()
+    assert said.out.count(".jpg") == console.MOST_ROWS
+    assert said.err == "… and 5 more\n"
+
+
+def test_wide_cells_leave_room_for_every_column(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "80")
+    row = (
+        "a-model-of-" + "long" * 8,
+        "a backbone with a name that is long as well",
+        "4.74 M",
+        "0.054",
+        "measured here",
+    )
+    console.show_table(("model", "backbone", "size", "MAE", "measured on"), [row])
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out).splitlines()
+    assert {len(line) for line in lines} == {80}
+    cells = ["".join(line.split("│")[column].strip() for line in lines if line[0] == "│") for column in range(1, 6)]
+    assert [cell.replace(" ", "") for cell in cells] == [cell.replace(" ", "") for cell in row]
+
+
+def test_progress_in_a_log_is_ten_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    with console.show_progress("photos") as advance:
+        for done in range(1, 704):
+            advance(done, 703)
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 10
+    assert lines[-1] == "photos 703/703"
+
+
+def test_training_in_a_log_is_its_notes_and_a_line_of_progress_now_and_then(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with console.show_training() as show:
+        show("precision float32")
+        for step in range(1, 101):
+            show(Progress(epoch=1, epochs=2, step=step, steps=100, loss=0.5, images_per_s=8.0, seconds_left=3900.0))
+        show("epoch 1/2 done")
+    first, *progress, last = capsys.readouterr().err.splitlines()
+    assert (first, last) == ("precision float32", "epoch 1/2 done")
+    assert progress[0] == "epoch 1/2  loss 0.5000  8.0 images/s  65 min left  (1 % of the epoch)"
+    assert len(progress) < 50
+
+
+def test_training_on_a_terminal_is_a_bar_with_notes_above_it(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "100")
+    with console.show_training() as show:
+        show(Progress(epoch=2, epochs=2, step=50, steps=100, loss=0.5, images_per_s=8.0, seconds_left=30.0))
+        show("epoch [2/2] done")
+    text = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", capsys.readouterr().err)
+    assert "epoch [2/2] done\n" in text
+    assert re.search(r"epoch 2/2  loss 0\.5000  8\.0 images/s  30 s left ━+.* 75 %", text)
+
+
+NAMES = """
+import sys
+from dbd_ray.cli.console import accept_any_text, say
+accept_any_text()
+say("gr\\xfcn \\udcff.jpg")
+"""
+
+
+def test_names_that_the_terminal_cannot_write_do_no_harm() -> None:
+    for encoding, expected in (("ascii", b"gr\\xfcn \\udcff.jpg\n"), ("utf-8", b"gr\xc3\xbcn \\udcff.jpg\n")):
+        done = subprocess.run(
+            [sys.executable, "-c", NAMES], capture_output=True, check=True, env={"PYTHONIOENCODING": encoding}
+        )
+        assert done.stdout == expected
