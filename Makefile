@@ -39,4 +39,4 @@ bench: $(READY)
 	@$(BIN)/python benchmarks/train_overhead.py
 
 clean:
-	rm -rf $(VENV) runs
+	rm -rf $(VENV)

@@ -8,6 +8,7 @@ import pyarrow as pa
 from dbd_ray.datasets.listing import read_bytes
 from dbd_ray.errors import DatasetError, PhotoError
 from dbd_ray.images.decode import decode_photo, photo_size
+from dbd_ray.teaching.sources import read_pictures
 
 LONG_SIDE_PX = 1024  # for teachers that take any size: several times what any of them works at
 DEPTH_LONG_SIDE_PX = 640  # of depths in the photos' own aspect ratio
@@ -45,20 +46,26 @@ class DecodePhotos:
         self.max_pixels = max_pixels
 
     def __call__(self, batch: pa.Table) -> pa.Table:
-        """Turn rows of (id, digest, uri, image) into rows of `PIXELS_SCHEMA`."""
-        return pa.Table.from_pylist([self._row(row) for row in batch.to_pylist()], schema=PIXELS_SCHEMA)
+        """Turn rows of a source (`Source.rows`) into rows of `PIXELS_SCHEMA`."""
+        rows = batch.to_pylist()
+        prepared = read_pictures(rows)
+        made = [self._row(row, prepared.get((row["id"], row["digest"]))) for row in rows]
+        return pa.Table.from_pylist(made, schema=PIXELS_SCHEMA)
 
-    def _row(self, row: dict[str, Any]) -> dict[str, Any]:
+    def _row(self, row: dict[str, Any], picture: bytes | None) -> dict[str, Any]:
         started = time.perf_counter()
         made = {"id": row["id"], "digest": row["digest"]}
         try:
-            made |= self._pixels(row.get("image") or read_bytes(row["uri"]))
+            made |= self._pixels(picture or read_bytes(row["uri"]))
         except PhotoError as error:
-            made |= {"reason": error.reason, "detail": f"{row.get('uri') or 'prepared picture'}: {error.message}"}
+            made |= {"reason": error.reason, "detail": f"{row['file'] or row['uri']}: {error.message}"}
         except (OSError, DatasetError) as error:
             made |= {"reason": "unreadable", "detail": f"{row['uri']}: {error}"}
         except MemoryError:
-            made |= {"reason": "out_of_memory", "detail": f"{row.get('uri')}: lower max_pixels ({self.max_pixels})"}
+            made |= {
+                "reason": "out_of_memory",
+                "detail": f"{row['file'] or row['uri']}: lower max_pixels ({self.max_pixels})",
+            }
         return made | {"decode_s": time.perf_counter() - started}
 
     def _pixels(self, data: bytes) -> dict[str, Any]:

@@ -54,7 +54,7 @@ def teach(config: TeachConfig, *, on_photo: Callable[[int, int], None] = lambda 
     folder = teacher_folder(source.depth_root, teacher.column, source.depth_size)
     before = read_committed(folder)
     pending = _pending(source, before, retry_errors=config.retry_errors)
-    tally = Tally(total=len(source.keys), pending=len(pending), kept=source.kept)
+    tally = Tally(total=len(source.rows), pending=len(pending), kept=source.kept)
     stats = ""
     if pending:
         stats = _run(config, source, teacher, folder, gpus, pending, tally, on_photo)
@@ -62,7 +62,7 @@ def teach(config: TeachConfig, *, on_photo: Callable[[int, int], None] = lambda 
     _check_complete(source, after)
     report = publish_report(config, source, teacher.column, folder, after, tally, stats)
     if config.data:
-        join_depths(as_uri(config.data), folder, after, source.keys, teacher.column)
+        join_depths(as_uri(config.data), folder, after, source.row_keys(), teacher.column)
     return report
 
 
@@ -143,11 +143,11 @@ def _run(
 
 def _pending(source: Source, before: Committed, *, retry_errors: bool) -> set[Key]:
     done = before.files.keys() if retry_errors else before.files.keys() | before.failed.keys()
-    return set(source.keys) - done
+    return set(source.row_keys()) - done
 
 
 def _check_complete(source: Source, after: Committed) -> None:
-    lost = set(source.keys) - after.files.keys() - after.failed.keys()
+    lost = set(source.row_keys()) - after.files.keys() - after.failed.keys()
     if lost:
         raise TeacherError(f"{len(lost)} photos have no row (e.g. {min(lost)[0]}): run the same command again")
 

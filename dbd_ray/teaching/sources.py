@@ -1,69 +1,54 @@
 """What is taught: the rows of a prepared dataset, or any photos by a manifest of ids and URIs."""
 
-import io
 from collections import Counter
 from collections.abc import Collection, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset
-import pyarrow.parquet as pq
-import ray
 import ray.data
 
 from dbd_ray.config import TeachConfig
-from dbd_ray.datasets.listing import list_folder, open_arrow_storage, open_storage, read_bytes
+from dbd_ray.datasets.listing import list_folder, open_arrow_storage, open_storage
 from dbd_ray.datasets.prepare import list_photos
-from dbd_ray.datasets.prepared import RENDERED_SOURCE, as_uri, parts_uri, read_info, replace_bytes
+from dbd_ray.datasets.prepared import RENDERED_SOURCE, as_uri, parts_uri, read_info
 from dbd_ray.errors import DatasetError
 from dbd_ray.teaching.store import Key
-
-MANIFEST_FILE = "manifest.parquet"
 
 
 class Source(NamedTuple):
     """Photos to teach.
 
     Attributes:
-        location: Parquet file or folder of the rows.
-        columns: Which of id, digest, uri, image it has and are needed.
-        keys: (id, digest) of every row to teach; the digest is "" where the rows have none.
-        kept: How many rows have a true depth already and are left as they are.
+        rows: id, digest ("" where there is none), uri, file: one row for each photo. Where `file` is set, the
+            prepared picture in that Parquet file is taught, else the photo at `uri`.
+        kept: How many further rows have a true depth already and are left as they are.
         depth_root: Folder that holds the teachers' folders.
         depth_size: (height, width) of the depth maps; None: each photo's own aspect ratio.
-        originals: Whether a row's `uri` goes before its `image`.
     """
 
-    location: str
-    columns: tuple[str, ...]
-    keys: tuple[Key, ...]
+    rows: pa.Table
     kept: int
     depth_root: str
     depth_size: tuple[int, int] | None
-    originals: bool
+
+    def row_keys(self) -> list[Key]:
+        """Key of every row."""
+        return list(zip(self.rows["id"].to_pylist(), self.rows["digest"].to_pylist(), strict=True))
+
+    def choose(self, wanted: Collection[Key]) -> pa.Table:
+        """Take the rows of some keys, in their order."""
+        return self.rows.filter(pa.array([key in wanted for key in self.row_keys()], pa.bool_()))
 
     def dataset(self, pending: Collection[Key], *, rows_per_task: int) -> ray.data.Dataset:
-        """Make a Ray Dataset of id, digest, uri and image of chosen rows, cut into blocks of `rows_per_task`."""
-        choose = _Choose(ray.put(frozenset(pending)), self.originals)
-        storage, path = open_arrow_storage(self.location)
-        rows = ray.data.read_parquet(path, filesystem=storage, columns=list(self.columns))
-        return rows.map_batches(choose, batch_format="pyarrow", batch_size=None).repartition(
-            target_num_rows_per_block=rows_per_task
-        )
+        """Make a Ray Dataset of chosen rows, in blocks of `rows_per_task`; they are names only, a few bytes each.
 
-    def pictures(self, keys: Sequence[Key]) -> dict[Key, bytes]:
-        """Read the encoded photos of a few rows; one that cannot be read is left out."""
-        found: dict[Key, bytes] = {}
-        chosen = pc.field("id").isin([key[0] for key in keys])
-        for row in scan(self.location, self.columns, chosen).to_pylist():
-            uri = row.get("uri")
-            try:
-                picture = read_bytes(uri) if uri and (self.originals or not row.get("image")) else row["image"]
-            except (OSError, DatasetError):
-                continue
-            found[row["id"], row.get("digest") or ""] = picture
-        return {key: found[key] for key in keys if key in found}
+        The driver knows these names anyway. Reading them again with read_parquet would ask for whole CPUs, which a
+        small cluster has none of beside the actors, and wait for ever.
+        """
+        rows = self.choose(pending)
+        return ray.data.from_arrow([rows.slice(i, rows_per_task) for i in range(0, len(rows), rows_per_task)])
 
 
 def open_source(config: TeachConfig) -> Source:
@@ -75,70 +60,86 @@ def open_source(config: TeachConfig) -> Source:
     return _prepared(config) if config.data else _photos(config)
 
 
+def read_pictures(rows: Sequence[dict[str, Any]]) -> dict[Key, bytes]:
+    """Read the prepared pictures of those of a source's rows that have a `file`; each file is read once.
+
+    Raises:
+        DatasetError: A file is damaged or gone.
+    """
+    found: dict[Key, bytes] = {}
+    wanted = {(row["id"], row["digest"]): row["file"] for row in rows if row["file"]}
+    for file in sorted(set(wanted.values())):
+        for row in scan(file, ("id", "digest", "image")).to_pylist():
+            if wanted.get((row["id"], row["digest"])) == file:
+                found[row["id"], row["digest"]] = row["image"]
+    return found
+
+
+def scan(location: str, columns: Sequence[str]) -> pa.Table:
+    """Read columns of a Parquet file or folder into memory; one that is not there is null.
+
+    Args:
+        location: Its URI.
+        columns: Their names; `file` is the URI of the file that a row is in.
+
+    Raises:
+        DatasetError: Files are missing or damaged.
+    """
+    storage, path = open_arrow_storage(location)
+    try:
+        found = pyarrow.dataset.dataset(path, filesystem=storage, format="parquet")
+        known = [name for name in columns if name in found.schema.names]
+        table = found.to_table(columns=[*known, *(["__filename"] if "file" in columns else [])])
+    except (OSError, pa.ArrowInvalid) as error:
+        raise DatasetError(location, [f"its Parquet files are missing or damaged: {error}"]) from None
+    if "file" in columns:
+        names = [name.removeprefix(path).lstrip("/") for name in table["__filename"].to_pylist()]
+        table = table.append_column("file", pa.array([f"{location}/{name}" for name in names], pa.string()))
+    for name in {*columns} - {*table.column_names}:  # written before this column was
+        table = table.append_column(name, pa.nulls(len(table), pa.string()))
+    return table.select(list(columns))
+
+
 def _prepared(config: TeachConfig) -> Source:
     location = as_uri(str(config.data))
     info = read_info(location)
-    parts = parts_uri(location, info)
-    rows = scan(parts, ("id", "digest", "uri", "depth_teacher"))
+    rows = scan(parts_uri(location, info), ("id", "digest", "uri", "depth_teacher", "file"))
     if rows["digest"].null_count:
         raise DatasetError(location, ["prepared by an older version, which kept no digests: prepare it again"])
     true = pc.starts_with(pc.fill_null(rows["depth_teacher"], ""), f"{RENDERED_SOURCE}@")
-    taught = rows.filter(pc.invert(true))
-    originals = config.pictures != "prepared"
-    known = len(taught) - taught["uri"].null_count
-    if config.pictures == "original" and known < len(taught):
-        raise DatasetError(location, [f"pictures: original photos are known for {known} of {len(taught)} rows only"])
-    needs_images = not originals or known < len(taught)
-    return Source(
-        location=parts,
-        columns=("id", "digest", "uri", "image") if needs_images else ("id", "digest", "uri"),
-        keys=tuple(zip(taught["id"].to_pylist(), taught["digest"].to_pylist(), strict=True)),
-        kept=len(rows) - len(taught),
-        depth_root=f"{location}/depths",
-        depth_size=info.input_size,
-        originals=originals,
-    )
+    taught = rows.filter(pc.invert(true)).drop_columns(["depth_teacher"]).sort_by("id")
+    unknown = taught["uri"].null_count
+    if config.pictures == "original" and unknown:
+        raise DatasetError(location, [f"pictures=original: {unknown} of {len(taught)} rows do not say where theirs is"])
+    if config.pictures != "prepared":
+        files = pc.if_else(pc.is_valid(taught["uri"]), pa.scalar(None, pa.string()), taught["file"])
+        taught = taught.set_column(taught.column_names.index("file"), "file", files)
+    return Source(taught, len(rows) - len(taught), f"{location}/depths", info.input_size)
 
 
 def _photos(config: TeachConfig) -> Source:
     location, out = as_uri(str(config.photos)), as_uri(str(config.out))
     if not _is_manifest(location):
-        location = _write_manifest(location, out)
-    names = _open(location).schema.names
-    missing = [name for name in ("id", "uri") if name not in names]
-    if missing:
-        raise DatasetError(location, [f"this manifest has no column {', '.join(missing)}; it has {', '.join(names)}"])
-    columns = tuple(name for name in ("id", "digest", "uri") if name in names)
-    rows = scan(location, columns)
-    empty = [name for name in ("id", "uri") if rows[name].null_count]
-    if empty or not len(rows):
-        raise DatasetError(location, [f"{', '.join(empty)}: empty in some rows" if empty else "the manifest is empty"])
-    digests = rows["digest"].to_pylist() if "digest" in columns else [None] * len(rows)
-    keys = tuple((str(id), digest or "") for id, digest in zip(rows["id"].to_pylist(), digests, strict=True))
-    repeated = sorted(id for id, count in Counter(id for id, _ in keys).items() if count > 1)
+        uris = list_photos(location)
+        rows = pa.table({"id": [uri.rsplit("/", 1)[1] for uri in uris], "uri": uris})
+    else:
+        rows = scan(location, ("id", "digest", "uri"))
+    if not len(rows):
+        raise DatasetError(location, ["the manifest is empty"])
+    empty = [f"{name}: empty in {rows[name].null_count} of {len(rows)} rows" for name in ("id", "uri")]
+    if rows["id"].null_count or rows["uri"].null_count:
+        raise DatasetError(location, [*empty, "a manifest has the columns id and uri, filled in every row"])
+    repeated = sorted(id for id, count in Counter(map(str, rows["id"].to_pylist())).items() if count > 1)
     if repeated:
         raise DatasetError(location, [f"id {id} stands in several rows, but an id names one photo" for id in repeated])
-    return Source(location, columns, keys, 0, out, config.size, originals=True)
-
-
-class _Choose:
-    """Keeps the rows that are to be taught, with all columns that decoding looks at."""
-
-    def __init__(self, pending: "ray.ObjectRef[frozenset[Key]]", originals: bool) -> None:
-        self.pending = pending
-        self.originals = originals
-
-    def __call__(self, batch: pa.Table) -> pa.Table:
-        pending = ray.get(self.pending)
-        count = len(batch)
-        digests = pc.fill_null(batch["digest"], "") if "digest" in batch.column_names else pa.array([""] * count)
-        images = batch["image"] if "image" in batch.column_names else pa.nulls(count, pa.binary())
-        if self.originals:
-            images = pc.if_else(pc.is_null(batch["uri"]), images, pa.scalar(None, pa.binary()))
-        chosen = [key in pending for key in zip(batch["id"].to_pylist(), digests.to_pylist(), strict=True)]
-        # a picture that is here already is taken before the original
-        columns = {"id": batch["id"], "digest": digests, "uri": batch["uri"], "image": images}
-        return pa.table(columns).filter(pa.array(chosen, pa.bool_()))
+    known = rows["digest"] if "digest" in rows.column_names else pa.nulls(len(rows), pa.string())
+    columns = {
+        "id": rows["id"].cast(pa.string()),
+        "digest": pc.fill_null(known.cast(pa.string()), ""),
+        "uri": rows["uri"],
+        "file": pa.nulls(len(rows), pa.string()),
+    }
+    return Source(pa.table(columns), 0, out, config.size)
 
 
 def _is_manifest(location: str) -> bool:
@@ -146,37 +147,3 @@ def _is_manifest(location: str) -> bool:
         return True
     storage, path = open_storage(location)
     return any(name.endswith(".parquet") for name, _ in list_folder(storage, path) or [])
-
-
-def _write_manifest(folder: str, out: str) -> str:
-    uris = list_photos(folder)
-    stream = io.BytesIO()
-    pq.write_table(pa.table({"id": [uri.rsplit("/", 1)[1] for uri in uris], "uri": uris}), stream)
-    replace_bytes(f"{out}/{MANIFEST_FILE}", stream.getvalue())
-    return f"{out}/{MANIFEST_FILE}"
-
-
-def _open(location: str) -> pyarrow.dataset.Dataset:
-    storage, path = open_arrow_storage(location)
-    try:
-        return pyarrow.dataset.dataset(path, filesystem=storage, format="parquet")
-    except (OSError, pa.ArrowInvalid) as error:
-        raise DatasetError(location, [f"its Parquet files are missing or damaged: {error}"]) from None
-
-
-def scan(location: str, columns: Sequence[str], chosen: pc.Expression | None = None) -> pa.Table:
-    """Read columns of a Parquet file or folder into memory; one that is not there is null.
-
-    Raises:
-        DatasetError: Files are missing or damaged.
-    """
-    found = _open(location)
-    known = [name for name in columns if name in found.schema.names]
-    try:
-        table = found.to_table(columns=known, filter=chosen)
-    except (OSError, pa.ArrowInvalid) as error:
-        raise DatasetError(location, [f"its Parquet files are missing or damaged: {error}"]) from None
-    for name in columns:
-        if name not in known:  # written before this column was
-            table = table.append_column(name, pa.nulls(len(table), pa.string()))
-    return table

@@ -11,12 +11,14 @@ import numpy as np
 import pyarrow as pa
 
 from dbd_ray.config import TeachConfig
+from dbd_ray.datasets.listing import read_bytes
 from dbd_ray.datasets.prepared import as_uri, replace_bytes
-from dbd_ray.errors import PhotoError
-from dbd_ray.images.decode import decode_photo
+from dbd_ray.errors import DatasetError, PhotoError
+from dbd_ray.images.decode import decode_photo, photo_size
 from dbd_ray.images.encode import decode_depth, encode_photo
 from dbd_ray.teaching.contact_sheet import contact_sheet
-from dbd_ray.teaching.sources import Source
+from dbd_ray.teaching.decode import DEPTH_LONG_SIDE_PX, within
+from dbd_ray.teaching.sources import Source, read_pictures
 from dbd_ray.teaching.store import Committed, read_depths
 from dbd_ray.tracking import RunLog, tracking_uri
 
@@ -106,7 +108,7 @@ def publish_report(
         tally: Counts of the run.
         stats: Text of Ray Data's `Dataset.stats()`; empty if nothing was left to do.
     """
-    asked = set(source.keys)
+    asked = set(source.row_keys())
     failed = {key: why for key, why in after.failed.items() if key in asked}
     spent = sum(tally.spent.values())
     log = RunLog.open(tracking_uri(config.storage), f"teach {teacher}", params=config.model_dump(mode="json"))
@@ -152,13 +154,18 @@ def _figures(report: TeachReport) -> dict[str, float]:
 
 
 def _sheet(source: Source, folder: str, after: Committed) -> bytes:
-    done = sorted(key for key in source.keys if key in after.files)
+    done = [key for key in source.row_keys() if key in after.files]
     chosen = [done[i] for i in np.unique(np.linspace(0, len(done) - 1, SHEET_PAIRS).astype(int))] if done else []
     depths = {key: decode_depth(png) for key, png, _ in read_depths(folder, {key: after.files[key] for key in chosen})}
+    rows = source.choose(set(chosen)).to_pylist()
+    prepared = read_pictures(rows)
     pairs = []
-    for key, picture in source.pictures(chosen).items():
+    for row in rows:
+        key = (row["id"], row["digest"])
         try:
-            pairs.append((key[0], decode_photo(picture), depths[key]))
-        except PhotoError:
+            data = prepared.get(key) or read_bytes(row["uri"])
+            photo = decode_photo(data, target_size=within(photo_size(data), DEPTH_LONG_SIDE_PX))
+            pairs.append((row["id"], photo, depths[key]))
+        except (OSError, DatasetError, PhotoError):  # moved away since it was taught
             continue
     return encode_photo(contact_sheet(pairs), format="png")

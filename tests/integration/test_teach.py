@@ -275,9 +275,9 @@ def test_more_teachers_than_the_cluster_holds_are_refused(prepared: Path, teache
 @pytest.mark.parametrize(
     ("columns", "message"),
     [
-        ({"name": ["a"], "uri": ["a.jpg"]}, "no column id"),
+        ({"name": ["a"], "uri": ["a.jpg"]}, "id: empty in 1 of 1 rows"),
         ({"id": ["a", "a"], "uri": ["a.jpg", "b.jpg"]}, "id a stands in several rows"),
-        ({"id": ["a", None], "uri": ["a.jpg", "b.jpg"]}, "id: empty in some rows"),
+        ({"id": ["a", None], "uri": ["a.jpg", "b.jpg"]}, "id: empty in 1 of 2 rows"),
     ],
 )
 def test_a_bad_manifest_says_what_is_wrong(
