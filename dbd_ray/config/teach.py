@@ -15,6 +15,7 @@ def _actors(value: Any) -> Any:
     return (value, value) if isinstance(value, int) else value
 
 
+Side = Annotated[int, Field(ge=1, le=16384)]
 Actors = Annotated[tuple[int, int], BeforeValidator(_actors)]
 
 
@@ -28,13 +29,13 @@ class TeachConfig(Settings):
     pictures: Literal["original", "prepared"] | None = Field(
         None, description="With data: the original photos where they are known (default), or the prepared pictures."
     )
-    size: tuple[int, int] | None = Field(
+    size: tuple[Side, Side] | None = Field(
         None, description="With photos: height and width of the depths, px; default each photo's shape, at most 640 px."
     )
     actors: Actors = Field((1, 1), description="How many teachers work side by side: N, or min:max.")
     batch_size: int = Field(16, ge=1, le=64, description="Photos that a teacher sees at once.")
     gpus_per_actor: float | None = Field(
-        None, ge=0, description="GPUs of each teacher, 0.25 puts four on one; default 1 where the cluster has GPUs."
+        None, ge=0, le=1, description="GPUs of each teacher, 0.25 puts four on one; default 1 where there are GPUs."
     )
     cpus_per_actor: float = Field(0.5, gt=0, description="CPUs of each teacher; less than 1 leaves room for decoding.")
     cpus_per_decoder: float = Field(0.5, gt=0, description="CPUs of each task that reads and decodes photos.")

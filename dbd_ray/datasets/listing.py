@@ -59,6 +59,7 @@ def read_bytes(uri: str) -> bytes:
 
 def list_folder(storage: AbstractFileSystem, folder: str) -> list[tuple[str, bool]] | None:
     """List a folder as sorted (name, is a folder); None when there is no such folder."""
+    storage.invalidate_cache(folder)  # other processes write there as well
     try:
         entries: list[dict[str, Any]] = storage.ls(folder, detail=True)
     except (FileNotFoundError, NotADirectoryError):

@@ -76,9 +76,11 @@ class PreparedInfo(Settings):
 
 
 def as_uri(location: str | Path) -> str:
-    """Make a local path absolute (Ray workers run in another folder); leave a URI as it is."""
+    """Make a local path absolute (Ray's workers run in other folders); take slashes from the end of a URI."""
     text = str(location)
-    return text if urlsplit(text).scheme not in ("", "file") else str(Path(text.removeprefix("file://")).absolute())
+    if urlsplit(text).scheme not in ("", "file"):
+        return text.rstrip("/")  # object stores take the name behind a double slash for another one
+    return str(Path(text.removeprefix("file://")).absolute())
 
 
 def read_info(location: str | Path) -> PreparedInfo:

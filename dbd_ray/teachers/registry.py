@@ -16,11 +16,13 @@ class TeacherKind(NamedTuple):
     Attributes:
         load: "module:function" of `load(request: TeacherRequest) -> DepthTeacher`, imported when it is needed.
         form: How a spec of this kind is written.
+        uses_gpu: Whether it is faster on a GPU.
         help: One line for `--help`.
     """
 
     load: str
     form: str
+    uses_gpu: bool
     help: str
 
 
@@ -29,27 +31,39 @@ TEACHERS: Mapping[str, TeacherKind] = MappingProxyType(
         "litert": TeacherKind(
             "dbd_ray.teachers.litert:load",
             "litert:FILE.tflite",
+            False,
             "PyDNet++, MiDaS v2.1 small or another LiteRT model, on the CPU; "
             "?threads=N, and for models it does not know ?larger_is=near|far&normalize=unit|imagenet&output=NAME",
         ),
         "hf": TeacherKind(
             "dbd_ray.teachers.hf:load",
             "hf:MODEL-ID-OR-FOLDER",
+            True,
             "a depth model of Hugging Face transformers (Depth Anything, DPT/MiDaS, ZoeDepth ...); ?larger_is=near|far",
         ),
         "hourglass": TeacherKind(
             "dbd_ray.teachers.hourglass:load",
             "hourglass:WEIGHTS.pth",
+            True,
             "the hourglass network of Chen et al. 2016 with the weights that MegaDepth published",
         ),
         "self": TeacherKind(
-            "dbd_ray.teachers.own:load", "self:CHECKPOINT", "the depth head of a network trained with dbd-ray"
+            "dbd_ray.teachers.own:load", "self:CHECKPOINT", True, "the depth head of a network trained with dbd-ray"
         ),
         "rendered": TeacherKind(
-            "dbd_ray.teachers.rendered:load", "rendered:DATASET", "the true depth of a prepared dataset's scenes"
+            "dbd_ray.teachers.rendered:load", "rendered:DATASET", False, "the true depth of a prepared dataset's scenes"
         ),
     }
 )
+
+
+def uses_gpu(spec: str) -> bool:
+    """Whether a teacher is of a kind that is faster on a GPU.
+
+    Raises:
+        TeacherError: There is no such kind.
+    """
+    return _kind(spec).uses_gpu
 
 
 def load_teacher(spec: str, *, device: str = "auto", precision: PrecisionName = "auto") -> DepthTeacher:
@@ -67,13 +81,18 @@ def load_teacher(spec: str, *, device: str = "auto", precision: PrecisionName = 
         DatasetError: A prepared dataset is missing or damaged.
     """
     request = parse_request(spec, device=device, precision=precision)
-    if request.kind not in TEACHERS:
-        raise TeacherError(f"teacher {spec!r}: {request.kind!r} is no kind of teacher; there are\n{teacher_help()}")
-    module, _, function = TEACHERS[request.kind].load.partition(":")
+    module, _, function = _kind(spec).load.partition(":")
     load: Callable[[TeacherRequest], DepthTeacher] = getattr(import_module(module), function)
     teacher = load(request)
     teacher.try_out()
     return teacher
+
+
+def _kind(spec: str) -> TeacherKind:
+    kind = parse_request(spec, device="auto", precision="auto").kind
+    if kind not in TEACHERS:
+        raise TeacherError(f"teacher {spec!r}: {kind!r} is no kind of teacher; there are\n{teacher_help()}")
+    return TEACHERS[kind]
 
 
 def teacher_help() -> str:

@@ -1,13 +1,14 @@
 """The last stage of teaching: depths to files, and of every row a line for the summary."""
 
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from dbd_ray.images.encode import encode_depth
-from dbd_ray.teaching.store import DEPTH_SCHEMA, commit
+from dbd_ray.teaching.store import DEPTH_SCHEMA, ROWS_PER_FILE, Key, commit
 
 DONE_SCHEMA = pa.schema(
     [
@@ -47,3 +48,12 @@ class CommitDepths:
             return None
         levels = np.frombuffer(row["depth"], np.uint16).reshape(row["depth_height"], row["depth_width"])
         return encode_depth(levels.astype(np.float32) / np.float32(65535))
+
+
+def commit_failures(folder: str, teacher: str, keys: Sequence[Key], *, reason: str, detail: str) -> pa.Table:
+    """Commit rows without a depth for photos that no stage could speak for; returns rows of `DONE_SCHEMA`."""
+    made = {"reason": reason, "detail": detail, "depth_teacher": teacher}
+    rows = [{"id": id, "digest": digest, **made} for id, digest in keys]
+    for start in range(0, len(rows), ROWS_PER_FILE):
+        commit(folder, pa.Table.from_pylist(rows[start : start + ROWS_PER_FILE], schema=DEPTH_SCHEMA))
+    return pa.Table.from_pylist(rows, schema=DONE_SCHEMA)

@@ -6,7 +6,7 @@ from typing import Any
 import pyarrow as pa
 
 from dbd_ray.datasets.listing import read_bytes
-from dbd_ray.errors import DatasetError, PhotoError
+from dbd_ray.errors import PhotoError
 from dbd_ray.images.decode import decode_photo, photo_size
 from dbd_ray.teaching.sources import read_pictures
 
@@ -59,13 +59,13 @@ class DecodePhotos:
             made |= self._pixels(picture or read_bytes(row["uri"]))
         except PhotoError as error:
             made |= {"reason": error.reason, "detail": f"{row['file'] or row['uri']}: {error.message}"}
-        except (OSError, DatasetError) as error:
-            made |= {"reason": "unreadable", "detail": f"{row['uri']}: {error}"}
         except MemoryError:
             made |= {
                 "reason": "out_of_memory",
                 "detail": f"{row['file'] or row['uri']}: lower max_pixels ({self.max_pixels})",
             }
+        except Exception as error:  # noqa: BLE001 - each kind of storage raises kinds of its own
+            made |= {"reason": "unreadable", "detail": f"{row['uri']}: {error or type(error).__name__}"}
         return made | {"decode_s": time.perf_counter() - started}
 
     def _pixels(self, data: bytes) -> dict[str, Any]:

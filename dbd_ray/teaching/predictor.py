@@ -7,6 +7,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pyarrow as pa
+import ray
 
 from dbd_ray.errors import TeacherError
 from dbd_ray.teachers import load_teacher
@@ -34,17 +35,18 @@ class DepthPredictor:
     Args:
         spec: As for `load_teacher`.
         key: name@fingerprint that the teacher must have, so that a cluster's nodes cannot mix different weights.
+        device: As for `load_teacher`; "cuda" is the GPU that Ray assigned.
         precision: As for `load_teacher`.
     """
 
-    def __init__(self, spec: str, *, key: str, precision: PrecisionName = "auto") -> None:
-        self.teacher = load_teacher(spec, precision=precision)
+    def __init__(self, spec: str, *, key: str, device: str, precision: PrecisionName = "auto") -> None:
+        self.teacher = load_teacher(spec, device=device, precision=precision)
         if self.teacher.key != key:
             raise TeacherError(
                 f"{spec} is {self.teacher.key} on {os.uname().nodename} and {key} elsewhere: "
                 "give every node the same files"
             )
-        self.actor = f"{os.uname().nodename}:{os.getpid()}"
+        self.actor = f"{ray.get_runtime_context().get_node_id()[:8]}:{os.getpid()}"
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         """Turn rows of `decode.PIXELS_SCHEMA` into rows of `RAW_SCHEMA`."""
@@ -67,10 +69,11 @@ class DepthPredictor:
     def _predict(self, photos: np.ndarray, rows: list[dict[str, Any]]) -> list[np.ndarray | None]:
         try:
             return list(self.teacher.predict(photos))
-        except TeacherError as error:
+        except (TeacherError, ValueError, IndexError, ZeroDivisionError) as error:
+            # other errors are the machine's, e.g. a GPU's that fails, and end the run
             if len(rows) > 1:  # one of them may be to blame, and must not harm the others
                 return [self._predict(photos[i : i + 1], rows[i : i + 1])[0] for i in range(len(rows))]
-            rows[0] |= {"reason": "teacher_failed", "detail": str(error)}
+            rows[0] |= {"reason": "teacher_failed", "detail": f"{type(error).__name__}: {error}"}
             return [None]
 
     def _sized(self, row: dict[str, Any], depth: np.ndarray | None) -> dict[str, Any]:

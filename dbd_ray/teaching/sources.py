@@ -120,7 +120,7 @@ def _prepared(config: TeachConfig) -> Source:
 def _photos(config: TeachConfig) -> Source:
     location, out = as_uri(str(config.photos)), as_uri(str(config.out))
     if not _is_manifest(location):
-        uris = list_photos(location)
+        uris = _photos_of(location)
         rows = pa.table({"id": [uri.rsplit("/", 1)[1] for uri in uris], "uri": uris})
     else:
         rows = scan(location, ("id", "digest", "uri"))
@@ -136,10 +136,20 @@ def _photos(config: TeachConfig) -> Source:
     columns = {
         "id": rows["id"].cast(pa.string()),
         "digest": pc.fill_null(known.cast(pa.string()), ""),
-        "uri": rows["uri"],
+        "uri": pa.array([as_uri(uri) for uri in rows["uri"].to_pylist()], pa.string()),
         "file": pa.nulls(len(rows), pa.string()),
     }
     return Source(pa.table(columns), 0, out, config.size)
+
+
+def _photos_of(folder: str) -> list[str]:
+    try:
+        return list_photos(folder)
+    except DatasetError:
+        raise DatasetError(
+            folder,
+            ["no photos here; give a folder of them, or a .parquet file with the columns id and uri"],
+        ) from None
 
 
 def _is_manifest(location: str) -> bool:

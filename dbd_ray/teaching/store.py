@@ -5,18 +5,19 @@ A file's name is a hash of the rows in it, so that a repeated task replaces its 
 
 import hashlib
 import io
+import json
 import re
-from collections import Counter
 from collections.abc import Iterator
 from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from dbd_ray.datasets.listing import list_folder, open_storage
+from dbd_ray.datasets.listing import UNREACHABLE, list_folder, open_storage
 from dbd_ray.datasets.prepared import replace_bytes
 from dbd_ray.errors import DatasetError
 
+TEACHER_FILE = "teacher.json"
 ROWS_PER_FILE = 64  # the most that a killed run repeats, for every task at work
 
 DEPTH_SCHEMA = pa.schema(
@@ -44,10 +45,6 @@ class Committed(NamedTuple):
     files: dict[Key, str]
     failed: dict[Key, tuple[str, str]]
 
-    def reasons(self) -> dict[str, int]:
-        """Count the rows without a depth by their reasons."""
-        return dict(Counter(reason for reason, _ in self.failed.values()))
-
 
 def teacher_folder(root: str, key: str, size: tuple[int, int] | None) -> str:
     """Where one teacher's depths of one size lie; its key (name@fingerprint) is part of the name."""
@@ -55,13 +52,26 @@ def teacher_folder(root: str, key: str, size: tuple[int, int] | None) -> str:
     return f"{root}/{safe}-{f'{size[0]}x{size[1]}' if size else 'native'}"
 
 
+def claim_folder(folder: str, teacher: str) -> None:
+    """Write whose depths a folder holds, which shows before any work that it can be written.
+
+    Raises:
+        DatasetError: It cannot.
+    """
+    _write(f"{folder}/{TEACHER_FILE}", json.dumps({"depth_teacher": teacher}).encode())
+
+
 def commit(folder: str, rows: pa.Table) -> str:
-    """Write rows as one file, in one step; returns the file's name."""
+    """Write rows as one file, in one step; returns the file's name.
+
+    Raises:
+        DatasetError: The storage cannot be written.
+    """
     keys = sorted(zip(rows["id"].to_pylist(), rows["digest"].to_pylist(), strict=True))
     name = f"depth-{hashlib.sha256(repr(keys).encode()).hexdigest()[:24]}.parquet"
     stream = io.BytesIO()
     pq.write_table(rows.cast(DEPTH_SCHEMA), stream, compression="none")  # PNG does not shrink further
-    replace_bytes(f"{folder}/{name}", stream.getvalue())
+    _write(f"{folder}/{name}", stream.getvalue())
     return name
 
 
@@ -74,14 +84,36 @@ def read_committed(folder: str) -> Committed:
     found = Committed({}, {})
     for name in _files(folder):
         for row in read_file(folder, name, columns=["id", "digest", "reason", "detail"]).to_pylist():
-            key = (row["id"], row["digest"])
             if row["reason"] is None:
-                found.files[key] = name
+                found.files[row["id"], row["digest"]] = name
             else:
-                found.failed[key] = (row["reason"], row["detail"] or "")
+                found.failed[row["id"], row["digest"]] = (row["reason"], row["detail"] or "")
     for key in found.files:  # looked at again and found good
         found.failed.pop(key, None)
     return found
+
+
+def drop_superseded(folder: str) -> Committed:
+    """Rewrite the files that hold rows of an earlier failure, so that every photo has one row again.
+
+    A crash on the way leaves rows twice, which `read_committed` sees through and the next call mends.
+    """
+    owners: dict[Key, str] = {}
+    held: dict[str, list[Key]] = {}
+    for name in _files(folder):
+        for row in read_file(folder, name, columns=["id", "digest", "reason"]).to_pylist():
+            key = (row["id"], row["digest"])
+            held.setdefault(name, []).append(key)
+            if row["reason"] is None or key not in owners:
+                owners[key] = name
+    storage, path = open_storage(folder)
+    for name, keys in held.items():
+        kept = [owners[key] == name for key in keys]
+        if not all(kept):
+            if any(kept):
+                commit(folder, read_file(folder, name).filter(pa.array(kept)))
+            storage.rm_file(f"{path}/{name}")
+    return read_committed(folder)
 
 
 def read_file(folder: str, name: str, *, columns: list[str] | None = None) -> pa.Table:
@@ -113,6 +145,13 @@ def read_depths(folder: str, keys: dict[Key, str]) -> Iterator[tuple[Key, bytes,
             key = (row["id"], row["digest"])
             if keys.get(key) == name:
                 yield key, row["depth"], row["depth_teacher"]
+
+
+def _write(location: str, content: bytes) -> None:
+    try:
+        replace_bytes(location, content)
+    except OSError as error:
+        raise DatasetError(location, [f"cannot be written, {UNREACHABLE}: {error}"]) from None
 
 
 def _files(folder: str) -> list[str]:

@@ -1,6 +1,7 @@
 """What a teaching run did: counts, rates, where the time went, and a sheet of photo and depth pairs to look at."""
 
 import json
+import logging
 import tempfile
 from collections import Counter
 from dataclasses import dataclass, field
@@ -10,7 +11,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from dbd_ray.config import TeachConfig
 from dbd_ray.datasets.listing import read_bytes
 from dbd_ray.datasets.prepared import as_uri, replace_bytes
 from dbd_ray.errors import DatasetError, PhotoError
@@ -19,8 +19,8 @@ from dbd_ray.images.encode import decode_depth, encode_photo
 from dbd_ray.teaching.contact_sheet import contact_sheet
 from dbd_ray.teaching.decode import DEPTH_LONG_SIDE_PX, within
 from dbd_ray.teaching.sources import Source, read_pictures
-from dbd_ray.teaching.store import Committed, read_depths
-from dbd_ray.tracking import RunLog, tracking_uri
+from dbd_ray.teaching.store import Committed, Key, read_depths
+from dbd_ray.tracking import RunLog, attempt
 
 SHEET_PAIRS = 24
 SHEET_FILE, SUMMARY_FILE, STATS_FILE = "contact-sheet.png", "summary.json", "stats.txt"
@@ -31,7 +31,7 @@ class Tally:
     """Counts a run while it goes on.
 
     Attributes:
-        total: Photos that were asked for.
+        asked: Photos that were asked for.
         pending: Those that no earlier run had done.
         kept: Further rows, which have a true depth.
         seconds: From the first task to the last commit.
@@ -40,8 +40,8 @@ class Tally:
         spent: Seconds of all processes by step.
     """
 
-    total: int
-    pending: int
+    asked: set[Key]
+    pending: set[Key]
     kept: int
     seconds: float = 0.0
     done: int = 0
@@ -55,8 +55,9 @@ class Tally:
             self.done += 1
             if row["reason"]:
                 self.failed[row["reason"]] += 1
-            photos, seconds = self.actors.get(row["actor"], (0, 0.0))
-            self.actors[row["actor"]] = photos + 1, seconds + (row["predict_s"] or 0.0)
+            if row["actor"]:
+                photos, seconds = self.actors.get(row["actor"], (0, 0.0))
+                self.actors[row["actor"]] = photos + 1, seconds + (row["predict_s"] or 0.0)
             for step in ("decode", "predict", "write"):
                 self.spent[step] = self.spent.get(step, 0.0) + (row[f"{step}_s"] or 0.0)
 
@@ -95,12 +96,12 @@ class TeachReport:
 
 
 def publish_report(
-    config: TeachConfig, source: Source, teacher: str, folder: str, after: Committed, tally: Tally, stats: str
+    log: RunLog, source: Source, teacher: str, folder: str, after: Committed, tally: Tally, stats: str
 ) -> TeachReport:
-    """Write contact sheet and summary beside the depths and into MLflow.
+    """Write contact sheet and summary beside the depths and into MLflow; without new photos, into MLflow alone.
 
     Args:
-        config: What was asked for.
+        log: The run in MLflow; it is finished here.
         source: The photos.
         teacher: name@fingerprint.
         folder: Where its depths are.
@@ -108,15 +109,13 @@ def publish_report(
         tally: Counts of the run.
         stats: Text of Ray Data's `Dataset.stats()`; empty if nothing was left to do.
     """
-    asked = set(source.row_keys())
-    failed = {key: why for key, why in after.failed.items() if key in asked}
+    failed = {key: why for key, why in after.failed.items() if key in tally.asked}
     spent = sum(tally.spent.values())
-    log = RunLog.open(tracking_uri(config.storage), f"teach {teacher}", params=config.model_dump(mode="json"))
     report = TeachReport(
         teacher=teacher,
         folder=folder,
-        ok=len(asked & after.files.keys()),
-        skipped=tally.total - tally.pending,
+        ok=len(tally.asked & after.files.keys()),
+        skipped=len(tally.asked - tally.pending),
         kept=tally.kept,
         errors=dict(Counter(reason for reason, _ in failed.values())),
         failures={id: detail for (id, _), (_, detail) in sorted(failed.items())[:20]},
@@ -129,19 +128,24 @@ def publish_report(
         time_shares={step: seconds / spent for step, seconds in tally.spent.items()} if spent else {},
         run_id=log.run_id,
     )
-    files = {SUMMARY_FILE: json.dumps(vars(report), indent=2).encode()}
+    files: dict[str, bytes] = {}
     if tally.pending:
-        files |= {STATS_FILE: stats.encode(), SHEET_FILE: _sheet(source, folder, after)}
+        files = {SUMMARY_FILE: json.dumps(vars(report), indent=2).encode(), STATS_FILE: stats.encode()}
+        files[SHEET_FILE] = _sheet(source, folder, after)
     for name, content in files.items():
         replace_bytes(f"{folder}/{name}", content)
+    attempt(lambda: _record(log, report, files), logging.getLogger(__name__).warning)  # the depths are there
+    return report
+
+
+def _record(log: RunLog, report: TeachReport, files: dict[str, bytes]) -> None:
     with tempfile.TemporaryDirectory() as copies:
         for name, content in files.items():
             (Path(copies) / name).write_bytes(content)
         log.files(Path(copies))
     log.metrics(_figures(report))
-    log.tags({"depth_teacher": teacher, "depths": as_uri(folder)})
+    log.tags({"depth_teacher": report.teacher, "depths": as_uri(report.folder)})
     log.finish()
-    return report
 
 
 def _figures(report: TeachReport) -> dict[str, float]:

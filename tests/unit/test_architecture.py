@@ -32,7 +32,7 @@ LAZY_ONLY = {("detector", "tracking")}
 
 RAY_USERS = {
     *("datasets.prepare", "datasets.publish", "predictor"),
-    *("teaching.job", "teaching.sources", "teaching.join"),
+    *("teaching.setup", "teaching.pipeline", "teaching.predictor", "teaching.sources", "teaching.join"),
     *("training.worker", "training.reporting", "training.trainer", "training.sweep"),
 }
 RAY_ROOMS = {"cli", "library", "serving"}

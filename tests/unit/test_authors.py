@@ -126,7 +126,7 @@ def test_code_in_a_released_file_never_runs(vgg16: dict[str, Tensor], tmp_path: 
     assert not (tmp_path / "sprung").exists()
 
 
-@pytest.mark.parametrize("content", [b"", b"<html>404</html>", b"PK\x03\x04 cut off"])
+@pytest.mark.parametrize("content", [b"", b"<html>404</html>", b"hello", b"PK\x03\x04 cut off"])
 def test_a_broken_download_is_named(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "released.pth").write_bytes(content)
     with pytest.raises(CheckpointError, match=r"released\.pth: is no file of plain torch tensors"):

@@ -1,0 +1,136 @@
+"""The pipeline of teaching: names → pixels (CPU tasks) → depths (actors) → files, and what to do if it breaks."""
+
+import time
+from collections.abc import Callable, Collection
+from typing import cast
+
+import pyarrow as pa
+import ray
+import ray.data
+from ray.data import ActorPoolStrategy, ExecutionResources
+
+from dbd_ray.config import TeachConfig
+from dbd_ray.teaching.committer import CommitDepths, commit_failures
+from dbd_ray.teaching.decode import DecodePhotos
+from dbd_ray.teaching.predictor import DepthPredictor
+from dbd_ray.teaching.setup import TeacherInfo, own_error
+from dbd_ray.teaching.sources import Source
+from dbd_ray.teaching.store import ROWS_PER_FILE, Key, read_committed
+from dbd_ray.teaching.summary import Tally
+
+MEMORY_SHARE = 0.5  # of the object store; beyond it Ray spills to disk
+CRASHED = "the process died each time that it looked at this photo: out of memory, or a fault in a decoder"
+MOST_DEATHS = 3  # of processes over one piece of work; Ray's own default is to go on for ever
+
+
+def depths_dataset(
+    config: TeachConfig,
+    source: Source,
+    teacher: TeacherInfo,
+    folder: str,
+    pending: Collection[Key],
+    *,
+    rows_per_task: int,
+    drop_crashed: bool = False,
+) -> ray.data.Dataset:
+    """Build the pipeline; iterating it runs it, and every row that it yields is on storage (`committer.DONE_SCHEMA`).
+
+    Args:
+        config: How many actors, which shares of the machines.
+        source: The photos.
+        teacher: What the actors load.
+        folder: Where depths are committed, see `store.teacher_folder`.
+        pending: Which photos.
+        rows_per_task: Photos that are read and decoded in one task, and lost together if it crashes.
+        drop_crashed: Leave out blocks whose process dies, instead of ending.
+    """
+    low, high = config.actors
+    decode = DecodePhotos(teacher.input_size, source.depth_size, config.max_pixels)
+    pixels = source.dataset(pending, rows_per_task=rows_per_task).map_batches(
+        decode,
+        batch_format="pyarrow",
+        batch_size=None,
+        num_cpus=config.cpus_per_decoder,
+        ray_remote_args_fn=lambda: {"max_retries": MOST_DEATHS},
+    )
+    depths = pixels.map_batches(
+        DepthPredictor,
+        fn_constructor_args=(config.teacher,),
+        fn_constructor_kwargs={"key": teacher.key, "device": teacher.device, "precision": config.precision},
+        batch_format="pyarrow",
+        batch_size=min(config.batch_size, rows_per_task),
+        compute=ActorPoolStrategy(min_size=low, max_size=high),
+        num_cpus=config.cpus_per_actor,
+        num_gpus=teacher.gpus,
+        ray_remote_args_fn=lambda: {"max_task_retries": MOST_DEATHS},
+    )
+    done = depths.map_batches(
+        CommitDepths(folder, teacher.column),
+        batch_format="pyarrow",
+        batch_size=ROWS_PER_FILE,
+        num_cpus=config.cpus_per_decoder,
+        ray_remote_args_fn=lambda: {"max_retries": MOST_DEATHS},
+    )
+    context = done.context
+    context.actor_init_retry_on_errors, context.max_consecutive_actor_init_deaths = False, MOST_DEATHS
+    context.max_errored_blocks = -1 if drop_crashed else 0
+    limit = config.memory_limit_gib
+    store = limit * 2**30 if limit else MEMORY_SHARE * ray.cluster_resources().get("object_store_memory", 0)
+    context.execution_options.resource_limits = ExecutionResources(object_store_memory=store)
+    return done
+
+
+def run_pipeline(
+    config: TeachConfig,
+    source: Source,
+    teacher: TeacherInfo,
+    folder: str,
+    tally: Tally,
+    on_photo: Callable[[int, int], None],
+) -> str:
+    """Teach what is pending.
+
+    A photo that kills its process (in a decoder, or by its memory) is found by going on without the blocks that
+    crashed, then by looking at their photos one by one; it gets a row with the reason "crashed".
+
+    Args:
+        config: As for `depths_dataset`.
+        source: As for `depths_dataset`.
+        teacher: As for `depths_dataset`.
+        folder: As for `depths_dataset`.
+        tally: Knows what is pending; counts what is done.
+        on_photo: Called with (done, total).
+
+    Returns:
+        Ray Data's account of the (last) pass.
+
+    Raises:
+        DbdRayError: What the teacher or the storage could not do.
+    """
+    started, before, seen = time.perf_counter(), read_committed(folder), set[str]()
+    passes = ((config.rows_per_task, False), (config.rows_per_task, True), (1, True))
+    pending, stats = set(tally.pending), ""
+    for rows_per_task, drop_crashed in passes:
+        dataset = depths_dataset(
+            config, source, teacher, folder, pending, rows_per_task=rows_per_task, drop_crashed=drop_crashed
+        )
+        try:
+            for batch in dataset.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
+                rows = cast(pa.Table, batch)
+                tally.add(rows)
+                on_photo(min(tally.done, len(tally.pending)), len(tally.pending))
+                seen.update(rows["id"].to_pylist())
+        except ray.exceptions.RayError as error:
+            if drop_crashed or isinstance(error, ray.exceptions.RayTaskError):  # raised by code, not by a death
+                raise own_error(error) or error from None
+        stats = str(dataset.stats())
+        # what was committed and not yet reported when a pass broke off is done as well
+        committed = read_committed(folder)
+        pending -= committed.files.keys() | (committed.failed.keys() - before.failed.keys())
+        pending = {key for key in pending if key[0] not in seen}
+        if not pending:
+            break
+    if pending:
+        tally.add(commit_failures(folder, teacher.column, sorted(pending), reason="crashed", detail=CRASHED))
+    tally.seconds = time.perf_counter() - started
+    return stats
