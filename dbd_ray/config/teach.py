@@ -39,6 +39,9 @@ class TeachConfig(Settings):
     )
     cpus_per_actor: float = Field(0.5, gt=0, description="CPUs of each teacher; less than 1 leaves room for decoding.")
     cpus_per_decoder: float = Field(0.5, gt=0, description="CPUs of each task that reads and decodes photos.")
+    decode_in: Literal["auto", "tasks", "actors"] = Field(
+        "auto", description="Who decodes photos: tasks beside the teachers (auto: with GPUs), or the teachers' actors."
+    )
     precision: Literal["auto", "float32", "bfloat16"] = Field("auto", description="auto: bfloat16 on a GPU.")
     rows_per_task: int = Field(32, ge=1, le=64, description="Photos that are read and decoded in one task.")
     max_pixels: int = Field(160_000_000, ge=1, description="Larger photos are refused, height × width.")

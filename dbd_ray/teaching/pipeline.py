@@ -45,31 +45,41 @@ def depths_dataset(
         drop_crashed: Leave out blocks whose process dies, instead of ending.
     """
     low, high = config.actors
+    deaths = 1 if drop_crashed else MOST_DEATHS  # what is dropped is looked at again, in smaller pieces
     decode = DecodePhotos(teacher.input_size, source.depth_size, config.max_pixels)
-    pixels = source.dataset(pending, rows_per_task=rows_per_task).map_batches(
-        decode,
-        batch_format="pyarrow",
-        batch_size=None,
-        num_cpus=config.cpus_per_decoder,
-        ray_remote_args_fn=lambda: {"max_retries": MOST_DEATHS},
-    )
-    depths = pixels.map_batches(
+    rows = source.dataset(pending, rows_per_task=rows_per_task)
+    # on the CPU decoding would wait for the same cores, and pixels would travel for nothing
+    in_tasks = config.decode_in == "tasks" or (config.decode_in == "auto" and teacher.gpus > 0)
+    if in_tasks:
+        rows = rows.map_batches(
+            decode,
+            batch_format="pyarrow",
+            batch_size=None,
+            num_cpus=config.cpus_per_decoder,
+            ray_remote_args_fn=lambda: {"max_retries": deaths},
+        )
+    depths = rows.map_batches(
         DepthPredictor,
         fn_constructor_args=(config.teacher,),
-        fn_constructor_kwargs={"key": teacher.key, "device": teacher.device, "precision": config.precision},
+        fn_constructor_kwargs={
+            "key": teacher.key,
+            "device": teacher.device,
+            "precision": config.precision,
+            "decode": None if in_tasks else decode,
+        },
         batch_format="pyarrow",
         batch_size=min(config.batch_size, rows_per_task),
         compute=ActorPoolStrategy(min_size=low, max_size=high),
         num_cpus=config.cpus_per_actor,
         num_gpus=teacher.gpus,
-        ray_remote_args_fn=lambda: {"max_task_retries": MOST_DEATHS},
+        ray_remote_args_fn=lambda: {"max_task_retries": deaths},
     )
     done = depths.map_batches(
         CommitDepths(folder, teacher.column),
         batch_format="pyarrow",
         batch_size=ROWS_PER_FILE,
         num_cpus=config.cpus_per_decoder,
-        ray_remote_args_fn=lambda: {"max_retries": MOST_DEATHS},
+        ray_remote_args_fn=lambda: {"max_retries": deaths},
     )
     context = done.context
     context.actor_init_retry_on_errors, context.max_consecutive_actor_init_deaths = False, MOST_DEATHS

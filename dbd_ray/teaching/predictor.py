@@ -12,6 +12,7 @@ import ray
 from dbd_ray.errors import TeacherError
 from dbd_ray.teachers import load_teacher
 from dbd_ray.teachers.request import PrecisionName
+from dbd_ray.teaching.decode import DecodePhotos
 
 RAW_SCHEMA = pa.schema(
     [
@@ -37,9 +38,19 @@ class DepthPredictor:
         key: name@fingerprint that the teacher must have, so that a cluster's nodes cannot mix different weights.
         device: As for `load_teacher`; "cuda" is the GPU that Ray assigned.
         precision: As for `load_teacher`.
+        decode: What decodes photos here; None: they come decoded.
     """
 
-    def __init__(self, spec: str, *, key: str, device: str, precision: PrecisionName = "auto") -> None:
+    def __init__(
+        self,
+        spec: str,
+        *,
+        key: str,
+        device: str,
+        precision: PrecisionName = "auto",
+        decode: DecodePhotos | None = None,
+    ) -> None:
+        self.decode = decode
         self.teacher = load_teacher(spec, device=device, precision=precision)
         if self.teacher.key != key:
             raise TeacherError(
@@ -49,8 +60,8 @@ class DepthPredictor:
         self.actor = f"{ray.get_runtime_context().get_node_id()[:8]}:{os.getpid()}"
 
     def __call__(self, batch: pa.Table) -> pa.Table:
-        """Turn rows of `decode.PIXELS_SCHEMA` into rows of `RAW_SCHEMA`."""
-        rows = batch.to_pylist()
+        """Turn rows of `decode.PIXELS_SCHEMA`, or of a source, into rows of `RAW_SCHEMA`."""
+        rows = (self.decode(batch) if self.decode else batch).to_pylist()
         by_shape: dict[tuple[int, int], list[dict[str, Any]]] = {}
         for row in rows:
             if row["reason"] is None:

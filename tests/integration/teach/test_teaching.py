@@ -63,6 +63,17 @@ def test_every_row_gets_the_depth_that_the_teacher_sees_in_its_original(
         )
 
 
+def test_decoding_beside_the_teachers_or_in_them_gives_the_same_depths(
+    prepared: Path, teacher: str, tmp_path: Path, run: Run, rows_of: RowsOf
+) -> None:
+    found = []
+    for where in ("tasks", "actors"):
+        shutil.copytree(prepared, tmp_path / where)
+        run(teacher=teacher, data=str(tmp_path / where), decode_in=where)
+        found.append({id: row["depth"] for id, row in rows_of(tmp_path / where).items()})
+    assert found[0] == found[1]
+
+
 def test_running_again_repeats_nothing(prepared: Path, teacher: str, run: Run) -> None:
     first = run(teacher=teacher, data=str(prepared))
     files, dataset = files_of(first.folder), read_info(prepared)
