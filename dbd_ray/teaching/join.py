@@ -8,9 +8,9 @@ import ray
 import ray.data
 
 from dbd_ray.datasets.listing import open_arrow_storage
-from dbd_ray.datasets.prepared import SCHEMA, PreparedInfo, parts_uri, read_info
+from dbd_ray.datasets.prepared import SCHEMA, PreparedInfo, parts_uri
 from dbd_ray.datasets.publish import publish
-from dbd_ray.teaching.sources import scan
+from dbd_ray.teaching.sources import scan_prepared
 from dbd_ray.teaching.store import ROWS_PER_FILE, Committed, Key, read_depths
 
 
@@ -30,15 +30,13 @@ def join_depths(
     Returns:
         The new dataset's description; None if it had exactly these depths already.
     """
-    info = read_info(location)
-    parts = parts_uri(location, info)
+    info, names = scan_prepared(location, ("id", "digest", "depth_teacher"))
     wanted = {key: teacher if key in committed.files else None for key in taught}
-    rows = scan(parts, ("id", "digest", "depth_teacher")).to_pylist()
-    if all(wanted.get(_key(row), row["depth_teacher"]) == row["depth_teacher"] for row in rows):
+    if all(wanted.get(_key(row), row["depth_teacher"]) == row["depth_teacher"] for row in names.to_pylist()):
         return None
     files = {key: name for key, name in committed.files.items() if key in wanted}
     add = _AddDepths(folder, ray.put(files), ray.put(frozenset(wanted)))
-    storage, path = open_arrow_storage(parts)
+    storage, path = open_arrow_storage(parts_uri(location, info))
     dataset = ray.data.read_parquet(path, filesystem=storage, columns=SCHEMA.names)
     joined = dataset.map_batches(add, batch_format="pyarrow", batch_size=ROWS_PER_FILE)
     return publish(joined, location, input_size=info.input_size)

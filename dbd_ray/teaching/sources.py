@@ -12,7 +12,7 @@ import ray.data
 from dbd_ray.config import TeachConfig
 from dbd_ray.datasets.listing import list_folder, open_arrow_storage, open_storage
 from dbd_ray.datasets.prepare import list_photos
-from dbd_ray.datasets.prepared import RENDERED_SOURCE, as_uri, parts_uri, read_info
+from dbd_ray.datasets.prepared import RENDERED_SOURCE, PreparedInfo, as_uri, parts_uri, read_info
 from dbd_ray.errors import DatasetError
 from dbd_ray.teaching.store import Key
 
@@ -100,10 +100,23 @@ def scan(location: str, columns: Sequence[str]) -> pa.Table:
     return table.select(list(columns))
 
 
+def scan_prepared(location: str, columns: Sequence[str]) -> tuple[PreparedInfo, pa.Table]:
+    """Read columns of all rows of a prepared dataset, as `scan` does.
+
+    Raises:
+        DatasetError: There is none, or it has other than all its rows: publishing it anew would lose the others.
+    """
+    info = read_info(location)
+    rows = scan(parts_uri(location, info), columns)
+    expected = sum(info.rows.values())
+    if len(rows) != expected:
+        raise DatasetError(location, [f"{len(rows)} of {expected} rows found in {info.parts}/: prepare it again"])
+    return info, rows
+
+
 def _prepared(config: TeachConfig) -> Source:
     location = as_uri(str(config.data))
-    info = read_info(location)
-    rows = scan(parts_uri(location, info), ("id", "digest", "uri", "depth_teacher", "file"))
+    info, rows = scan_prepared(location, ("id", "digest", "uri", "depth_teacher", "file"))
     if rows["digest"].null_count:
         raise DatasetError(location, ["prepared by an older version, which kept no digests: prepare it again"])
     true = pc.starts_with(pc.fill_null(rows["depth_teacher"], ""), f"{RENDERED_SOURCE}@")

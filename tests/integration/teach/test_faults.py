@@ -150,6 +150,14 @@ def test_more_teachers_than_the_cluster_holds_are_refused(prepared: Path, teache
         run(teacher="litert:a.tflite", data=str(prepared), gpus_per_actor=0.5)
 
 
+def test_a_dataset_that_lost_files_is_not_published_with_fewer_rows(prepared: Path, teacher: str, run: Run) -> None:
+    before = read_info(prepared)
+    next((prepared / before.parts).glob("*.parquet")).rename(prepared / "moved.parquet")
+    with pytest.raises(DatasetError, match=r"missing or damaged|0 of 12 rows found"):
+        run(teacher=teacher, data=str(prepared))
+    assert read_info(prepared) == before
+
+
 def test_what_is_no_photos_and_no_manifest_says_what_to_give(teacher: str, tmp_path: Path, run: Run) -> None:
     with pytest.raises(DatasetError, match=r"give a folder of them, or a \.parquet file"):
         run(teacher=teacher, photos=str(tmp_path / "nowhere"), out=str(tmp_path / "out"))
