@@ -59,12 +59,12 @@ def _report_throughput(options: argparse.Namespace) -> None:
 
 
 def _report_memory(options: argparse.Namespace) -> None:
-    found = {str(repeat): _job(options, repeat) for repeat in (1, 10)}
+    found = {str(repeat): _job(options, repeat) for repeat in ((1,) if options.megapixels else (1, 10))}
     table = Table("photos", "photos/s", "driver, MiB", "largest worker, MiB", "all processes, MiB", "object store, MiB")
     for one in found.values():
         table.add_row(*[f"{one[name]:.0f}" for name in ("photos", "photos_per_s", "driver", "worker", "all", "store")])
     Console().print(table)
-    _write("teach_memory", found)
+    _write("teach_memory_large" if options.megapixels else "teach_memory", found)
 
 
 def _sides(options: argparse.Namespace, side: str, count: int) -> float:
@@ -94,23 +94,29 @@ def _loop(options: argparse.Namespace, side: str) -> dict[str, float]:
 
 
 def _job(options: argparse.Namespace, repeat: int) -> dict[str, float]:
-    from dbd_ray.cli.ray_session import local_or_cluster
+    import ray.data
+
     from dbd_ray.config import TeachConfig
     from dbd_ray.teaching.job import teach
 
     with tempfile.TemporaryDirectory() as folder:
-        files = _files(options) * repeat
+        files = (_enlarged(options, Path(folder)) if options.megapixels else _files(options)) * repeat
         manifest = {"id": [f"{i:06}" for i in range(len(files))], "uri": [str(file.absolute()) for file in files]}
         pq.write_table(pa.table(manifest), f"{folder}/photos.parquet")
         settings = {"teacher": options.teacher, "photos": f"{folder}/photos.parquet", "out": f"{folder}/depths"}
         settings |= {"size": (320, 320), "actors": options.actors, "storage": f"{folder}/runs"}
         config, peaks, over = TeachConfig.model_validate(settings), _Peaks(), threading.Event()
-        with local_or_cluster():
-            watch = threading.Thread(target=peaks.watch, args=(over,))
-            watch.start()
+        store = int(options.store_gib * 2**30) if options.store_gib else None
+        ray.init(address="local", object_store_memory=store, include_dashboard=False, log_to_driver=False)
+        ray.data.DataContext.get_current().enable_progress_bars = False
+        watch = threading.Thread(target=peaks.watch, args=(over,))
+        watch.start()
+        try:
             report = teach(config)
+        finally:
             over.set()
             watch.join()
+            ray.shutdown()
     if report.ok != len(files):
         sys.exit(f"{len(files) - report.ok} photos have no depth: {report.errors}")
     return {"photos": float(len(files)), "photos_per_s": report.photos_per_s, **peaks.mib()}
@@ -152,6 +158,22 @@ def _files(options: argparse.Namespace) -> list[Path]:
     return sorted(path for path in Path(options.photos).iterdir() if path.suffix.lower() in (".jpg", ".jpeg", ".png"))
 
 
+def _enlarged(options: argparse.Namespace, folder: Path) -> list[Path]:
+    """Eight of the photos at the size of a camera's, each named often enough to make up as many as there are."""
+    import cv2
+
+    from dbd_ray.images.decode import decode_photo
+    from dbd_ray.images.encode import encode_photo
+
+    made, files = [], _files(options)
+    for file in files[:8]:
+        photo = decode_photo(file.read_bytes())
+        scale = (options.megapixels * 1e6 / (photo.shape[0] * photo.shape[1])) ** 0.5
+        made.append(folder / file.name)
+        made[-1].write_bytes(encode_photo(cv2.resize(photo, None, fx=scale, fy=scale), quality=92))
+    return [made[i % len(made)] for i in range(len(files))]
+
+
 def _write(name: str, figures: dict[str, object]) -> None:
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / f"{name}.json").write_text(json.dumps(figures, indent=2) + "\n")
@@ -164,6 +186,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--actors", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--repeat", type=int, default=1, help="how often the job sees every photo")
+    parser.add_argument("--megapixels", type=float, help="enlarge eight of the photos to this size, for --memory")
+    parser.add_argument("--store-gib", type=float, help="size of Ray's object store")
     parser.add_argument("--memory", action="store_true", help="measure memory instead of speed")
     parser.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)
     return parser.parse_args()

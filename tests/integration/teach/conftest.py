@@ -18,7 +18,7 @@ from dbd_ray.teaching.job import teach
 from dbd_ray.teaching.summary import TeachReport
 
 
-@pytest.fixture(scope="package", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def _ray(s3: str) -> Iterator[None]:
     ray.init(address="local", num_cpus=2, include_dashboard=False, logging_level=logging.WARNING)
     ray.data.DataContext.get_current().enable_progress_bars = False
