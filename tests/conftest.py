@@ -1,5 +1,6 @@
 """Fixtures shared by all tests: where the real photos and reference numbers are."""
 
+import logging
 import os
 import uuid
 from collections.abc import Iterator
@@ -46,6 +47,17 @@ def reference() -> Path:
 def mobilenet_weights() -> Path:
     """ImageNet weights of MobileNetV2."""
     return _present(SHARED / "weights" / "mobilenetv2_100.imagenet.safetensors")
+
+
+@pytest.fixture(scope="module")
+def local_ray() -> Iterator[None]:
+    """A Ray of two CPUs for one module."""
+    import ray.data
+
+    ray.init(address="local", num_cpus=2, include_dashboard=False, logging_level=logging.WARNING)
+    ray.data.DataContext.get_current().enable_progress_bars = False
+    yield
+    ray.shutdown()
 
 
 @pytest.fixture(scope="session")

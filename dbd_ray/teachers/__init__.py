@@ -1,16 +1,9 @@
-"""Depth teachers behind one protocol: `load_teacher("litert:pydnetpp.tflite").predict(photos)`."""
+"""Depth teachers behind one protocol: `load_teacher("litert:pydnetpp.tflite").predict(photos)`.
 
-from dbd_ray.teachers.base import DepthTeacher, LargerIs, robust_scale
+Commands list the teachers in their help: nothing heavy is imported here.
+"""
+
 from dbd_ray.teachers.registry import TEACHERS, load_teacher, teacher_help, uses_gpu
 from dbd_ray.teachers.request import resolve_spec
 
-__all__ = [
-    "TEACHERS",
-    "DepthTeacher",
-    "LargerIs",
-    "load_teacher",
-    "resolve_spec",
-    "robust_scale",
-    "teacher_help",
-    "uses_gpu",
-]
+__all__ = ["TEACHERS", "load_teacher", "resolve_spec", "teacher_help", "uses_gpu"]

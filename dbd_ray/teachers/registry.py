@@ -3,11 +3,14 @@
 from collections.abc import Callable, Mapping
 from importlib import import_module
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from dbd_ray.errors import TeacherError
-from dbd_ray.teachers.base import DepthTeacher
 from dbd_ray.teachers.request import PrecisionName, TeacherRequest, parse_request
+
+if TYPE_CHECKING:
+    # brings numpy, for which a command's help should not wait
+    from dbd_ray.teachers.base import DepthTeacher
 
 
 class TeacherKind(NamedTuple):
@@ -66,7 +69,7 @@ def uses_gpu(spec: str) -> bool:
     return _kind(spec).uses_gpu
 
 
-def load_teacher(spec: str, *, device: str = "auto", precision: PrecisionName = "auto") -> DepthTeacher:
+def load_teacher(spec: str, *, device: str = "auto", precision: PrecisionName = "auto") -> "DepthTeacher":
     """Load a depth teacher and try it out, so that one that cannot teach fails here.
 
     Args:

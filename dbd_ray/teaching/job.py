@@ -1,5 +1,6 @@
 """Running a depth teacher over photos with Ray Data: restartable, and nothing is lost or taught twice."""
 
+import logging
 from collections.abc import Callable
 
 from dbd_ray.config import TeachConfig
@@ -9,10 +10,10 @@ from dbd_ray.teachers import resolve_spec
 from dbd_ray.teaching.join import join_depths
 from dbd_ray.teaching.pipeline import run_pipeline
 from dbd_ray.teaching.setup import find_teacher
-from dbd_ray.teaching.sources import Source, open_source
+from dbd_ray.teaching.sources import open_source
 from dbd_ray.teaching.store import Committed, Key, claim_folder, drop_superseded, read_committed, teacher_folder
 from dbd_ray.teaching.summary import Tally, TeachReport, publish_report
-from dbd_ray.tracking import RunLog, tracking_uri
+from dbd_ray.tracking import RunLog, attempt, tracking_uri
 
 
 def teach(config: TeachConfig, *, on_photo: Callable[[int, int], None] = lambda done, total: None) -> TeachReport:
@@ -40,11 +41,14 @@ def teach(config: TeachConfig, *, on_photo: Callable[[int, int], None] = lambda 
     log = RunLog.open(tracking_uri(config.storage), f"teach {teacher.column}", params=config.model_dump(mode="json"))
     try:
         claim_folder(folder, teacher.column)
-        stats = run_pipeline(config, source, teacher, folder, tally, on_photo) if tally.pending else ""
-        after = drop_superseded(folder) if config.retry_errors else read_committed(folder)
-        _check_complete(source, tally, after)
+        after, stats = before, ""
+        if tally.pending:
+            after, stats = run_pipeline(config, source, teacher, folder, before, tally, on_photo)
+        if config.retry_errors:
+            after = drop_superseded(folder)
+        _check_complete(tally, after)
     except BaseException:
-        log.finish(failed=True)
+        attempt(lambda: log.finish(failed=True), logging.getLogger(__name__).warning)
         raise
     report = publish_report(log, source, teacher.column, folder, after, tally, stats)
     if config.data:
@@ -56,7 +60,7 @@ def _pending(asked: set[Key], before: Committed, *, retry_errors: bool) -> set[K
     return asked - before.files.keys() - (set() if retry_errors else before.failed.keys())
 
 
-def _check_complete(source: Source, tally: Tally, after: Committed) -> None:
+def _check_complete(tally: Tally, after: Committed) -> None:
     lost = tally.asked - after.files.keys() - after.failed.keys()
     if lost:
         raise TeacherError(f"{len(lost)} photos have no row (e.g. {min(lost)[0]}): run the same command again")

@@ -15,7 +15,7 @@ from dbd_ray.teaching.decode import DecodePhotos
 from dbd_ray.teaching.predictor import DepthPredictor
 from dbd_ray.teaching.setup import TeacherInfo, own_error
 from dbd_ray.teaching.sources import Source
-from dbd_ray.teaching.store import ROWS_PER_FILE, Key, read_committed
+from dbd_ray.teaching.store import ROWS_PER_FILE, Committed, Key, read_committed
 from dbd_ray.teaching.summary import Tally
 
 MEMORY_SHARE = 0.5  # of the object store; beyond it Ray spills to disk
@@ -46,6 +46,8 @@ def depths_dataset(
     """
     low, high = config.actors
     deaths = 1 if drop_crashed else MOST_DEATHS  # what is dropped is looked at again, in smaller pieces
+    # what waits for the same process dies with it, and must not be blamed
+    in_flight = 1 if drop_crashed else None
     decode = DecodePhotos(teacher.input_size, source.depth_size, config.max_pixels)
     rows = source.dataset(pending, rows_per_task=rows_per_task)
     # on the CPU decoding would wait for the same cores, and pixels would travel for nothing
@@ -69,7 +71,7 @@ def depths_dataset(
         },
         batch_format="pyarrow",
         batch_size=min(config.batch_size, rows_per_task),
-        compute=ActorPoolStrategy(min_size=low, max_size=high),
+        compute=ActorPoolStrategy(min_size=low, max_size=high, max_tasks_in_flight_per_actor=in_flight),
         num_cpus=config.cpus_per_actor,
         num_gpus=teacher.gpus,
         ray_remote_args_fn=lambda: {"max_task_retries": deaths},
@@ -95,9 +97,10 @@ def run_pipeline(
     source: Source,
     teacher: TeacherInfo,
     folder: str,
+    before: Committed,
     tally: Tally,
     on_photo: Callable[[int, int], None],
-) -> str:
+) -> tuple[Committed, str]:
     """Teach what is pending.
 
     A photo that kills its process (in a decoder, or by its memory) is found by going on without the blocks that
@@ -108,16 +111,17 @@ def run_pipeline(
         source: As for `depths_dataset`.
         teacher: As for `depths_dataset`.
         folder: As for `depths_dataset`.
+        before: What the folder holds.
         tally: Knows what is pending; counts what is done.
         on_photo: Called with (done, total).
 
     Returns:
-        Ray Data's account of the (last) pass.
+        What the folder holds then, and Ray Data's account of the (last) pass.
 
     Raises:
         DbdRayError: What the teacher or the storage could not do.
     """
-    started, before, seen = time.perf_counter(), read_committed(folder), set[str]()
+    started, committed, seen = time.perf_counter(), before, set[str]()
     passes = ((config.rows_per_task, False), (config.rows_per_task, True), (1, True))
     pending, stats = set(tally.pending), ""
     for rows_per_task, drop_crashed in passes:
@@ -142,5 +146,6 @@ def run_pipeline(
             break
     if pending:
         tally.add(commit_failures(folder, teacher.column, sorted(pending), reason="crashed", detail=CRASHED))
+        committed = read_committed(folder)
     tally.seconds = time.perf_counter() - started
-    return stats
+    return committed, stats

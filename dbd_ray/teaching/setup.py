@@ -17,17 +17,14 @@ class TeacherInfo(NamedTuple):
         column: What `depth_teacher` says: the key, and which pictures it saw if not the originals.
         input_size: (height, width) that it wants; None: any.
         gpus: GPUs of each actor.
+        device: Where it runs; stated, since Ray hides GPUs only from actors that asked for another share of them.
     """
 
     key: str
     column: str
     input_size: tuple[int, int] | None
     gpus: float
-
-    @property
-    def device(self) -> str:
-        """Where it runs; stated, since Ray hides GPUs only from actors that asked for another share of them."""
-        return "cuda" if self.gpus else "cpu"
+    device: str
 
 
 def find_teacher(config: TeachConfig) -> TeacherInfo:
@@ -45,7 +42,7 @@ def find_teacher(config: TeachConfig) -> TeacherInfo:
         teacher = load_teacher(config.teacher, device=device, precision=config.precision)
         # a small picture stretched is another preprocessing than the photo itself
         seen = "+prepared" if config.pictures == "prepared" else ""
-        return TeacherInfo(teacher.key, teacher.key + seen, teacher.input_size, gpus)
+        return TeacherInfo(teacher.key, teacher.key + seen, teacher.input_size, gpus, device)
 
     try:
         task = ray.remote(look).options(num_cpus=config.cpus_per_actor, num_gpus=gpus, max_retries=0)

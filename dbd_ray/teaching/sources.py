@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Collection, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -10,9 +10,10 @@ import pyarrow.dataset
 import ray.data
 
 from dbd_ray.config import TeachConfig
+from dbd_ray.datasets.layouts import Split
 from dbd_ray.datasets.listing import list_folder, open_arrow_storage, open_storage
 from dbd_ray.datasets.prepare import list_photos
-from dbd_ray.datasets.prepared import RENDERED_SOURCE, PreparedInfo, as_uri, parts_uri, read_info
+from dbd_ray.datasets.prepared import RENDERED_SOURCE, PreparedInfo, as_uri, parts_uri, read_info, require_rows
 from dbd_ray.errors import DatasetError
 from dbd_ray.teaching.store import Key
 
@@ -107,11 +108,11 @@ def scan_prepared(location: str, columns: Sequence[str]) -> tuple[PreparedInfo, 
         DatasetError: There is none, or it has other than all its rows: publishing it anew would lose the others.
     """
     info = read_info(location)
-    rows = scan(parts_uri(location, info), columns)
-    expected = sum(info.rows.values())
-    if len(rows) != expected:
-        raise DatasetError(location, [f"{len(rows)} of {expected} rows found in {info.parts}/: prepare it again"])
-    return info, rows
+    rows = scan(parts_uri(location, info), ("split", *columns))
+    found = Counter(rows["split"].to_pylist())
+    for split in get_args(Split):
+        require_rows(location, info, split, found[split])
+    return info, rows.drop_columns(["split"])
 
 
 def _prepared(config: TeachConfig) -> Source:

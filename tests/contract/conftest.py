@@ -1,6 +1,7 @@
 """Teachers small enough for tests, on storage as their real ones are."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -71,11 +72,10 @@ def hourglass_file(hourglass_tensors: dict[str, torch.Tensor], tmp_path_factory:
 
 
 @pytest.fixture(scope="session")
-def depth_anything(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folder of a small random Depth Anything model with its image processor."""
+def dinov2() -> Any:
+    """Configuration of a small DINOv2 backbone."""
     transformers = pytest.importorskip("transformers")
-    folder = tmp_path_factory.mktemp("hf") / "tiny-depth-anything"
-    backbone = transformers.Dinov2Config(
+    return transformers.Dinov2Config(
         hidden_size=16,
         num_hidden_layers=4,
         num_attention_heads=2,
@@ -85,8 +85,15 @@ def depth_anything(tmp_path_factory: pytest.TempPathFactory) -> Path:
         out_features=["stage1", "stage2", "stage3", "stage4"],
         reshape_hidden_states=False,
     )
+
+
+@pytest.fixture(scope="session")
+def depth_anything(dinov2: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a small random Depth Anything model with its image processor."""
+    transformers = pytest.importorskip("transformers")
+    folder = tmp_path_factory.mktemp("hf") / "tiny-depth-anything"
     config = transformers.DepthAnythingConfig(
-        backbone_config=backbone,
+        backbone_config=dinov2,
         reassemble_hidden_size=16,
         neck_hidden_sizes=[8, 8, 8, 8],
         fusion_hidden_size=8,

@@ -18,7 +18,8 @@ from dbd_ray.datasets.prepared import read_rows
 from dbd_ray.errors import ConfigError
 from dbd_ray.images.decode import decode_photo
 from dbd_ray.images.resize import resize_photo
-from dbd_ray.teachers import TEACHERS, DepthTeacher, load_teacher, robust_scale
+from dbd_ray.teachers import TEACHERS, load_teacher
+from dbd_ray.teachers.base import DepthTeacher, robust_scale
 
 ANY_SIZE = (96, 128)
 

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -62,19 +63,9 @@ def test_which_end_is_near_can_be_said_and_turns_the_maps(dpt: Path, photos: np.
         load_teacher(f"hf:{dpt}?larger_is=deep")
 
 
-def test_a_kind_of_model_whose_direction_is_unknown_asks_for_it(tmp_path: Path) -> None:
-    backbone = transformers.Dinov2Config(
-        hidden_size=16,
-        num_hidden_layers=4,
-        num_attention_heads=2,
-        mlp_ratio=2,
-        image_size=56,
-        patch_size=14,
-        out_features=["stage1", "stage2", "stage3", "stage4"],
-        reshape_hidden_states=False,
-    )
+def test_a_kind_of_model_whose_direction_is_unknown_asks_for_it(dinov2: Any, tmp_path: Path) -> None:
     config = transformers.DPTConfig(
-        backbone_config=backbone, is_hybrid=False, neck_hidden_sizes=[8, 8, 8, 8], fusion_hidden_size=8
+        backbone_config=dinov2, is_hybrid=False, neck_hidden_sizes=[8, 8, 8, 8], fusion_hidden_size=8
     )
     transformers.DPTForDepthEstimation(config).save_pretrained(tmp_path / "dinov2-dpt")
     transformers.DPTImageProcessor(size={"height": 56, "width": 56}).save_pretrained(tmp_path / "dinov2-dpt")

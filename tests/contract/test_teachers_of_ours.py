@@ -13,7 +13,8 @@ from dbd_ray.datasets.prepared import read_info, read_rows, write_info
 from dbd_ray.errors import CheckpointError, ConfigError, DatasetError, TeacherError
 from dbd_ray.images.decode import decode_photo
 from dbd_ray.images.encode import decode_depth
-from dbd_ray.teachers import load_teacher, robust_scale
+from dbd_ray.teachers import load_teacher
+from dbd_ray.teachers.base import robust_scale
 
 
 def test_self_gives_the_networks_raw_depth_before_any_clipping(tiny_depth_model: Path) -> None:

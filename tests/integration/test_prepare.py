@@ -1,15 +1,11 @@
 import hashlib
 import json
-import logging
-from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-import ray
-import ray.data
 
 from dbd_ray.config import PrepareConfig
 from dbd_ray.datasets.layouts import LabelledPhoto, scan_layout
@@ -20,17 +16,9 @@ from dbd_ray.errors import ConfigError, DatasetError
 from dbd_ray.images.decode import decode_photo
 from dbd_ray.images.encode import decode_depth, decode_mask, encode_photo
 
-pytestmark = pytest.mark.ray
+pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("local_ray")]
 SIZE = (32, 48)
 SCENES = SceneConfig(size=(48, 64))
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _ray() -> Iterator[None]:
-    ray.init(address="local", num_cpus=2, include_dashboard=False, logging_level=logging.WARNING)
-    ray.data.DataContext.get_current().enable_progress_bars = False
-    yield
-    ray.shutdown()
 
 
 def _photo(index: int) -> np.ndarray:

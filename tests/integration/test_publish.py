@@ -1,8 +1,6 @@
 """Rows of a Ray Dataset replace a prepared dataset as a whole, or not at all."""
 
 import json
-import logging
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,17 +17,9 @@ from dbd_ray.datasets.publish import publish
 from dbd_ray.errors import DatasetError
 from dbd_ray.images.encode import encode_depth, encode_mask, encode_photo
 
-pytestmark = pytest.mark.ray
+pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("local_ray")]
 SIZE = (32, 48)
 LATER = ("uri", "digest")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _ray() -> Iterator[None]:
-    ray.init(address="local", num_cpus=2, include_dashboard=False, logging_level=logging.WARNING)
-    ray.data.DataContext.get_current().enable_progress_bars = False
-    yield
-    ray.shutdown()
 
 
 def _row(index: int, **columns: Any) -> dict[str, Any]:

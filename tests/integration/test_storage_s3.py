@@ -1,16 +1,12 @@
 """Photos, prepared datasets and run folders on S3, through a real S3 server and no package but the project's own."""
 
 import importlib.util
-import logging
 import uuid
-from collections.abc import Iterator
 
 import boto3
 import cv2
 import numpy as np
 import pytest
-import ray
-import ray.data
 
 from dbd_ray.config import PrepareConfig, TrainConfig, train_config
 from dbd_ray.datasets.layouts import read_layout
@@ -30,16 +26,8 @@ from dbd_ray.training.run_folder import (
     write_result,
 )
 
-pytestmark = pytest.mark.ray
+pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("s3", "local_ray")]  # its workers inherit the address
 SIZE = (32, 48)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _ray(s3: str) -> Iterator[None]:
-    ray.init(address="local", num_cpus=2, include_dashboard=False, logging_level=logging.WARNING)
-    ray.data.DataContext.get_current().enable_progress_bars = False
-    yield
-    ray.shutdown()
 
 
 @pytest.fixture

@@ -1,5 +1,4 @@
 import json
-import logging
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -34,14 +33,11 @@ NETWORK = {"backbone": "mobilenetv3_small_050", "srfb": "none", "reduction": 16}
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _ray() -> Iterator[None]:
+def _own_store(local_ray: None) -> Iterator[None]:
     torch.set_num_threads(1)
-    ray.init(address="local", num_cpus=2, include_dashboard=False, logging_level=logging.WARNING)
-    ray.data.DataContext.get_current().enable_progress_bars = False
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
         yield
-    ray.shutdown()
 
 
 @pytest.fixture(scope="module")

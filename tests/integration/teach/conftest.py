@@ -1,29 +1,18 @@
-"""A local Ray, a small CUHK set, and ways to teach it and to look at what came of it."""
+"""A small CUHK set, and ways to teach it and to look at what came of it."""
 
-import logging
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-import ray
-import ray.data
 
 from dbd_ray.config import PrepareConfig, TeachConfig
 from dbd_ray.datasets.prepare import prepare_from
 from dbd_ray.datasets.prepared import read_rows
 from dbd_ray.teaching.job import teach
 from dbd_ray.teaching.summary import TeachReport
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _ray(s3: str) -> Iterator[None]:
-    ray.init(address="local", num_cpus=2, include_dashboard=False, logging_level=logging.WARNING)
-    ray.data.DataContext.get_current().enable_progress_bars = False
-    yield
-    ray.shutdown()
 
 
 @pytest.fixture

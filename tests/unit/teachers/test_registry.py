@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from dbd_ray.errors import ConfigError, TeacherError
-from dbd_ray.teachers import TEACHERS, DepthTeacher, load_teacher, resolve_spec, teacher_help
+from dbd_ray.teachers import TEACHERS, load_teacher, resolve_spec, teacher_help
+from dbd_ray.teachers.base import DepthTeacher
 
 
 class Broken(DepthTeacher):
