@@ -73,7 +73,7 @@ def bare_side(config: TrainConfig) -> float:
     optimizer = torch.optim.AdamW(network.parameters(), lr=config.optimizer.lr)
     rate = 0.0
     for epoch in range(config.epochs):
-        order = epoch_order(rows, seed=config.seed, epoch=epoch, rendered_share=None)
+        order = epoch_order(rows, seed=config.seed, epoch=epoch)
         batches = train_batches(
             rows, order, batch_size=config.batch_size, config=config.augment, seed=config.seed, epoch=epoch
         )

@@ -1,6 +1,8 @@
 """Training losses of focus and depth maps (Cun & Pun, ECCV 2020, section 3.3), computed in float32."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -13,11 +15,24 @@ from dbd_ray.models.output import NetworkOutput
 IOU_SMOOTH = 1e-3  # share of the picture's area added to intersection and union
 
 
+class TeacherMaps(NamedTuple):
+    """What teachers see in a batch; no gradient leads into it.
+
+    Attributes:
+        focus: float32 N×1×H×W probabilities, 1 = in focus.
+        features: Maps of one teacher's encoder, N×C×h×w each, shallow to deep; None where nothing learns from them.
+    """
+
+    focus: Tensor
+    features: tuple[Tensor, ...] | None
+
+
 def weighted_bce(logits: Tensor, truth: Tensor) -> Tensor:
     """Binary cross-entropy in which a class weighs the less the more of it is already right (eq. 2).
 
     The counts are taken over the batch at probability 0.5, without gradient; an absent class has weight 0.
-    The mean over pixels keeps learning rate and gamma independent of the picture's size.
+    The mean over pixels keeps learning rate and gamma independent of the picture's size. A pixel of soft truth belongs
+    to both classes in part, in its weight as in the counts, so that its loss is least at that truth.
 
     Args:
         logits: N×1×H×W, any float dtype; above 0 = in focus.
@@ -28,11 +43,11 @@ def weighted_bce(logits: Tensor, truth: Tensor) -> Tensor:
     """
     logits, truth = _float_pair(logits, truth, "focus")
     with torch.no_grad():
-        in_focus, predicted = truth > 0.5, logits > 0
-        weight_in = 1 - _share(in_focus & predicted, in_focus)
-        weight_out = 1 - _share(~in_focus & ~predicted, ~in_focus)
-    per_pixel = weight_in * truth * F.logsigmoid(logits) + weight_out * (1 - truth) * F.logsigmoid(-logits)
-    return -per_pixel.mean()
+        predicted = logits > 0
+        weight_in = 1 - _share(truth * predicted, truth)
+        weight_out = 1 - _share((1 - truth) * ~predicted, 1 - truth)
+        weight = weight_in * truth + weight_out * (1 - truth)
+    return F.binary_cross_entropy_with_logits(logits, truth, weight)
 
 
 def plain_bce(logits: Tensor, truth: Tensor) -> Tensor:
@@ -52,7 +67,8 @@ def soft_iou_loss(logits: Tensor, truth: Tensor) -> Tensor:
     """1 - intersection over union of the in-focus probabilities, per picture, mean over the batch.
 
     Both are smoothed by a thousandth of the picture's area, so that a picture with nothing in focus costs nothing
-    when that is predicted, and still has a gradient when it is not.
+    when that is predicted, and still has a gradient when it is not. For soft truth, too, the loss is least where the
+    prediction equals it, as in the Jaccard metric losses (Wang et al., NeurIPS 2023).
 
     Args:
         logits: N×1×H×W, any float dtype; above 0 = in focus.
@@ -63,9 +79,23 @@ def soft_iou_loss(logits: Tensor, truth: Tensor) -> Tensor:
     """
     logits, truth = _float_pair(logits, truth, "focus")
     focus = logits.sigmoid()
-    both = (focus * truth).mean((1, 2, 3))
-    either = (focus + truth - focus * truth).mean((1, 2, 3))
+    both = torch.minimum(focus, truth).mean((1, 2, 3))
+    either = torch.maximum(focus, truth).mean((1, 2, 3))
     return (1 - (both + IOU_SMOOTH) / (either + IOU_SMOOTH)).mean()
+
+
+def l1_loss(logits: Tensor, truth: Tensor) -> Tensor:
+    """Mean absolute error of the in-focus probabilities: what `metrics` calls mae.
+
+    Args:
+        logits: N×1×H×W, any float dtype; above 0 = in focus.
+        truth: N×1×H×W in [0,1], 1 = in focus.
+
+    Returns:
+        Scalar in [0,1], float32.
+    """
+    logits, truth = _float_pair(logits, truth, "focus")
+    return (logits.sigmoid() - truth).abs().mean()
 
 
 def depth_mse(depth: Tensor, target: Tensor, valid: Tensor | None) -> Tensor:
@@ -88,12 +118,48 @@ def depth_mse(depth: Tensor, target: Tensor, valid: Tensor | None) -> Tensor:
     return per_picture.sum() / valid.sum().clamp(min=1)
 
 
+def attention_transfer(student: Sequence[Tensor], teacher: Sequence[Tensor]) -> Tensor:
+    """Squared difference of where two encoders are active (Zagoruyko & Komodakis, ICLR 2017, section 3.1).
+
+    An attention map is the mean over channels of the squared activations, divided by its norm over the picture, so
+    that the encoders' widths and scales do not matter.
+
+    Args:
+        student: Maps N×C×h×w, any float dtype, shallow to deep.
+        teacher: As many; their attention maps are resized where sizes differ, and take no gradient.
+
+    Returns:
+        Scalar, float32: the mean over pixels and pictures, summed over the maps.
+
+    Raises:
+        TrainingError: There are no maps, or not as many of each.
+    """
+    if not student or len(student) != len(teacher):
+        raise TrainingError(
+            f"features: the student's encoder gives {len(student)} maps, the teacher's {len(teacher)}; "
+            "networks must return the same number in NetworkOutput.features, or set objective.feature_weight=0"
+        )
+    differences = []
+    for mine, theirs in zip(student, teacher, strict=True):
+        wanted = _attention(theirs.detach())
+        if wanted.shape[-2:] != mine.shape[-2:]:
+            wanted = F.interpolate(wanted, mine.shape[-2:], mode="bilinear", antialias=True)
+        differences.append(F.mse_loss(_unit(_attention(mine)), _unit(wanted)))
+    return torch.stack(differences).sum()
+
+
 def distillation_loss(
-    output: NetworkOutput, focus: Tensor, depth: Tensor | None, depth_valid: Tensor | None, config: ObjectiveConfig
+    output: NetworkOutput,
+    focus: Tensor,
+    depth: Tensor | None,
+    depth_valid: Tensor | None,
+    config: ObjectiveConfig,
+    teacher: TeacherMaps | None = None,
 ) -> dict[str, Tensor]:
     """Loss terms over the fused and the side outputs; their sum is the loss to minimise (section 3.3).
 
-    Side outputs are enlarged bilinearly to the mask's size before the loss.
+    Side outputs are enlarged bilinearly to the mask's size before the loss. With a teacher, every focus term is a mean
+    of that against the mask and that against the teacher's map, weighted by `config.teacher_weight`.
 
     Args:
         output: The network's maps, any float dtype.
@@ -101,32 +167,47 @@ def distillation_loss(
         depth: N×1×H×W in [0,1], 0 = near, 1 = far; None: no picture of this batch has a teacher's depth.
         depth_valid: N bool, which pictures have depth; None: all.
         config: Which terms, and their weights.
+        teacher: What the teachers see in the same photos; None: there are none.
 
     Returns:
-        `bce`; `iou` if it has a weight; `depth` if the network predicts depth: float32 scalars, already weighted.
+        `bce`; `iou` and `l1` if they have a weight; `depth` if the network predicts depth; `features` if the teacher
+        gives them: float32 scalars, already weighted.
 
     Raises:
         TrainingError: Shapes do not belong together.
     """
     size = (focus.shape[-2], focus.shape[-1])
     focus_maps = _enlarged((output.focus_logits, *output.side_focus_logits), size)
-    bce = weighted_bce if config.bce == "weighted" else plain_bce
-    terms = {"bce": _over_levels(lambda logits: bce(logits, focus), focus_maps, config.side_weight)}
+    truths = [(1.0, focus)]
+    if teacher is not None:
+        truths = [(1 - config.teacher_weight, focus), (config.teacher_weight, teacher.focus)]
+
+    def against_truths(loss: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+        parts = [
+            share * _over_levels(loss, focus_maps, truth, config.side_weight) for share, truth in truths if share > 0
+        ]
+        return torch.stack(parts).sum()
+
+    terms = {"bce": against_truths(weighted_bce if config.bce == "weighted" else plain_bce)}
     if config.iou_weight > 0:
-        iou = _over_levels(lambda logits: soft_iou_loss(logits, focus), focus_maps, config.side_weight)
-        terms["iou"] = config.iou_weight * iou
+        terms["iou"] = config.iou_weight * against_truths(soft_iou_loss)
+    if config.l1_weight > 0:
+        terms["l1"] = config.l1_weight * against_truths(l1_loss)
     if output.depth is not None:
         if depth is None:
             depth, depth_valid = torch.zeros_like(focus), focus.new_zeros(len(focus), dtype=torch.bool)
-        target, valid = depth, depth_valid
         depth_maps = _enlarged((output.depth, *output.side_depth), size)
-        mse = _over_levels(lambda predicted: depth_mse(predicted, target, valid), depth_maps, config.side_weight)
+        mse = _over_levels(partial(depth_mse, valid=depth_valid), depth_maps, depth, config.side_weight)
         terms["depth"] = config.depth_weight * mse
+    if teacher is not None and teacher.features is not None:
+        terms["features"] = config.feature_weight * attention_transfer(output.features, teacher.features)
     return terms
 
 
-def _over_levels(loss: Callable[[Tensor], Tensor], maps: Sequence[Tensor], side_weight: float) -> Tensor:
-    fused, *sides = (loss(one) for one in maps)
+def _over_levels(
+    loss: Callable[[Tensor, Tensor], Tensor], maps: Sequence[Tensor], truth: Tensor, side_weight: float
+) -> Tensor:
+    fused, *sides = (loss(one, truth) for one in maps)
     return fused + side_weight * torch.stack(sides).sum() if sides else fused
 
 
@@ -140,7 +221,15 @@ def _enlarged(maps: Sequence[Tensor], size: tuple[int, int]) -> list[Tensor]:
 def _share(part: Tensor, whole: Tensor) -> Tensor:
     # an absent class counts as wholly right, which gives it weight 0
     count = whole.sum()
-    return torch.where(count > 0, part.sum() / count.clamp(min=1), 1.0)
+    return torch.where(count > 0, part.sum() / count, 1.0)
+
+
+def _attention(features: Tensor) -> Tensor:
+    return features.float().square().mean(1, keepdim=True)
+
+
+def _unit(attention: Tensor) -> Tensor:
+    return F.normalize(attention.flatten(1))
 
 
 def _float_pair(predicted: Tensor, truth: Tensor, what: str) -> tuple[Tensor, Tensor]:

@@ -7,7 +7,8 @@ from pydantic import BaseModel, Field, model_validator
 
 from dbd_ray.config.settings import Settings
 
-LayoutName = Literal["cuhk", "dut", "szu-bd", "folder"]
+LayoutName = Literal["cuhk", "dut", "szu-bd", "folder", "sharp"]
+EngineName = Literal["auto", "eager", "fused", "compiled", "onnx", "openvino"]
 # below, the networks' deepest stage (stride 32) is empty; above, one training picture takes gigabytes
 Side = Annotated[int, Field(ge=32, le=8192)]
 
@@ -28,6 +29,8 @@ class PrepareConfig(Settings):
     layout: LayoutName | None = Field(None, description="How its files are laid out; default cuhk.")
     polarity: Literal["focus", "blur"] | None = Field(None, description="What white means; layout=folder only.")
     allow_constant_masks: bool = Field(False, description="Accept masks all in or all out of focus.")
+    inverted: tuple[str, ...] = Field((), description="Ids of photos whose masks are known to be the wrong way round.")
+    exclude: tuple[str, ...] = Field((), description="Ids of photos to leave out, e.g. whose masks are wrong.")
     scenes: int | None = Field(None, ge=1, description="Number of thin-lens scenes to render instead.")
     photos: str | None = Field(
         None, min_length=1, description="Folder of photos that scenes are cut from; null: painted shapes."
@@ -41,7 +44,7 @@ class PrepareConfig(Settings):
         if (self.root is None) == (self.scenes is None):
             raise ValueError("give either root (labelled photos) or scenes (a number to render)")
         of_scenes = ("photos", "seed", "test_fraction", "scene")
-        of_photos = ("layout", "polarity", "allow_constant_masks")
+        of_photos = ("layout", "polarity", "allow_constant_masks", "inverted", "exclude")
         source = "scenes" if self.root is None else "root"
         idle = _stated(self, of_photos if self.root is None else of_scenes)
         if idle:
@@ -66,6 +69,7 @@ class EvaluateConfig(Settings):
     split: Literal["train", "val", "test"] = "test"
     refine: Literal["guided", "bilinear"] = Field("guided", description="How maps come to native size.")
     device: str = "auto"
+    engine: EngineName = Field("eager", description="What runs the network; eager: float32, the same everywhere.")
     batch_size: int = Field(8, ge=1)
     storage: str = Field("runs", description="Folder of mlflow.db where MLFLOW_TRACKING_URI is not set.")
 

@@ -3,21 +3,22 @@
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from dbd_ray.config.objective import ObjectiveConfig
 from dbd_ray.config.settings import Settings, build, merge, parse_overrides, read_yaml
 from dbd_ray.errors import ConfigError
 
 
 class NetworkConfig(Settings):
-    """A depth-distillation network (Cun & Pun, ECCV 2020, section 3).
+    """A network: depth distillation (Cun & Pun, ECCV 2020, section 3), or the light one drawn from it.
 
     The columns of the paper's Table 2 are settings of `srfb`, `sab` and `depth`.
     """
 
-    architecture: str = "depth_distillation"
+    architecture: str = Field("depth_distillation", description="Name of a registered network, e.g. lite.")
     backbone: str = Field("mobilenetv2_100", description="Any timm model with five stride-2 stages, or vgg16.")
     backbone_options: dict[str, Any] = Field(
         default_factory=dict, description="Extra arguments of timm.create_model, e.g. {pad_type: same}."
@@ -28,31 +29,27 @@ class NetworkConfig(Settings):
     mean: tuple[float, float, float] | None = Field(None, description="Input mean in [0,1]; null: the backbone's own.")
     std: tuple[float, float, float] | None = Field(None, description="Input std in [0,1]; null: the backbone's own.")
     srfb: Literal["srfb", "rfb", "none"] = Field(
-        "srfb", description="Receptive-field block: selective, merged, or none."
+        "srfb", description="Receptive-field block: selective, merged, or none; not with architecture=lite."
     )
-    reduction: int = Field(4, ge=1, description="Decoder level's middle width = input width / reduction.")
+    reduction: int = Field(
+        4, ge=1, description="Decoder level's middle width = input width / reduction; not with architecture=lite."
+    )
     branches: int = Field(4, ge=2, le=4, description="Branches of the receptive-field block, the identity included.")
+    width: int = Field(64, ge=8, description="Channels of the decoder's deeper levels; architecture=lite only.")
     sab: bool = Field(True, description="Gate each level by its side outputs (supervision-guided attention).")
     depth: bool = Field(True, description="Predict depth as well, to be distilled from a teacher's depths.")
 
     @model_validator(mode="after")
     def _no_setting_without_effect(self) -> Self:
-        if self.srfb == "none" and self.branches != type(self).model_fields["branches"].default:
+        fields = type(self).model_fields
+        for name in ("reduction", "srfb") if self.architecture == "lite" else ("width",):
+            if getattr(self, name) != fields[name].default:
+                raise ValueError(f"{name} has no effect with architecture={self.architecture}: remove it")
+        if self.srfb == "none" and self.branches != fields["branches"].default:
             raise ValueError("branches has no effect with srfb=none: remove it")
         if (self.mean is None) != (self.std is None):
             raise ValueError("mean and std belong together: give both or neither")
         return self
-
-
-class ObjectiveConfig(Settings):
-    """Loss terms and their weights (`facts`: paper eq. 2 and 3)."""
-
-    bce: Literal["weighted", "plain"] = Field("weighted", description="The paper's class-weighted BCE, or plain BCE.")
-    depth_weight: float = Field(
-        0.1, ge=0, description="gamma, the weight of the depth distillation loss; above 0 the data needs depths."
-    )
-    iou_weight: float = Field(0.0, ge=0, description="Weight of a soft-IoU term beside the BCE.")
-    side_weight: float = Field(1.0, ge=0, description="Weight of the side outputs' losses against the fused one's.")
 
 
 class OptimizerConfig(Settings):
@@ -84,6 +81,13 @@ class AugmentConfig(Settings):
     gray_probability: float = Field(0.0, ge=0, le=1, description="How often a picture becomes black-and-white.")
     jpeg_probability: float = Field(0.0, ge=0, le=1, description="How often a picture is recompressed.")
     jpeg_quality: tuple[int, int] = Field((40, 95), description="Range of the recompression's JPEG quality.")
+    rotate_degrees: float = Field(0.0, ge=0, le=180, description="Largest turn to either side, mirrored at the border.")
+    exposure_stops: float = Field(0.0, ge=0, le=4, description="Largest change of exposure, in linear light.")
+    noise: float = Field(0.0, ge=0, le=0.5, description="Largest standard deviation of sensor noise, white = 1.")
+    shrink: float = Field(1.0, gt=0, le=1, description="Smallest scale at which a picture loses detail, then enlarged.")
+    defocus_probability: float = Field(
+        0.0, ge=0, le=1, description="How often the whole picture goes out of focus, and its mask with it."
+    )
 
     @model_validator(mode="after")
     def _no_setting_without_effect(self) -> Self:
@@ -120,8 +124,10 @@ class TrainConfig(Settings):
     optimizer: OptimizerConfig = OptimizerConfig()
     augment: AugmentConfig = AugmentConfig()
     ema_decay: float | None = Field(None, gt=0, lt=1, description="Weight averaging; null: off.")
-    rendered_share: float | None = Field(
-        None, ge=0, lt=1, description="Share of rendered scenes in an epoch; null: every row once."
+    shares: dict[str, Annotated[float, Field(ge=0, lt=1)]] = Field(
+        default_factory=dict,
+        description="Share of an epoch by source, e.g. {rendered: 0.2, sharp: 0.1}, whose rows are drawn anew each "
+        "epoch; rows of other sources come once each.",
     )
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     select_by: str = Field("mae", description="Validation metric by which the best epoch is kept.")
@@ -143,6 +149,8 @@ class TrainConfig(Settings):
             )
         if self.batch_size % self.workers.count:
             raise ValueError(f"batch_size {self.batch_size} must be a multiple of workers.count {self.workers.count}")
+        if sum(self.shares.values()) >= 1:
+            raise ValueError("shares must together leave room for other sources: less than 1")
         if not self.network.depth and self.objective.depth_weight > 0:
             raise ValueError("objective.depth_weight has no effect with network.depth=false: set it to 0")
         return self

@@ -1,4 +1,4 @@
-"""Folder layouts of labelled blur datasets, and every problem in them listed at once.
+"""Folder layouts of labelled blur datasets by file names alone, and every problem in them listed at once.
 
 | layout | folders below the root | split | mask white means |
 |---|---|---|---|
@@ -6,6 +6,7 @@
 | `szu-bd` | `image/`, `gt/` | `test.txt`, optional | out of focus |
 | `dut` | one photo and one mask folder for each split, see `_DUT` | by folder | in focus |
 | `folder` | `image/`, `mask/` | `test.txt`, optional | stated by the caller |
+| `sharp` | `train/`, `test/` (or `val/`), one is enough | by folder | no masks: every photo is wholly in focus |
 
 `test.txt` names one test photo per line, all others train; where it is optional and absent, all train.
 """
@@ -24,18 +25,16 @@ from dbd_ray.datasets.listing import (
     open_storage,
     read_test_stems,
 )
-from dbd_ray.errors import ConfigError, DatasetError, PhotoError
+from dbd_ray.errors import ConfigError
 from dbd_ray.images.containers import PHOTO_SUFFIXES
-from dbd_ray.images.decode import decode_photo
-from dbd_ray.images.encode import decode_mask
 
-Layout = Literal["cuhk", "dut", "szu-bd", "folder"]
+Layout = Literal["cuhk", "dut", "szu-bd", "folder", "sharp"]
 Polarity = Literal["focus", "blur"]
 Split = Literal["train", "val", "test"]
 
 LAYOUTS: tuple[str, ...] = get_args(Layout)
 
-_OWN_POLARITY: dict[str, Polarity] = {"cuhk": "blur", "szu-bd": "blur", "dut": "focus"}
+_OWN_POLARITY: dict[str, Polarity] = {"cuhk": "blur", "szu-bd": "blur", "dut": "focus", "sharp": "focus"}
 # (photo folder, mask folder) as the set is found in circulation; upper case and - for _ are accepted as well
 _DUT: dict[Split, tuple[tuple[str, str], ...]] = {
     "train": (
@@ -51,6 +50,8 @@ _DUT: dict[Split, tuple[tuple[str, str], ...]] = {
         ("dut500s_testing", "dut500gt_testing"),
     ),
 }
+# the Berkeley segmentation set, for one, names its second half val
+_SHARP: dict[str, Split] = {"train": "train", "test": "test", "val": "test"}
 
 
 @dataclass(frozen=True)
@@ -58,12 +59,12 @@ class LabelledPhoto:
     """One photo and its mask, by name only: nothing is read yet.
 
     Args:
-        id: Unique within the dataset: the file name without suffix, behind `train_` or `test_` for `dut`,
-            whose two splits number their photos alike.
+        id: Unique within the dataset: the file name without suffix, behind `train_` or `test_` for `dut` and
+            `sharp`, whose splits may number their photos alike.
         split: Whether it trains or tests.
         source: The layout's name; for `folder` the name of the root folder.
         image_uri: Photo, as an absolute path or a URI of the root's kind.
-        mask_uri: Mask, likewise.
+        mask_uri: Mask, likewise; None: the whole photo is in focus.
         polarity: What white means in the mask file.
     """
 
@@ -71,42 +72,8 @@ class LabelledPhoto:
     split: Split
     source: str
     image_uri: str
-    mask_uri: str
+    mask_uri: str | None
     polarity: Polarity
-
-
-def read_layout(
-    root: str, layout: Layout, *, polarity: Polarity | None = None, allow_constant_masks: bool = False
-) -> list[LabelledPhoto]:
-    """List a labelled dataset after reading and checking every file of it.
-
-    Args:
-        root: Local folder or fsspec/pyarrow URI.
-        layout: One of `LAYOUTS`.
-        polarity: What white means in the masks; required for `folder`, refused for layouts that define it.
-        allow_constant_masks: Accept masks of one class, e.g. a folder's all-in-focus negatives.
-
-    Returns:
-        The photos, sorted by id.
-
-    Raises:
-        DatasetError: Lists every problem of names and of pixels.
-        ConfigError: Unknown layout, or a polarity that is missing or without effect.
-    """
-    photos, problems = scan_layout(root, layout, polarity=polarity)
-    storage, path = open_storage(root)
-    prefix = len(_base(root, path))
-    for photo in photos:
-        try:
-            image, mask = (storage.cat_file(path + uri[prefix:]) for uri in (photo.image_uri, photo.mask_uri))
-            problem = inspect_pair(image, mask, photo, allow_constant=allow_constant_masks)
-        except OSError as error:
-            problem = f"{photo.image_uri} or its mask cannot be read: {error}"
-        if problem:
-            problems.append(problem)
-    if problems:
-        raise DatasetError(root, problems)
-    return photos
 
 
 def scan_layout(
@@ -148,7 +115,11 @@ def scan_layout(
             photos.append(LabelledPhoto(prefix + stem, split, source, image_uri, mask_uri, white))
         return images
 
-    if layout == "dut":
+    if layout == "sharp":
+        for folder, split in _sharp_folders(storage, path, problems):
+            for stem, name in (files_by_stem(storage, path, folder, PHOTO_SUFFIXES, problems) or {}).items():
+                photos.append(LabelledPhoto(f"{split}_{stem}", split, source, f"{base}/{folder}/{name}", None, white))
+    elif layout == "dut":
         for split, image_folder, mask_folder in _dut_folders(storage, path, problems):
             pair_up(image_folder, mask_folder, split, prefix=f"{split}_")
     else:
@@ -156,39 +127,6 @@ def scan_layout(
         tests = read_test_stems(storage, path, images, layout == "cuhk", problems)
         photos = [replace(photo, split="test") if photo.id in tests else photo for photo in photos]
     return sorted(photos, key=lambda photo: photo.id), problems
-
-
-def inspect_pair(image: bytes, mask: bytes, photo: LabelledPhoto, *, allow_constant: bool = False) -> str | None:
-    """Find what is wrong with the pixels of one labelled photo.
-
-    Args:
-        image: Contents of the photo file.
-        mask: Contents of the mask file.
-        photo: Names the files in the answer, and gives the mask's polarity.
-        allow_constant: Accept a mask of one class (all in focus, or none).
-
-    Returns:
-        One line naming the files and everything wrong with them, or None.
-    """
-    found: list[str] = []
-    picture = labels = None
-    try:
-        picture = decode_photo(image)
-    except PhotoError as error:
-        found.append(f"{photo.image_uri}: {error}")
-    try:
-        labels = decode_mask(mask, polarity=photo.polarity)
-    except PhotoError as error:
-        found.append(f"{photo.mask_uri}: {error}")
-    if picture is not None and labels is not None and picture.shape[:2] != labels.shape:
-        sizes = [f"{width}x{height}" for height, width in (labels.shape, picture.shape[:2])]
-        found.append(f"{photo.mask_uri}: the mask is {sizes[0]} but the photo, as displayed, is {sizes[1]} (w x h)")
-    if labels is not None and not allow_constant:
-        in_focus = labels > 127
-        if in_focus.all() or not in_focus.any():
-            one_class = "all in focus" if in_focus.all() else "all out of focus"
-            found.append(f"{photo.mask_uri}: empty mask, nothing is labelled apart ({one_class})")
-    return "; ".join(found) or None
 
 
 def _polarity(layout: str, stated: Polarity | None) -> Polarity:
@@ -207,6 +145,16 @@ def _polarity(layout: str, stated: Polarity | None) -> Polarity:
 def _base(root: str, path: str) -> str:
     # Ray workers run elsewhere: there, a relative path would mean another folder
     return root.rstrip("/") if "://" in root else path
+
+
+def _sharp_folders(storage: AbstractFileSystem, root: str, problems: list[str]) -> list[tuple[str, Split]]:
+    folders = [name for name, is_folder in list_folder(storage, root) or [] if is_folder]
+    found = [(name, _SHARP[name]) for name in folders if name in _SHARP]
+    if not found:
+        problems.append(f"no folders of this layout; accepted: {', '.join(_SHARP)}")
+    if len({split for _, split in found}) < len(found):
+        problems.append("both test/ and val/: keep one of them")
+    return found
 
 
 def _dut_folders(storage: AbstractFileSystem, root: str, problems: list[str]) -> Iterator[tuple[Split, str, str]]:

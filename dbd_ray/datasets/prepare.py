@@ -10,7 +10,7 @@ import pyarrow as pa
 import ray.data
 
 from dbd_ray.config import PrepareConfig, build
-from dbd_ray.datasets.layouts import LabelledPhoto, scan_layout
+from dbd_ray.datasets.layouts import LabelledPhoto, Polarity, scan_layout
 from dbd_ray.datasets.listing import list_folder, open_storage
 from dbd_ray.datasets.prepared import SCHEMA, PreparedInfo, as_uri
 from dbd_ray.datasets.publish import ROWS_PER_FILE, publish
@@ -40,12 +40,13 @@ def prepare_from(config: PrepareConfig) -> PreparedInfo:
             test_fraction=config.test_fraction or 0.0,
         )
     photos, problems = scan_layout(str(config.root), config.layout or "cuhk", polarity=config.polarity)
+    photos, idle = corrected(photos, inverted=config.inverted, exclude=config.exclude)
     return prepare_photos(
         photos,
         config.out,
         input_size=config.size,
         validation_fraction=config.validation_fraction,
-        problems=problems,
+        problems=[*problems, *idle],
         allow_constant_masks=config.allow_constant_masks,
         where=str(config.root),
     )
@@ -136,6 +137,29 @@ def prepare_scenes(
     splits = ["val"] * validation + ["test"] * test + ["train"] * (count - validation - test)
     rows = [{"index": index, "split": split} for index, split in enumerate(splits)]
     return _write(rows, RenderedRows(config, seed, tuple(photo_uris)), out, config.size, (), where=str(out))
+
+
+def corrected(
+    photos: Sequence[LabelledPhoto], *, inverted: Sequence[str] = (), exclude: Sequence[str] = ()
+) -> tuple[list[LabelledPhoto], list[str]]:
+    """Turn round masks that are known to be the wrong way round, and leave photos out.
+
+    Args:
+        photos: All photos of a dataset.
+        inverted: Ids of photos whose masks mark the wrong class.
+        exclude: Ids of photos to leave out.
+
+    Returns:
+        The photos that remain, and one line for each id that changes nothing.
+    """
+    masks = {photo.id: photo.mask_uri for photo in photos}
+    idle = [f"inverted: no photo {id}; remove it" for id in inverted if id not in masks]
+    idle += [f"inverted: photo {id} has no mask; remove it" for id in inverted if masks.get(id, "") is None]
+    idle += [f"inverted: photo {id} is left out by exclude; remove it from one" for id in inverted if id in exclude]
+    idle += [f"exclude: no photo {id}; remove it" for id in exclude if id not in masks]
+    turned: dict[Polarity, Polarity] = {"focus": "blur", "blur": "focus"}
+    kept = [photo for photo in photos if photo.id not in exclude]
+    return [replace(p, polarity=turned[p.polarity]) if p.id in inverted else p for p in kept], idle
 
 
 def with_validation_split(photos: Sequence[LabelledPhoto], fraction: float) -> list[LabelledPhoto]:

@@ -6,13 +6,13 @@ from typing import Any
 import cv2
 import numpy as np
 
-from dbd_ray.datasets.layouts import LabelledPhoto, inspect_pair
+from dbd_ray.datasets.labelled import read_labelled
+from dbd_ray.datasets.layouts import LabelledPhoto
 from dbd_ray.datasets.listing import read_bytes
 from dbd_ray.datasets.prepared import RENDERED_SOURCE
 from dbd_ray.datasets.scenes import SceneConfig, render_scene
 from dbd_ray.errors import PhotoError
-from dbd_ray.images.decode import decode_photo
-from dbd_ray.images.encode import decode_mask, encode_depth, encode_mask, encode_photo
+from dbd_ray.images.encode import encode_depth, encode_mask, encode_photo
 from dbd_ray.images.resize import resize_photo
 
 PHOTOS_PER_SCENE = 4
@@ -33,23 +33,19 @@ class LabelledRows:
 
     def __call__(self, item: dict[str, Any]) -> dict[str, Any]:
         photo = LabelledPhoto(**item)
-        try:
-            image, mask = read_bytes(photo.image_uri), read_bytes(photo.mask_uri)
-        except OSError as error:
-            return {"id": photo.id, "problem": f"{photo.image_uri}: cannot be read: {error}"}
-        problem = inspect_pair(image, mask, photo, allow_constant=self.allow_constant_masks)
-        if problem:
-            return {"id": photo.id, "problem": problem}
+        labelled = read_labelled(photo, allow_constant=self.allow_constant_masks)
+        if isinstance(labelled, str):
+            return {"id": photo.id, "problem": labelled}
+        pixels, truth = labelled
         height, width = self.input_size
-        pixels = resize_photo(decode_photo(image), self.input_size)
-        focus = cv2.resize(decode_mask(mask, polarity=photo.polarity), (width, height), interpolation=cv2.INTER_AREA)
+        focus = cv2.resize(truth, (width, height), interpolation=cv2.INTER_AREA)
         return {
             "id": photo.id,
             "split": photo.split,
             "source": photo.source,
             "width": width,
             "height": height,
-            "image": encode_photo(pixels, quality=JPEG_QUALITY),
+            "image": encode_photo(resize_photo(pixels, self.input_size), quality=JPEG_QUALITY),
             "mask": encode_mask(focus / np.float32(255)),
             "uri": photo.image_uri,
         }

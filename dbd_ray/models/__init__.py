@@ -2,6 +2,7 @@
 
 from dbd_ray.models.depth_distillation import DepthDistillation
 from dbd_ray.models.encoders import Encoder, build_encoder
+from dbd_ray.models.lite import Lite
 from dbd_ray.models.output import FocusNetwork, NetworkOutput
 from dbd_ray.models.registry import architectures, build_network, register_model
 
@@ -9,6 +10,7 @@ __all__ = [
     "DepthDistillation",
     "Encoder",
     "FocusNetwork",
+    "Lite",
     "NetworkOutput",
     "architectures",
     "build_encoder",

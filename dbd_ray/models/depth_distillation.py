@@ -85,6 +85,7 @@ class DepthDistillation(FocusNetwork):
 
     def __init__(self, config: NetworkConfig):
         super().__init__(build_encoder(config))
+        self.shows_depth = config.depth
         outs = (*self.encoder.channels[-2::-1], LAST_CHANNELS)
         ins = (self.encoder.channels[-1], *outs[:-1])
         self.levels = nn.ModuleList(
@@ -112,7 +113,8 @@ class DepthDistillation(FocusNetwork):
             raise ConfigError(
                 f"image: {size[0]}×{size[1]} px is too small, enlarge it to at least {SMALLEST_SIDE_PX} px a side"
             )
-        *skips, features = self.encoder(image)
+        taps = self.encoder(image)
+        *skips, features = taps
         side_focus: list[Tensor] = []
         side_depth: list[Tensor] = []
         for level, skip in zip(self.levels, (*reversed(skips), None), strict=True):
@@ -128,4 +130,5 @@ class DepthDistillation(FocusNetwork):
             depth=_fuse(self.depth_fusion, tuple(side_depth), size) if self.depth_fusion and with_depth else None,
             side_focus_logits=tuple(side_focus),
             side_depth=tuple(side_depth),
+            features=taps,
         )

@@ -67,3 +67,19 @@ def choose_device(requested: str = "auto") -> torch.device:
     if device.type == "cuda" and (not torch.cuda.is_available() or (device.index or 0) >= torch.cuda.device_count()):
         raise ConfigError(f"device={requested}: torch sees {torch.cuda.device_count()} GPU(s) here; use auto or cpu")
     return device
+
+
+def multiplies_bfloat16(device: torch.device) -> bool:
+    """Say whether a device multiplies bfloat16 natively, so that it is faster than float32 there."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return bool(torch.cpu.get_capabilities().get("avx512_bf16") or torch.cpu.get_capabilities().get("amx_bf16"))
+
+
+def describe_device(device: torch.device) -> str:
+    """Name the kind of a device as far as it decides which engine is fastest there."""
+    if device.type == "cuda":
+        return f"cuda sm_{''.join(map(str, torch.cuda.get_device_capability(device)))}"
+    kinds = ("amx_bf16", "avx512_bf16", "avx512_f", "avx2")
+    found = torch.cpu.get_capabilities()
+    return f"cpu {next((kind for kind in kinds if found.get(kind)), str(found.get('architecture', 'unknown')))}"

@@ -16,12 +16,14 @@ class NetworkOutput(NamedTuple):
         depth: N×1×H×W at the input's size, unbounded, trained towards 0 = near, 1 = far; None if not predicted.
         side_focus_logits: One N×1×h×w map per decoder level, deepest level first, each at its level's resolution.
         side_depth: Likewise for depth; empty if depth is not predicted.
+        features: The encoder's five maps N×C×h×w, shallow to deep.
     """
 
     focus_logits: Tensor
     depth: Tensor | None
     side_focus_logits: tuple[Tensor, ...]
     side_depth: tuple[Tensor, ...]
+    features: tuple[Tensor, ...] = ()
 
 
 class FocusNetwork(nn.Module):
@@ -30,6 +32,9 @@ class FocusNetwork(nn.Module):
     Args:
         encoder: The backbone; its parameters are named `encoder.*`.
     """
+
+    shows_depth = False
+    """Whether its depth is worth showing; where not, depth is a companion of training alone."""
 
     def __init__(self, encoder: Encoder):
         super().__init__()

@@ -7,6 +7,10 @@ import cv2
 import numpy as np
 
 from dbd_ray.config import AugmentConfig
+from dbd_ray.datasets.thin_lens import FOCUS_THRESHOLD_PX, linear_to_srgb, srgb_to_linear
+
+CHANGED_SHARE = 0.3  # of the pictures, for changes that the others are to be free of
+DEFOCUS_RADIUS = (0.008, 0.03)  # of the longer side: 2.6 to 10 px at 320 px, where nobody sees focus
 
 
 def decode_plain(encoded: np.ndarray) -> np.ndarray:
@@ -51,7 +55,12 @@ def augment(sample: Sample, config: AugmentConfig, rng: np.random.Generator) -> 
     """
     sample = _flip(sample, config, rng)
     sample = _zoom_crop(sample, config, rng)
-    return sample._replace(photo=_jpeg(_colour(sample.photo, config, rng), config, rng))
+    sample = _rotate(sample, config, rng)
+    sample = _defocus(sample, config, rng)
+    # in the order of a camera: lens and light, then the sensor's noise, then the file
+    photo = _expose(_shrink(sample.photo, config, rng), config, rng)
+    photo = _add_noise(_colour(photo, config, rng), config, rng)
+    return sample._replace(photo=_jpeg(photo, config, rng))
 
 
 def _flip(sample: Sample, config: AugmentConfig, rng: np.random.Generator) -> Sample:
@@ -73,6 +82,54 @@ def _zoom_crop(sample: Sample, config: AugmentConfig, rng: np.random.Generator) 
         return cv2.resize(window, (width, height), interpolation=cv2.INTER_LINEAR)
 
     return _each_plane(sample, crop)
+
+
+def _rotate(sample: Sample, config: AugmentConfig, rng: np.random.Generator) -> Sample:
+    if not config.rotate_degrees or rng.random() >= CHANGED_SHARE:
+        return sample
+    height, width = sample.focus.shape
+    degrees = rng.uniform(-config.rotate_degrees, config.rotate_degrees)
+    turn = cv2.getRotationMatrix2D((width / 2 - 0.5, height / 2 - 0.5), degrees, 1.0)
+    return _each_plane(
+        sample, lambda plane: cv2.warpAffine(plane, turn, (width, height), borderMode=cv2.BORDER_REFLECT_101)
+    )
+
+
+def _defocus(sample: Sample, config: AugmentConfig, rng: np.random.Generator) -> Sample:
+    if not config.defocus_probability or rng.random() >= config.defocus_probability:
+        return sample
+    # in a small picture the share alone may be a disc of one pixel, which is sharp: here at least twice the threshold
+    radius = max(rng.uniform(*DEFOCUS_RADIUS) * max(sample.focus.shape), FOCUS_THRESHOLD_PX)
+    reach = int(np.ceil(radius))
+    y, x = np.mgrid[-reach : reach + 1, -reach : reach + 1]
+    disc = (x * x + y * y <= radius * radius).astype(np.float32)
+    light = cv2.filter2D(srgb_to_linear(sample.photo), -1, disc / disc.sum(), borderType=cv2.BORDER_REFLECT_101)
+    return sample._replace(photo=linear_to_srgb(light), focus=np.zeros_like(sample.focus))
+
+
+def _shrink(photo: np.ndarray, config: AugmentConfig, rng: np.random.Generator) -> np.ndarray:
+    if config.shrink == 1 or rng.random() >= CHANGED_SHARE:
+        return photo
+    height, width = photo.shape[:2]
+    scale = rng.uniform(config.shrink, 1)
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    small = cv2.resize(photo, size, interpolation=cv2.INTER_AREA)
+    return cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR)
+
+
+def _expose(photo: np.ndarray, config: AugmentConfig, rng: np.random.Generator) -> np.ndarray:
+    if not config.exposure_stops or rng.random() >= CHANGED_SHARE:
+        return photo
+    gain = np.float32(2 ** rng.uniform(-config.exposure_stops, config.exposure_stops))
+    levels = np.arange(256, dtype=np.uint8)[:, None]
+    return cv2.LUT(photo, linear_to_srgb(srgb_to_linear(levels) * gain))
+
+
+def _add_noise(photo: np.ndarray, config: AugmentConfig, rng: np.random.Generator) -> np.ndarray:
+    if not config.noise or rng.random() >= CHANGED_SHARE:
+        return photo
+    noise = rng.standard_normal(photo.shape, np.float32) * np.float32(255 * rng.uniform(0, config.noise))
+    return np.rint(photo + noise).clip(0, 255).astype(np.uint8)
 
 
 def _each_plane(sample: Sample, change: Callable[[np.ndarray], np.ndarray]) -> Sample:

@@ -5,11 +5,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from dbd_ray.config import TrainConfig, WorkersConfig
+from dbd_ray.config import ObjectiveConfig, TrainConfig, WorkersConfig
 from dbd_ray.datasets.prepared import as_uri, common_input_size, read_info
 from dbd_ray.errors import ConfigError
 from dbd_ray.metrics import METRIC_NAMES
+from dbd_ray.models.depth_distillation import SMALLEST_SIDE_PX
 from dbd_ray.tracking import SQLITE
+from dbd_ray.training.distill import load_teachers
 
 Nodes = Sequence[Mapping[str, Any]]
 
@@ -21,10 +23,10 @@ def check_settings(config: TrainConfig) -> None:
         config: The run; paths may be relative to the current folder.
 
     Raises:
-        ConfigError: The settings do not fit the data, or name weights that are not there.
+        ConfigError: The settings do not fit the data, or name weights or teachers that are not there.
         DatasetError: A prepared dataset is missing, or they were prepared at different sizes.
     """
-    common_input_size(config.data)
+    size = common_input_size(config.data)
     infos = [read_info(location) for location in config.data]
     network = config.network
     if network.backbone_weights not in (None, "timm") and not Path(as_uri(str(network.backbone_weights))).is_file():
@@ -37,6 +39,7 @@ def check_settings(config: TrainConfig) -> None:
             f"network.depth has nothing to learn from: no row of {', '.join(config.data)} has a depth; add depths with "
             "`dbd-ray teach`, or set network.depth=false and objective.depth_weight=0"
         )
+    _check_teachers(config.objective, size)
     if any("val" in info.rows for info in infos) and config.select_by not in METRIC_NAMES:
         raise ConfigError(f"select_by: {config.select_by!r} is no metric; choose one of {', '.join(METRIC_NAMES)}")
 
@@ -84,6 +87,20 @@ def check_store(tracking_uri: str, nodes: Nodes) -> None:
             f"{tracking_uri}: the cluster has {count} nodes, and an sqlite file is safe on one only; start "
             "`mlflow server` and set MLFLOW_TRACKING_URI to its address"
         )
+
+
+def _check_teachers(objective: ObjectiveConfig, size: tuple[int, int]) -> None:
+    if not objective.teacher_checkpoints:
+        return
+    smallest = round(min(size) * min(objective.teacher_scales))
+    if smallest < SMALLEST_SIDE_PX:
+        raise ConfigError(
+            f"objective.teacher_scales: at {min(objective.teacher_scales):g} the teachers would look at {smallest} px "
+            f"a side, and they need {SMALLEST_SIDE_PX}; raise it, or prepare the data at a larger --size"
+        )
+    # a registry is asked once only, when the run starts
+    local = tuple(name for name in objective.teacher_checkpoints if not name.startswith("models:/"))
+    load_teachers(objective.model_copy(update={"teacher_checkpoints": local}))
 
 
 def _alive(nodes: Nodes) -> list[Mapping[str, float]]:

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -12,12 +12,13 @@ from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
 
 from dbd_ray.config import TrainConfig
-from dbd_ray.detector import predict_focus
+from dbd_ray.engines import predict_focus
 from dbd_ray.errors import ConfigError, TrainingError
 from dbd_ray.losses import distillation_loss
 from dbd_ray.metrics import FocusMetrics
 from dbd_ray.models import FocusNetwork, NetworkOutput
 from dbd_ray.models.hardware import Precision, choose_training_precision
+from dbd_ray.training.distill import Teacher, TeacherEnsemble, load_teachers
 from dbd_ray.training.optimizer import make_optimizer, make_schedule
 from dbd_ray.training.progress import Progress
 from dbd_ray.training.samples import Batch
@@ -34,6 +35,7 @@ class Learner:
         epoch: Number of completed epochs.
         step: Number of completed optimiser steps.
         history: One dict of metrics per completed epoch.
+        teachers: Detectors to learn from, or None; no part of what is saved.
     """
 
     config: TrainConfig
@@ -47,6 +49,7 @@ class Learner:
     epoch: int = 0
     step: int = 0
     history: list[dict[str, float]] = field(default_factory=list)
+    teachers: TeacherEnsemble | None = None
 
     @property
     def best_network(self) -> FocusNetwork:
@@ -61,6 +64,7 @@ def make_learner(
     steps_per_epoch: int,
     device: torch.device,
     wrap: Callable[[nn.Module], nn.Module] = lambda network: network,
+    teachers: Sequence[Teacher] = (),
 ) -> Learner:
     """Build what a run starts from.
 
@@ -70,9 +74,10 @@ def make_learner(
         steps_per_epoch: Optimiser steps per epoch.
         device: Where to train.
         wrap: Makes the network data-parallel, e.g. ray.train.torch.prepare_model.
+        teachers: Those of `config.objective`; none: they are loaded where it names some.
 
     Raises:
-        ConfigError: The training split is smaller than one batch.
+        ConfigError: The training split is smaller than one batch, or a teacher cannot be loaded.
     """
     if steps_per_epoch < 1:
         raise ConfigError(f"batch_size={config.batch_size}: larger than an epoch of the training split; lower it")
@@ -80,6 +85,8 @@ def make_learner(
     bare = bare.to(device).to(memory_format=torch.channels_last)
     network = wrap(bare)
     optimizer = make_optimizer(bare, config.optimizer)
+    precision = choose_training_precision(device, config.precision)
+    teachers = teachers or load_teachers(config.objective)
     return Learner(
         config=config,
         network=network,
@@ -88,7 +95,8 @@ def make_learner(
         schedule=make_schedule(optimizer, config.optimizer, epochs=config.epochs, steps_per_epoch=steps_per_epoch),
         ema=ModelEmaV3(bare, decay=config.ema_decay, use_warmup=True) if config.ema_decay else None,
         device=device,
-        precision=choose_training_precision(device, config.precision),
+        precision=precision,
+        teachers=TeacherEnsemble(teachers, config.objective, device, precision) if teachers else None,
     )
 
 
@@ -97,7 +105,8 @@ def loss_terms(learner: Learner, network: nn.Module, batch: Batch) -> dict[str, 
     photos = learner.bare.normalize(batch.photos).contiguous(memory_format=torch.channels_last)
     with learner.precision.autocast(learner.device):
         output: NetworkOutput = network(photos)
-    return distillation_loss(output, batch.focus, batch.depth, batch.has_depth, learner.config.objective)
+    taught = learner.teachers(batch.photos) if learner.teachers else None
+    return distillation_loss(output, batch.focus, batch.depth, batch.has_depth, learner.config.objective, taught)
 
 
 def train_step(learner: Learner, batch: Batch) -> dict[str, float]:

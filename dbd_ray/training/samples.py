@@ -4,16 +4,16 @@ Every choice is a function of (seed, epoch, row), never of the number of workers
 a resumed epoch sees what the interrupted one would have seen.
 """
 
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from types import MappingProxyType
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
 
 from dbd_ray.config import AugmentConfig
-from dbd_ray.datasets.prepared import RENDERED_SOURCE
 from dbd_ray.errors import ConfigError, DatasetError, PhotoError
 from dbd_ray.images.encode import decode_depth, decode_mask
 from dbd_ray.training.augment import Sample, augment, decode_plain
@@ -81,35 +81,38 @@ def decode_row(row: EncodedRow) -> Sample:
         raise DatasetError(row.source, [f"row {row.id} is damaged, prepare the dataset again: {error}"]) from None
 
 
-def epoch_order(rows: Sequence[EncodedRow], *, seed: int, epoch: int, rendered_share: float | None) -> np.ndarray:
+def epoch_order(
+    rows: Sequence[EncodedRow], *, seed: int, epoch: int, shares: Mapping[str, float] = MappingProxyType({})
+) -> np.ndarray:
     """Choose the rows of an epoch and their order.
 
     Args:
         rows: All training rows.
         seed: The run's seed.
         epoch: 0-based.
-        rendered_share: Share of rendered scenes: every photo comes once, and as many scenes as make this
-            share are drawn anew each epoch. None: every row once, whatever its source.
+        shares: Share of the epoch by source: so many rows of it are drawn anew each epoch, repeatedly only where
+            there are too few. Rows of other sources come once each.
 
     Returns:
         Indices into rows.
 
     Raises:
-        ConfigError: A share is asked for and there is nothing to draw from.
+        ConfigError: A share is asked for of a source that is not there, or there is nothing else.
     """
     rng = np.random.default_rng([seed, epoch])
-    if rendered_share is None:
-        return rng.permutation(len(rows))
-    rendered = np.array([i for i, row in enumerate(rows) if row.source == RENDERED_SOURCE], dtype=np.int64)
-    photos = np.array([i for i, row in enumerate(rows) if row.source != RENDERED_SOURCE], dtype=np.int64)
-    if not len(photos) or (rendered_share > 0 and not len(rendered)):
-        raise ConfigError(
-            f"rendered_share={rendered_share}: the data has {len(photos)} photos and {len(rendered)} rendered scenes; "
-            "it needs both (add a dataset made by `dbd-ray prepare --scenes`, or remove rendered_share)"
-        )
-    wanted = round(len(photos) * rendered_share / (1 - rendered_share))
-    drawn = rng.choice(rendered, size=wanted, replace=wanted > len(rendered)) if wanted else rendered[:0]
-    return rng.permutation(np.concatenate([photos, drawn]))
+    by_source = {source: [i for i, row in enumerate(rows) if row.source == source] for source in sorted(shares)}
+    chosen = [np.array([i for i, row in enumerate(rows) if row.source not in shares], dtype=np.int64)]
+    whole = len(chosen[0]) / (1 - sum(shares.values()))
+    for source, places in by_source.items():
+        wanted = round(whole * shares[source])
+        if shares[source] > 0 and not (places and wanted):
+            found = ", ".join(f"{count} {name}" for name, count in sorted(Counter(row.source for row in rows).items()))
+            raise ConfigError(
+                f"shares: {source}={shares[source]} cannot be had of the data ({found or 'no rows'}); name a prepared "
+                "dataset of that source and one of another in data, or remove the share"
+            )
+        chosen.append(rng.choice(np.array(places, dtype=np.int64), size=wanted, replace=wanted > len(places)))
+    return rng.permutation(np.concatenate(chosen))
 
 
 def train_batches(

@@ -21,6 +21,7 @@ from dbd_ray.errors import DatasetError, DbdRayError, TrainingError
 from dbd_ray.metrics import lower_is_better
 from dbd_ray.tracking import RunLog, attempt, tracking_uri
 from dbd_ray.training.checks import check_settings, check_store, check_workers
+from dbd_ray.training.distill import absolute_checkpoint, load_teachers
 from dbd_ray.training.publish import publish_model, read_history
 from dbd_ray.training.reporting import Event, listening
 from dbd_ray.training.run_folder import (
@@ -121,6 +122,7 @@ def make_trainer(
     _connect()
     use_gpu = _use_gpu(config)
     check_workers(config.workers, ray.nodes(), use_gpu=use_gpu)
+    teachers = load_teachers(config.objective)  # here, where paths and registries are known, for all workers
     datasets: dict[str, Any] = {"train": read_split(config.data, "train")}
     has_val = any("val" in read_info(location).rows for location in config.data)
     if has_val:
@@ -132,6 +134,7 @@ def make_trainer(
         train_loop_config={
             "train": config.model_dump(mode="json"),
             "data": describe_data(config),
+            "teachers": ray.put(teachers) if teachers else None,
             "mlflow": {"uri": mlflow_run.uri, "run_id": mlflow_run.run_id} if mlflow_run else None,
             "progress": progress,
         },
@@ -182,8 +185,11 @@ def absolute(config: TrainConfig) -> TrainConfig:
     network = config.network
     if weights and weights != "timm":
         network = network.model_copy(update={"backbone_weights": as_uri(weights)})
+    teachers = tuple(map(absolute_checkpoint, config.objective.teacher_checkpoints))
+    objective = config.objective.model_copy(update={"teacher_checkpoints": teachers})
+    data = tuple(map(as_uri, config.data))
     return config.model_copy(
-        update={"data": tuple(map(as_uri, config.data)), "storage": as_uri(config.storage), "network": network}
+        update={"data": data, "storage": as_uri(config.storage), "network": network, "objective": objective}
     )
 
 

@@ -1,5 +1,6 @@
 """The thin Ray adapter around the engine: what every Ray Train worker runs."""
 
+import json
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -9,9 +10,10 @@ import ray.train.torch
 import torch
 import torch.distributed
 
-from dbd_ray.checkpoints import Card, make_card
+from dbd_ray.checkpoints import CARD, Card, make_card
 from dbd_ray.config import TrainConfig
 from dbd_ray.datasets.prepared import common_input_size, read_info
+from dbd_ray.errors import ConfigError
 from dbd_ray.metrics import FocusMetrics
 from dbd_ray.models import build_network
 from dbd_ray.tracking import RunLog, attempt
@@ -34,11 +36,12 @@ def train_loop_per_worker(settings: dict[str, Any]) -> None:
     Args:
         settings: `train`: a TrainConfig as a dict; `mlflow`: None or {"uri": …, "run_id": …}; `progress`: None
             (progress is printed) or a queue of `reporting.listening`; `data`: what `describe_data` says, left out:
-            it is read here.
+            it is read here; `teachers`: an ObjectRef of what `distill.load_teachers` gives, left out: they are loaded
+            here.
 
     Raises:
         TrainingError: The loss or a gradient became non-finite.
-        ConfigError: Settings do not fit the data.
+        ConfigError: Settings do not fit the data, a teacher cannot be loaded, or the run began with other teachers.
     """
     config = TrainConfig.model_validate(settings["train"])
     data = settings.get("data") or describe_data(config)
@@ -52,16 +55,21 @@ def train_loop_per_worker(settings: dict[str, Any]) -> None:
     seed_everything(config.seed)
 
     train_rows, val_rows = _shard("train"), _shard("val")
-    share = config.rendered_share
-    order = epoch_order(train_rows, seed=config.seed, epoch=0, rendered_share=share)
+    order = epoch_order(train_rows, seed=config.seed, epoch=0, shares=config.shares)
     steps = len(order) // config.batch_size
     learner = make_learner(
-        config, build_network(config.network), steps_per_epoch=steps, device=device, wrap=ray.train.torch.prepare_model
+        config,
+        build_network(config.network),
+        steps_per_epoch=steps,
+        device=device,
+        wrap=ray.train.torch.prepare_model,
+        teachers=ray.get(settings["teachers"]) if settings.get("teachers") else (),
     )
     saved = ray.train.get_checkpoint()
     if saved:
         with saved.as_directory() as folder:
             restore_run(learner, Path(folder))
+            require_same_teachers(learner, Path(folder))
     reporter = Reporter(rank, settings.get("progress"))
     reporter.note(f"precision {learner.precision.reason}")
     reporter.note(
@@ -72,7 +80,7 @@ def train_loop_per_worker(settings: dict[str, Any]) -> None:
 
     log = RunLog(**settings["mlflow"]) if settings.get("mlflow") and rank == 0 else None
     while learner.epoch < config.epochs:
-        order = epoch_order(train_rows, seed=config.seed, epoch=learner.epoch, rendered_share=share)
+        order = epoch_order(train_rows, seed=config.seed, epoch=learner.epoch, shares=config.shares)
         batches = train_batches(
             train_rows,
             order,
@@ -113,6 +121,21 @@ def describe_data(config: TrainConfig) -> dict[str, Any]:
     }
 
 
+def require_same_teachers(learner: Learner, folder: Path) -> None:
+    """Refuse to go on with other teachers than those of a saved run: a name may stand for another model by now.
+
+    Raises:
+        ConfigError: They differ; names both.
+    """
+    before = json.loads((folder / CARD).read_text(encoding="utf-8"))["provenance"].get("teachers", [])
+    now = list(learner.teachers.names) if learner.teachers else []
+    if before != now:
+        raise ConfigError(
+            f"objective.teacher_checkpoints: the run began with {', '.join(before) or 'none'}, but now these are "
+            f"{', '.join(now) or 'none'}; bring the former ones back, or choose another name for the run"
+        )
+
+
 def _report(learner: Learner, metrics: dict[str, float], rank: int, data: dict[str, Any]) -> None:
     if rank != 0:
         ray.train.report(metrics)  # every rank must report, one saves
@@ -144,6 +167,7 @@ def _card(learner: Learner, data: dict[str, Any]) -> Card:
             "seed": config.seed,
             "backbone_weights": Path(config.network.backbone_weights or "random").name,
             "data": data["data"],
+            **({"teachers": list(learner.teachers.names)} if learner.teachers else {}),
             "torch": str(torch.__version__),
         },
     )

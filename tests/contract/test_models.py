@@ -38,7 +38,13 @@ CASES: dict[str, dict[str, Any]] = {
     "two-branches": {"branches": 2},
     "three-branches-wide": {"branches": 3, "reduction": 2},
     "thinnest": {"reduction": 1000},
+    "lite": {"architecture": "lite"},
+    "lite-plain": {"architecture": "lite", "sab": False, "depth": False, "branches": 2, "width": 8},
+    "lite-vgg16": {"architecture": "lite", "backbone": "vgg16", "branches": 3},
+    "lite-same-padding": {"architecture": "lite", "width": 88, "backbone_options": {"pad_type": "same"}},
 }
+# of the side outputs, deepest first
+SIDE_STRIDES = {"depth_distillation": (16, 8, 4, 2, 1), "lite": (32, 16, 8, 4)}
 
 
 def _seeded(config: NetworkConfig, seed: int = 0) -> nn.Module:
@@ -73,7 +79,7 @@ def network(config: NetworkConfig) -> nn.Module:
 
 
 class TestNetwork:
-    @pytest.mark.parametrize("size", [(96, 128), (67, 45), (32, 32)])
+    @pytest.mark.parametrize("size", [(96, 128), (67, 45), (100, 131), (32, 32)])
     def test_maps_have_the_size_of_any_input(
         self, network: nn.Module, config: NetworkConfig, size: tuple[int, int]
     ) -> None:
@@ -81,8 +87,9 @@ class TestNetwork:
             output = network(_image(2, 3, *size))
         maps = [output.focus_logits, *output.side_focus_logits]
         assert output.focus_logits.shape == (2, 1, *size)
-        assert len(output.side_focus_logits) == 5
-        assert output.side_focus_logits[-1].shape == (2, 1, *size)
+        assert len(output.side_focus_logits) == len(SIDE_STRIDES[config.architecture])
+        if SIDE_STRIDES[config.architecture][-1] == 1:
+            assert output.side_focus_logits[-1].shape == (2, 1, *size)
         if config.depth:
             maps += [output.depth, *output.side_depth]
             assert [side.shape for side in output.side_depth] == [side.shape for side in output.side_focus_logits]
@@ -92,10 +99,11 @@ class TestNetwork:
             assert output.side_depth == ()
         assert all(one.dtype == torch.float32 and one.isfinite().all() for one in maps)
 
-    def test_sides_are_native_and_deepest_first(self, network: nn.Module) -> None:
+    def test_sides_are_native_and_deepest_first(self, network: nn.Module, config: NetworkConfig) -> None:
         with torch.no_grad():
             sides = network(_image(1, 3, 64, 96)).side_focus_logits
-        assert [tuple(side.shape[-2:]) for side in sides] == [(4, 6), (8, 12), (16, 24), (32, 48), (64, 96)]
+        strides = SIDE_STRIDES[config.architecture]
+        assert [tuple(side.shape[-2:]) for side in sides] == [(64 // stride, 96 // stride) for stride in strides]
 
     def test_every_parameter_learns(self, config: NetworkConfig) -> None:
         network = _seeded(config).train()
@@ -144,6 +152,11 @@ class TestNetwork:
     def test_too_small_a_photo_is_refused_with_the_smallest_size(self, network: nn.Module) -> None:
         with pytest.raises(ConfigError, match=r"31×40 px .* at least 32"):
             network(_image(1, 3, 31, 40))
+
+
+def test_the_light_network_has_at_most_two_million_parameters() -> None:
+    network = _seeded(NetworkConfig(architecture="lite", width=88))
+    assert sum(parameter.numel() for parameter in network.parameters()) <= 2_000_000
 
 
 def test_an_unknown_architecture_lists_the_known_ones() -> None:

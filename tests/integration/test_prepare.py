@@ -1,5 +1,6 @@
 import hashlib
 import json
+import shutil
 from pathlib import Path
 
 import cv2
@@ -113,6 +114,29 @@ def test_constant_masks_are_accepted_where_they_are_meant(folder: Path, tmp_path
         prepare_from(config)
     info = prepare_from(config.model_copy(update={"allow_constant_masks": True}))
     assert sum(info.rows.values()) == 6
+
+
+def test_sharp_photos_are_prepared_without_those_left_out_and_unknown_ids_are_listed(
+    bsds500: Path, tmp_path: Path
+) -> None:
+    for split in ("train", "val"):
+        (tmp_path / "sharp" / split).mkdir(parents=True)
+        for photo in sorted((bsds500 / split).iterdir())[:3]:
+            shutil.copy(photo, tmp_path / "sharp" / split)
+    ids = [photo.id for photo in scan_layout(str(tmp_path / "sharp"), "sharp")[0]]
+    config = PrepareConfig(
+        root=str(tmp_path / "sharp"), layout="sharp", out=str(tmp_path / "out"), size=SIZE, validation_fraction=0
+    )
+    with pytest.raises(DatasetError) as error:
+        prepare_from(config.model_copy(update={"exclude": (ids[0], "train_x"), "inverted": ("y",)}))
+    assert list(error.value.problems) == ["inverted: no photo y; remove it", "exclude: no photo train_x; remove it"]
+    assert not (tmp_path / "out").exists()
+
+    info = prepare_from(config.model_copy(update={"exclude": (ids[0], ids[-1])}))
+    assert (info.rows, info.sources) == ({"train": 2, "test": 2}, {"sharp": 4})
+    rows = [row for split in ("train", "test") for row in read_rows(tmp_path / "out", split).to_pylist()]
+    assert sorted(row["id"] for row in rows) == ids[1:-1]
+    assert all((decode_mask(row["mask"], polarity="focus") == 255).all() for row in rows)
 
 
 def test_no_usable_photo_is_an_error_with_the_problems_that_were_found(tmp_path: Path) -> None:

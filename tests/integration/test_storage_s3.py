@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from dbd_ray.config import PrepareConfig, TrainConfig, train_config
-from dbd_ray.datasets.layouts import read_layout
+from dbd_ray.datasets.labelled import read_layout
 from dbd_ray.datasets.listing import open_storage
 from dbd_ray.datasets.prepare import list_photos, prepare_from
 from dbd_ray.datasets.prepared import PreparedInfo, parts_uri, read_info, read_rows, write_info

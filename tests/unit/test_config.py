@@ -95,7 +95,9 @@ def test_settings_cannot_be_changed_afterwards() -> None:
         ("data=[]", "data"),
         ("seed=-1", "seed"),
         ("ema_decay=1", "ema_decay"),
-        ("rendered_share=1", "rendered_share"),
+        ("shares={rendered: 1}", "shares.rendered"),
+        ("shares={rendered: -0.1}", "shares.rendered"),
+        ("rendered_share=0.1", "rendered_share"),
         ("augment.jpeg_quality=[90, 40]", "augment"),
         ("workers.gpu=some", "workers.gpu"),
         ("precision=float16", "precision"),
@@ -120,6 +122,11 @@ def test_a_wrong_setting_is_refused_by_its_name(override: str, field: str) -> No
         (["epochs=2", "optimizer.warmup_epochs=2"], "optimizer.schedule has no effect when all 2 epochs are warm-up"),
         (["network.mean=[0, 0, 0]"], "mean and std belong together"),
         (["batch_size=9", "workers.count=2"], "batch_size 9 must be a multiple of workers.count 2"),
+        (["shares={rendered: 0.5, sharp: 0.5}"], "shares must together leave room for other sources"),
+        (["network.width=32"], "width has no effect with architecture=depth_distillation"),
+        (["network.architecture=lite", "network.reduction=8"], "reduction has no effect with architecture=lite"),
+        (["network.architecture=lite", "network.srfb=rfb"], "srfb has no effect with architecture=lite"),
+        (["network.architecture=lite", "network.srfb=none"], "srfb has no effect with architecture=lite"),
     ],
 )
 def test_a_setting_without_effect_is_an_error(overrides: list[str], complaint: str) -> None:
@@ -211,6 +218,8 @@ def test_reading_a_configuration_leaves_the_recipes_as_they_are() -> None:
 
 def test_defaults_of_each_part_have_no_setting_without_effect() -> None:
     assert NetworkConfig(srfb="none").branches == 4
+    assert NetworkConfig(width=64, branches=3).architecture == "depth_distillation"
+    assert NetworkConfig(architecture="lite", width=88, branches=2, reduction=4, srfb="srfb").sab
     assert OptimizerConfig().momentum is None
     assert AugmentConfig(jpeg_quality=(40, 95)).jpeg_probability == 0
 
@@ -222,6 +231,7 @@ def test_defaults_of_each_part_have_no_setting_without_effect() -> None:
         (PrepareConfig, {"root": "r", "scenes": 3}, "give either root"),
         (PrepareConfig, {"root": "r", "photos": "p"}, "photos has no effect with root"),
         (PrepareConfig, {"scenes": 3, "layout": "cuhk"}, "layout has no effect with scenes"),
+        (PrepareConfig, {"scenes": 3, "inverted": ["a"], "exclude": ["b"]}, "inverted, exclude has no effect with sc"),
         (PrepareConfig, {"root": "r", "seed": 0}, "seed has no effect with root"),
         (PrepareConfig, {"root": "r", "test_fraction": 0}, "test_fraction has no effect with root"),
         (PrepareConfig, {"scenes": 3, "scene": {"size": [64, 64]}}, "scene.size has no effect"),
@@ -260,3 +270,42 @@ def test_preparing_refuses_numbers_that_nothing_can_be_made_with(setting: str, v
 def test_settings_that_are_stated_as_they_are_anyway_are_no_mistake() -> None:
     assert PrepareConfig(scenes=3, out="o", allow_constant_masks=False, size=(32, 8192)).size == (32, 8192)
     assert PrepareConfig(root="r", out="o", seed=None, scene={}).seed is None
+
+
+TAUGHT = "objective.teacher_checkpoints=[a-model]"
+
+
+@pytest.mark.parametrize(
+    ("overrides", "complaint"),
+    [
+        (["objective.teacher_weight=0.5"], "teacher_weight has no effect without teacher_checkpoints"),
+        (["objective.feature_weight=1"], "feature_weight has no effect without teacher_checkpoints"),
+        (["objective.teacher_scales=[0.5, 1]"], "teacher_scales has no effect without teacher_checkpoints"),
+        (["objective.teacher_flip=true"], "teacher_flip has no effect without teacher_checkpoints"),
+        ([TAUGHT], "teacher_checkpoints has no effect: set teacher_weight or feature_weight above 0"),
+        ([TAUGHT, "objective.feature_weight=1", "objective.teacher_flip=true"], "no effect with teacher_weight=0"),
+        ([TAUGHT, "objective.feature_weight=1", "objective.teacher_scales=[2]"], "no effect with teacher_weight=0"),
+        (["objective={teacher_checkpoints: [a, b], feature_weight: 1}"], "all but the first have no effect"),
+        ([TAUGHT, "objective.teacher_weight=1.1"], r"objective\.teacher_weight: "),
+        ([TAUGHT, "objective.teacher_weight=1", "objective.teacher_scales=[0.4]"], r"objective\.teacher_scales\.0: "),
+        ([TAUGHT, "objective.teacher_weight=1", "objective.teacher_scales=[]"], r"objective\.teacher_scales: "),
+        (["objective.teacher_checkpoints=a-model"], r"objective\.teacher_checkpoints: "),
+    ],
+)
+def test_teachers_and_their_settings_are_refused_without_each_other(overrides: list[str], complaint: str) -> None:
+    with pytest.raises(ConfigError, match=complaint):
+        _load(*overrides)
+
+
+def test_one_checkpoint_may_teach_at_several_scales() -> None:
+    config = _load(TAUGHT, "objective.teacher_weight=0.5", "objective.teacher_scales=[0.75, 1, 1.5]")
+    assert config.objective.teacher_scales == (0.75, 1.0, 1.5)
+    assert TrainConfig.model_validate_json(config.model_dump_json()) == config
+
+
+def test_a_run_without_teachers_is_written_as_before_there_were_any() -> None:
+    before = {"bce", "depth_weight", "iou_weight", "l1_weight", "side_weight"}
+    assert set(_load().model_dump(mode="json")["objective"]) == before
+    taught = _load(TAUGHT, "objective.teacher_weight=1").model_dump(mode="json")["objective"]
+    assert taught.keys() - before == {name for name in taught if name.startswith("teacher_")} | {"feature_weight"}
+    assert len(taught) == len(before) + 5

@@ -1,12 +1,17 @@
 import math
+from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 from dbd_ray.config import ObjectiveConfig
 from dbd_ray.errors import TrainingError
-from dbd_ray.losses import depth_mse, distillation_loss, plain_bce, soft_iou_loss, weighted_bce
+from dbd_ray.images.encode import decode_mask
+from dbd_ray.losses import depth_mse, distillation_loss, l1_loss, plain_bce, soft_iou_loss, weighted_bce
+from dbd_ray.metrics import FocusMetrics
 from dbd_ray.models.output import NetworkOutput
 
 
@@ -59,7 +64,7 @@ def test_weighted_bce_counts_over_the_whole_batch() -> None:
     assert weighted_bce(logits, truth).item() == pytest.approx(expected, rel=1e-6)
 
 
-@pytest.mark.parametrize("loss", [weighted_bce, plain_bce, soft_iou_loss])
+@pytest.mark.parametrize("loss", [weighted_bce, plain_bce, soft_iou_loss, l1_loss])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
 def test_extreme_logits_stay_finite_and_in_float32(loss, dtype: torch.dtype) -> None:  # type: ignore[no-untyped-def]
     logits = torch.tensor([1e4, -1e4, 1e4, -1e4], dtype=dtype).reshape(1, 1, 2, 2).requires_grad_()
@@ -74,7 +79,7 @@ def test_extreme_logits_stay_finite_and_in_float32(loss, dtype: torch.dtype) -> 
 def test_losses_stay_float32_inside_autocast() -> None:
     output = _output(dtype=torch.bfloat16)
     focus, depth = torch.zeros(2, 1, 8, 8), torch.zeros(2, 1, 8, 8)
-    config = ObjectiveConfig(iou_weight=1.0)
+    config = ObjectiveConfig(iou_weight=1.0, l1_weight=1.0)
     outside = distillation_loss(output, focus, depth, None, config)
     with torch.autocast("cpu", torch.bfloat16):
         inside = distillation_loss(output, focus, depth, None, config)
@@ -104,6 +109,28 @@ def test_soft_iou_weighs_photos_alike_however_much_is_in_focus() -> None:
     truth = torch.cat((_row(1, 1, 1, 1), _row(1, 0, 0, 0)))
     logits = torch.cat((_row(50, 50, 50, 50), _row(-50, -50, -50, -50)))
     assert soft_iou_loss(logits, truth).item() == pytest.approx(1 / 2, abs=5e-3)
+
+
+def test_l1_is_the_metric_called_mae(cuhk: Path) -> None:
+    masks = [path.read_bytes() for path in sorted((cuhk / "gt").iterdir())[:3]]
+    truths = [cv2.resize(decode_mask(mask, polarity="blur"), (80, 60)) > 127 for mask in masks]
+    rng = np.random.default_rng(0)
+    # as networks err: borders are washed out, and it is unsure everywhere
+    logits = np.stack([8 * cv2.GaussianBlur(one.astype(np.float32), (0, 0), 3) - 4 for one in truths])
+    logits += rng.standard_normal(logits.shape, np.float32)
+    loss = l1_loss(torch.from_numpy(logits)[:, None], torch.from_numpy(np.stack(truths))[:, None].float())
+    metrics = FocusMetrics()
+    for one, truth in zip(logits, truths, strict=True):
+        metrics.update(torch.from_numpy(one).sigmoid().numpy(), truth)
+    assert loss.item() == pytest.approx(metrics.compute()["mae"], abs=1e-6)
+    assert 0.05 < loss.item() < 0.5
+
+
+def test_l1_pulls_every_pixel_towards_its_truth() -> None:
+    logits, truth = torch.zeros(1, 1, 1, 4, requires_grad=True), _row(1, 0, 1, 0)
+    l1_loss(logits, truth).backward()
+    assert logits.grad is not None
+    torch.testing.assert_close(logits.grad, (0.5 - truth) * 2 * 0.25 / 4)
 
 
 def test_depth_mse_is_over_the_photos_that_have_depth() -> None:
@@ -145,9 +172,13 @@ def test_the_weights_of_the_terms_are_settings() -> None:
     def terms(**settings: object) -> dict[str, Tensor]:
         return distillation_loss(output, focus, depth, None, ObjectiveConfig.model_validate(settings))
 
-    fused_only = terms(side_weight=0, iou_weight=1, bce="plain")
+    assert set(terms()) == {"bce", "depth"}
+    fused_only = terms(side_weight=0, iou_weight=1, l1_weight=1, bce="plain")
+    assert set(fused_only) == {"bce", "iou", "l1", "depth"}
     torch.testing.assert_close(fused_only["bce"], plain_bce(output.focus_logits, focus))
     torch.testing.assert_close(fused_only["iou"], soft_iou_loss(output.focus_logits, focus))
+    torch.testing.assert_close(fused_only["l1"], l1_loss(output.focus_logits, focus))
+    torch.testing.assert_close(terms(l1_weight=3)["l1"], 3 * terms(l1_weight=1)["l1"])
     torch.testing.assert_close(terms(iou_weight=3)["iou"], 3 * terms(iou_weight=1)["iou"])
     torch.testing.assert_close(terms(depth_weight=1)["depth"], 10 * terms(depth_weight=0.1)["depth"])
     full, none = terms(side_weight=1)["bce"], terms(side_weight=0)["bce"]

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dbd_ray.datasets.layouts import LabelledPhoto, inspect_pair, read_layout, scan_layout
+from dbd_ray.datasets.labelled import read_labelled, read_layout
+from dbd_ray.datasets.layouts import LabelledPhoto, Polarity, scan_layout
 from dbd_ray.errors import ConfigError, DatasetError
 
 # rows x columns
@@ -41,8 +42,9 @@ def labelled(*names: str, images: str = "image", masks: str = "gt") -> dict[str,
     return files
 
 
-def a_pair(polarity: str = "focus") -> LabelledPhoto:
-    return LabelledPhoto("a", "train", "folder", "image/a.png", "mask/a.png", polarity)  # type: ignore[arg-type]
+def a_pair(root: Path, image: bytes, mask: bytes, polarity: Polarity = "focus") -> LabelledPhoto:
+    write(root, {"image/a.png": image, "mask/a.png": mask})
+    return LabelledPhoto("a", "train", "folder", f"{root}/image/a.png", f"{root}/mask/a.png", polarity)
 
 
 def test_cuhk_splits_by_test_txt_whatever_the_case_of_the_suffix(tmp_path: Path) -> None:
@@ -59,7 +61,8 @@ def test_the_real_cuhk_set_has_604_training_and_100_test_photos(cuhk: Path) -> N
     assert problems == []
     assert [sum(photo.split == split for photo in photos) for split in ("train", "test")] == [604, 100]
     for photo in photos[::100]:
-        assert inspect_pair(Path(photo.image_uri).read_bytes(), Path(photo.mask_uri).read_bytes(), photo) is None
+        pixels, truth = read_labelled(photo)
+        assert pixels.shape == (*truth.shape, 3)
 
 
 def test_every_problem_is_listed_in_one_error(tmp_path: Path) -> None:
@@ -103,18 +106,20 @@ def test_every_problem_is_listed_in_one_error(tmp_path: Path) -> None:
     assert len(caught.value.problems) == len(expected)
 
 
-def test_a_bad_photo_with_a_bad_mask_is_reported_for_both() -> None:
-    problem = inspect_pair(b"", b"text", a_pair())
-    assert problem is not None
+def test_a_bad_photo_with_a_bad_mask_is_reported_for_both(tmp_path: Path) -> None:
+    problem = read_labelled(a_pair(tmp_path, b"", b"text"))
+    assert isinstance(problem, str)
     assert "image/a.png" in problem and "empty_file" in problem
     assert "mask/a.png" in problem and "not_an_image" in problem
 
 
 @pytest.mark.parametrize(("level", "polarity", "said"), [(255, "focus", "in focus"), (255, "blur", "out of focus")])
-def test_a_mask_of_one_class_is_a_problem_unless_allowed(level: int, polarity: str, said: str) -> None:
-    image, mask = encode(PHOTO, ".png"), encode(np.full(SIZE, level, np.uint8), ".png")
-    assert f"(all {said})" in (inspect_pair(image, mask, a_pair(polarity)) or "")
-    assert inspect_pair(image, mask, a_pair(polarity), allow_constant=True) is None
+def test_a_mask_of_one_class_is_a_problem_unless_allowed(
+    tmp_path: Path, level: int, polarity: Polarity, said: str
+) -> None:
+    pair = a_pair(tmp_path, encode(PHOTO, ".png"), encode(np.full(SIZE, level, np.uint8), ".png"), polarity)
+    assert f"(all {said})" in read_labelled(pair)
+    assert isinstance(read_labelled(pair, allow_constant=True), tuple)
 
 
 def test_sizes_are_compared_as_the_photo_is_displayed(tmp_path: Path) -> None:
@@ -122,8 +127,28 @@ def test_sizes_are_compared_as_the_photo_is_displayed(tmp_path: Path) -> None:
     exif[274] = 6  # turned by a quarter
     Image.fromarray(PHOTO).save(tmp_path / "turned.jpg", exif=exif)
     image = (tmp_path / "turned.jpg").read_bytes()
-    assert "12x16" in (inspect_pair(image, encode(MASK, ".png"), a_pair()) or "")
-    assert inspect_pair(image, encode(MASK.T.copy(), ".png"), a_pair()) is None
+    assert "12x16" in read_labelled(a_pair(tmp_path, image, encode(MASK, ".png")))
+    assert isinstance(read_labelled(a_pair(tmp_path, image, encode(MASK.T.copy(), ".png"))), tuple)
+
+
+def test_sharp_photos_need_no_masks(tmp_path: Path) -> None:
+    root = write(tmp_path, {"train/1.jpg": encode(PHOTO, ".jpg"), "val/1.jpg": encode(PHOTO, ".jpg")})
+    photos = read_layout(root, "sharp")
+    assert [(photo.id, photo.split, photo.source) for photo in photos] == [
+        ("test_1", "test", "sharp"),
+        ("train_1", "train", "sharp"),
+    ]
+    _, truth = read_labelled(photos[0])
+    assert (truth == 255).all()
+
+
+def test_sharp_photos_lie_in_folders_of_their_splits(tmp_path: Path) -> None:
+    root = write(tmp_path, {"1.jpg": encode(PHOTO, ".jpg")})
+    with pytest.raises(DatasetError, match="accepted: train, test, val"):
+        read_layout(root, "sharp")
+    write(tmp_path, {"test/1.jpg": encode(PHOTO, ".jpg"), "val/1.jpg": b""})
+    with pytest.raises(DatasetError, match=r"(?s)keep one of them.*val/1.jpg: .*empty_file"):
+        read_layout(root, "sharp")
 
 
 def test_a_folder_may_hold_negatives_on_purpose(tmp_path: Path) -> None:

@@ -15,10 +15,10 @@ MakeConfig = Callable[..., TrainConfig]
 GPU_NODE = {"CPU": 4.0, "GPU": 1.0}
 
 
-def _prepare(folder: Path, depth_rows: int) -> str:
+def _prepare(folder: Path, depth_rows: int, input_size: tuple[int, int] = (64, 64)) -> str:
     folder.mkdir()
     counts = {"rows": {"train": 8, "val": 2}, "sources": {"cuhk": 10}, "depth_rows": depth_rows, "image_bytes": 1}
-    write_info(str(folder), PreparedInfo(parts="parts-1", input_size=(64, 64), fingerprint="abc", **counts))
+    write_info(str(folder), PreparedInfo(parts="parts-1", input_size=input_size, fingerprint="abc", **counts))
     return str(folder)
 
 
@@ -64,6 +64,29 @@ def test_weights_that_are_not_there_are_named_with_their_field(
     Path("present.safetensors").touch()
     for present in ("present.safetensors", f"file://{tmp_path}/present.safetensors", "timm", None):
         check_settings(make_config(data=[taught], network={"backbone_weights": present}))
+
+
+def _taught_by(*teachers: str, **settings: Any) -> dict[str, Any]:
+    return {"teacher_checkpoints": teachers, "teacher_weight": 1, **settings}
+
+
+def test_a_teacher_that_is_not_there_is_named_with_its_field(
+    make_config: MakeConfig, taught: str, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tiny_model.parent)
+    check_settings(make_config(data=[taught], objective=_taught_by(tiny_model.name)))
+    with pytest.raises(ConfigError, match=r"^objective\.teacher_checkpoints: .*/absent: neither a checkpoint folder"):
+        check_settings(make_config(data=[taught], objective=_taught_by(tiny_model.name, "absent")))
+
+
+def test_teachers_are_not_asked_to_look_at_pictures_that_are_too_small_for_them(
+    make_config: MakeConfig, taught: str, tiny_model: Path
+) -> None:
+    smaller = _prepare(Path(taught).parent / "smaller", depth_rows=1, input_size=(48, 64))
+    objective = _taught_by(str(tiny_model), teacher_scales=(1.0, 0.5))
+    check_settings(make_config(data=[taught], objective=objective))
+    with pytest.raises(ConfigError, match=r"^objective\.teacher_scales: at 0\.5 .* 24 px a side, and they need 32"):
+        check_settings(make_config(data=[smaller], objective=objective))
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from dbd_ray.config import TrainConfig
-from dbd_ray.detector import predict_focus
+from dbd_ray.engines import predict_focus
 from dbd_ray.errors import ConfigError, TrainingError
 from dbd_ray.metrics import METRIC_NAMES
 from dbd_ray.models import build_network

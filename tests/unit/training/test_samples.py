@@ -1,4 +1,5 @@
 import threading
+from collections import Counter
 from collections.abc import Generator, Sequence
 from typing import Any
 
@@ -35,14 +36,14 @@ def _joined(parts: tuple[Batch, ...]) -> Batch:
 
 
 def test_an_epoch_is_every_row_once_in_a_new_order_each_epoch(photo_rows: list[EncodedRow]) -> None:
-    orders = [epoch_order(photo_rows, seed=0, epoch=epoch, rendered_share=None) for epoch in range(3)]
+    orders = [epoch_order(photo_rows, seed=0, epoch=epoch) for epoch in range(3)]
     assert all(sorted(order) == list(range(11)) for order in orders)
     assert len({tuple(order) for order in orders}) == 3
 
 
 def test_the_order_is_a_function_of_seed_and_epoch(photo_rows: list[EncodedRow]) -> None:
     def order(seed: int, epoch: int) -> list[int]:
-        return list(epoch_order(photo_rows, seed=seed, epoch=epoch, rendered_share=None))
+        return list(epoch_order(photo_rows, seed=seed, epoch=epoch))
 
     assert order(3, 2) == order(3, 2)
     assert order(3, 2) != order(2, 3)
@@ -50,24 +51,36 @@ def test_the_order_is_a_function_of_seed_and_epoch(photo_rows: list[EncodedRow])
 
 
 @pytest.mark.parametrize(("share", "scenes"), [(0.0, 0), (0.25, 4), (0.5, 11), (0.9, 99)])
-def test_the_rendered_share_is_a_share_of_the_epoch_and_every_photo_comes_once(
+def test_a_share_is_a_share_of_the_epoch_and_rows_of_other_sources_come_once(
     photo_rows: list[EncodedRow], rendered_rows: list[EncodedRow], share: float, scenes: int
 ) -> None:
     rows = [*photo_rows, *rendered_rows]
-    order = epoch_order(rows, seed=0, epoch=0, rendered_share=share)
+    order = epoch_order(rows, seed=0, epoch=0, shares={"rendered": share})
     chosen = [rows[index] for index in order]
     assert sorted(row.id for row in chosen if row.source == "cuhk") == [row.id for row in photo_rows]
     assert sum(row.source == "rendered" for row in chosen) == scenes
     assert scenes / len(order) == pytest.approx(share, abs=0.03)
 
 
-def test_scenes_are_drawn_anew_each_epoch_and_none_twice_while_there_are_enough(
+def test_several_sources_have_each_its_share(photo_rows: list[EncodedRow], rendered_rows: list[EncodedRow]) -> None:
+    sharp_rows = [row._replace(source="sharp") for row in photo_rows]
+    rows = [*photo_rows, *rendered_rows, *sharp_rows]
+    for shares in ({"rendered": 0.2, "sharp": 0.25}, {"sharp": 0.25, "rendered": 0.2}):
+        order = epoch_order(rows, seed=0, epoch=0, shares=shares)
+        assert Counter(rows[index].source for index in order) == {"cuhk": 11, "rendered": 4, "sharp": 5}
+        assert order.tolist() == epoch_order(rows, seed=0, epoch=0, shares=dict(reversed(shares.items()))).tolist()
+    # two sources come whole, the third is so much of all
+    order = epoch_order(rows, seed=0, epoch=0, shares={"rendered": 0.12})
+    assert Counter(rows[index].source for index in order) == {"cuhk": 11, "rendered": 3, "sharp": 11}
+
+
+def test_rows_of_a_share_are_drawn_anew_each_epoch_and_none_twice_while_there_are_enough(
     photo_rows: list[EncodedRow], rendered_rows: list[EncodedRow]
 ) -> None:
     rows = [*photo_rows, *rendered_rows]
     drawn = []
     for epoch in range(8):
-        order = epoch_order(rows, seed=0, epoch=epoch, rendered_share=0.25)
+        order = epoch_order(rows, seed=0, epoch=epoch, shares={"rendered": 0.25})
         scenes = [int(index) for index in order if index >= len(photo_rows)]
         assert len(set(scenes)) == len(scenes) == 4
         drawn.append(frozenset(scenes))
@@ -75,21 +88,38 @@ def test_scenes_are_drawn_anew_each_epoch_and_none_twice_while_there_are_enough(
     assert frozenset.union(*drawn) == frozenset(range(11, 18))
 
 
-def test_a_share_of_what_is_not_there_is_refused_with_the_counts(
+def test_a_share_of_a_source_that_is_not_there_is_refused_by_its_name_with_the_counts(
     photo_rows: list[EncodedRow], rendered_rows: list[EncodedRow]
 ) -> None:
-    for rows, counts in ((photo_rows, "11 photos and 0 rendered"), (rendered_rows, "0 photos and 7 rendered")):
-        with pytest.raises(ConfigError, match=f"rendered_share=0.5: the data has {counts}.*prepare --scenes"):
-            epoch_order(rows, seed=0, epoch=0, rendered_share=0.5)
+    rows = [*photo_rows, *rendered_rows]
+    with pytest.raises(ConfigError, match=r"shares: sharp=0\.1 cannot be had .*\(11 cuhk, 7 rendered\).*in data"):
+        epoch_order(rows, seed=0, epoch=0, shares={"rendered": 0.2, "sharp": 0.1})
+    with pytest.raises(ConfigError, match=r"shares: rendered=0\.5 .*\(no rows\)"):
+        epoch_order([], seed=0, epoch=0, shares={"rendered": 0.5})
 
 
-def test_a_share_of_zero_leaves_the_scenes_out(photo_rows: list[EncodedRow]) -> None:
-    assert len(epoch_order(photo_rows, seed=0, epoch=0, rendered_share=0.0)) == 11
+def test_a_share_needs_rows_of_another_source(rendered_rows: list[EncodedRow]) -> None:
+    with pytest.raises(ConfigError, match=r"shares: rendered=0\.5 .*\(7 rendered\).*one of another"):
+        epoch_order(rendered_rows, seed=0, epoch=0, shares={"rendered": 0.5})
+
+
+def test_a_share_too_small_for_a_single_row_is_refused(
+    photo_rows: list[EncodedRow], rendered_rows: list[EncodedRow]
+) -> None:
+    with pytest.raises(ConfigError, match=r"shares: rendered=0\.01 cannot be had"):
+        epoch_order([*photo_rows, *rendered_rows], seed=0, epoch=0, shares={"rendered": 0.01})
+
+
+def test_a_share_of_zero_leaves_the_source_out_whether_it_is_there_or_not(
+    photo_rows: list[EncodedRow], rendered_rows: list[EncodedRow]
+) -> None:
+    for rows in (photo_rows, [*photo_rows, *rendered_rows]):
+        assert sorted(epoch_order(rows, seed=0, epoch=0, shares={"rendered": 0.0})) == list(range(11))
 
 
 @pytest.mark.parametrize("world_size", [2, 4])
 def test_several_ranks_together_see_exactly_what_one_rank_would(photo_rows: list[EncodedRow], world_size: int) -> None:
-    order = epoch_order(photo_rows, seed=1, epoch=0, rendered_share=None)
+    order = epoch_order(photo_rows, seed=1, epoch=0)
     alone = _batches(photo_rows, order)
     parts = [_batches(photo_rows, order, rank=rank, world_size=world_size) for rank in range(world_size)]
     assert all(len(batch.photos) == 4 // world_size for part in parts for batch in part)

@@ -27,7 +27,7 @@ OPTIMIZERS = {
 
 def _one_epoch(learner: Learner, rows: list[EncodedRow]) -> None:
     config = learner.config
-    order = epoch_order(rows, seed=config.seed, epoch=learner.epoch, rendered_share=None)
+    order = epoch_order(rows, seed=config.seed, epoch=learner.epoch)
     batches = train_batches(rows, order, batch_size=4, config=config.augment, seed=config.seed, epoch=learner.epoch)
     metrics = train_epoch(learner, batches, steps=2)
     learner.epoch += 1

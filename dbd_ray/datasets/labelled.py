@@ -1,0 +1,77 @@
+"""Pixels of labelled photos, read and checked: a photo with its truth, or what is wrong with them."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from dbd_ray.datasets.layouts import LabelledPhoto, Layout, Polarity, scan_layout
+from dbd_ray.datasets.listing import read_bytes
+from dbd_ray.errors import DatasetError, PhotoError
+from dbd_ray.images.decode import decode_photo
+from dbd_ray.images.encode import decode_mask
+
+
+def read_layout(
+    root: str, layout: Layout, *, polarity: Polarity | None = None, allow_constant_masks: bool = False
+) -> list[LabelledPhoto]:
+    """List a labelled dataset after reading and checking every file of it.
+
+    Args:
+        root: Local folder or fsspec/pyarrow URI.
+        layout: One of `layouts.LAYOUTS`.
+        polarity: What white means in the masks; required for `folder`, refused for layouts that define it.
+        allow_constant_masks: Accept masks of one class, e.g. a folder's all-in-focus negatives.
+
+    Returns:
+        The photos, sorted by id.
+
+    Raises:
+        DatasetError: Lists every problem of names and of pixels.
+        ConfigError: Unknown layout, or a polarity that is missing or without effect.
+    """
+    photos, problems = scan_layout(root, layout, polarity=polarity)
+    for photo in photos:
+        pixels = read_labelled(photo, allow_constant=allow_constant_masks)
+        if isinstance(pixels, str):
+            problems.append(pixels)
+    if problems:
+        raise DatasetError(root, problems)
+    return photos
+
+
+def read_labelled(photo: LabelledPhoto, *, allow_constant: bool = False) -> tuple[np.ndarray, np.ndarray] | str:
+    """Read and check one labelled photo.
+
+    Args:
+        photo: Where it lies.
+        allow_constant: Accept a mask of one class (all in focus, or none).
+
+    Returns:
+        Its pixels, uint8 RGB H×W×3, and its truth, uint8 H×W with 255 = in focus; or one line that names the files
+        and everything wrong with them.
+    """
+    picture = _read(photo.image_uri, decode_photo)
+    if photo.mask_uri is None:
+        return picture if isinstance(picture, str) else (picture, np.full(picture.shape[:2], 255, np.uint8))
+    labels = _read(photo.mask_uri, lambda data: decode_mask(data, polarity=photo.polarity))
+    found = [read for read in (picture, labels) if isinstance(read, str)]
+    if not isinstance(labels, str):
+        if not isinstance(picture, str) and picture.shape[:2] != labels.shape:
+            sizes = [f"{width}x{height}" for height, width in (labels.shape, picture.shape[:2])]
+            found.append(f"{photo.mask_uri}: the mask is {sizes[0]} but the photo, as displayed, is {sizes[1]} (w x h)")
+        in_focus = labels > 127
+        if not allow_constant and (in_focus.all() or not in_focus.any()):
+            one_class = "all in focus" if in_focus.all() else "all out of focus"
+            found.append(f"{photo.mask_uri}: empty mask, nothing is labelled apart ({one_class})")
+    if isinstance(picture, str) or isinstance(labels, str) or found:
+        return "; ".join(found)
+    return picture, labels
+
+
+def _read(uri: str, decode: Callable[[bytes], np.ndarray]) -> np.ndarray | str:
+    try:
+        return decode(read_bytes(uri))
+    except OSError as error:
+        return f"{uri}: cannot be read: {error}"
+    except PhotoError as error:
+        return f"{uri}: {error}"

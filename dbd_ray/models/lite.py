@@ -1,0 +1,186 @@
+"""The network that ships: depth distillation's ideas at a cost that a CPU can pay.
+
+What it keeps of Cun & Pun (ECCV 2020, section 3.2): a field pyramid whose branches are selected per channel by the
+whole picture, attention drawn from a level's own side output, supervision of every level, and depth as a companion
+task. What it changes for the CPU: every convolution of the decoder is separable; there is no level at stride 2 and
+nothing is computed at full resolution: the finest level, at stride 4, predicts all pixels of its square at once;
+each level adds to the map of the level below instead of all maps being enlarged and fused; depth heads run in
+training only.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from dbd_ray.config import NetworkConfig
+from dbd_ray.errors import ConfigError
+from dbd_ray.models.encoders import build_encoder
+from dbd_ray.models.output import FocusNetwork, NetworkOutput
+from dbd_ray.models.registry import register_model
+
+SMALLEST_SIDE_PX = 32  # the deepest encoder stage has stride 32
+FINEST_STRIDE = 4
+FINEST_WIDTH = 48  # where pixels are many
+PYRAMID = ((3, 1), (5, 1), (5, 2))  # (kernel, dilation) of the cascade, after the identity branch
+GATE_CHANNELS = 8
+
+
+def _pointwise(channels_in: int, channels_out: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(channels_in, channels_out, 1, bias=False), nn.BatchNorm2d(channels_out), nn.ReLU(inplace=True)
+    )
+
+
+def _depthwise(channels: int, kernel: int, dilation: int) -> nn.Sequential:
+    padding = dilation * (kernel - 1) // 2
+    return nn.Sequential(
+        nn.Conv2d(channels, channels, kernel, padding=padding, dilation=dilation, groups=channels, bias=False),
+        nn.BatchNorm2d(channels),
+    )
+
+
+def _enlarged(maps: Tensor, like: Tensor) -> Tensor:
+    return F.interpolate(maps, (like.shape[-2], like.shape[-1]), mode="bilinear", align_corners=False)
+
+
+class SeparableFieldBlock(nn.Module):
+    """SRFB with separable convolutions: branches of ever larger fields, mixed per channel by the whole picture.
+
+    Args:
+        channels: Width of input and output.
+        branches: 2 to 4: the identity and the first `branches - 1` of the cascade.
+    """
+
+    def __init__(self, channels: int, branches: int):
+        super().__init__()
+        self.stages = nn.ModuleList(
+            nn.Sequential(_depthwise(channels, kernel, dilation), _pointwise(channels, channels))
+            for kernel, dilation in PYRAMID[: branches - 1]
+        )
+        self.descriptor = nn.Linear(channels, max(channels // 4, 16))
+        self.selector = nn.Linear(self.descriptor.out_features, branches * channels)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Map N×C×H×W to N×C×H×W."""
+        fields = [features]
+        for stage in self.stages:
+            fields.append(stage(fields[-1]))
+        # the mean of the sum is the sum of the means, of far fewer numbers
+        total = torch.stack([field.mean((2, 3)) for field in fields]).sum(0)
+        weights = self.selector(self.descriptor(total).relu())
+        weights = weights.unflatten(1, (len(fields), -1)).softmax(1)[..., None, None]
+        mixed = fields[0] * weights[:, 0]
+        for index, field in enumerate(fields[1:], start=1):
+            mixed = mixed + field * weights[:, index]
+        return mixed
+
+
+class SideGate(nn.Module):
+    """SAB: weakens or strengthens features by what a level's own map shows about its surroundings."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = nn.Conv2d(1, GATE_CHANNELS, 3, padding=1)
+        self.outer = nn.Conv2d(GATE_CHANNELS, 1, 3, padding=1)
+
+    def forward(self, features: Tensor, focus_logits: Tensor) -> Tensor:
+        """Map N×C×H×W and N×1×H×W to N×C×H×W."""
+        gated: Tensor = features * (1 + self.outer(self.inner(focus_logits).relu()).tanh())
+        return gated
+
+
+class LiteLevel(nn.Module):
+    """One decoder level: join what comes from below with the skip, look around, add to the map, and gate.
+
+    Args:
+        channels_below: Width of the level below; None: this is the deepest one.
+        channels_skip: Width of the encoder's map.
+        width: Width of this level.
+        maps: Channels of each head, the pixels of each position.
+        config: `branches`, `sab` and `depth` are used.
+    """
+
+    def __init__(
+        self, channels_below: int | None, channels_skip: int, width: int, maps: int, config: NetworkConfig
+    ) -> None:
+        super().__init__()
+        self.skip = _pointwise(channels_skip, width)
+        self.below = nn.Identity() if channels_below in (None, width) else _pointwise(int(channels_below or 0), width)
+        self.field = SeparableFieldBlock(width, config.branches)
+        self.focus_head = nn.Conv2d(width, maps, 1)
+        self.depth_head = nn.Conv2d(width, maps, 1) if config.depth else None
+        self.gate = SideGate() if config.sab and maps == 1 else None
+
+    def forward(
+        self, skip: Tensor, below: tuple[Tensor, Tensor, Tensor | None] | None, with_depth: bool
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Return the features for the next level, the focus logits, and the depth where it is wanted and known.
+
+        Args:
+            skip: N×C'×H×W, the encoder's map of this level.
+            below: What the level below returned; None at the deepest one.
+            with_depth: Whether the caller wants depth.
+        """
+        features = self.skip(skip)
+        if below is not None:
+            # narrowed before it is enlarged: the same numbers for a quarter of the work
+            features = features + _enlarged(self.below(below[0]), skip)
+        features = self.field(features)
+        focus_logits = self.focus_head(features)
+        depth = self.depth_head(features) if with_depth and self.depth_head is not None else None
+        if below is not None:
+            focus_logits = focus_logits + _enlarged(below[1], skip)
+            depth = depth if depth is None or below[2] is None else depth + _enlarged(below[2], skip)
+        if self.gate is not None:
+            features = self.gate(features, focus_logits)
+        return features, focus_logits, depth
+
+
+@register_model("lite")
+class Lite(FocusNetwork):
+    """Predicts focus, and in training depth, on a light backbone.
+
+    Args:
+        config: Backbone, `width`, `branches`, `sab` and `depth`.
+
+    Raises:
+        ConfigError: The backbone is unknown or unfit.
+        CheckpointError: The backbone's weights cannot be loaded.
+    """
+
+    def __init__(self, config: NetworkConfig):
+        super().__init__(build_encoder(config))
+        # the stage at stride 2 feeds the next one and has no level of its own
+        skips = self.encoder.channels[:0:-1]
+        widths = (config.width,) * (len(skips) - 1) + (FINEST_WIDTH,)
+        maps = (1,) * (len(skips) - 1) + (FINEST_STRIDE**2,)
+        below = (None, *widths[:-1])
+        self.levels = nn.ModuleList(
+            LiteLevel(*channels, config) for channels in zip(below, skips, widths, maps, strict=True)
+        )
+
+    def forward(self, image: Tensor, *, with_depth: bool = True) -> NetworkOutput:
+        """As `DepthDistillation.forward`."""
+        size = (image.shape[-2], image.shape[-1])
+        if min(size) < SMALLEST_SIDE_PX:
+            raise ConfigError(
+                f"image: {size[0]}×{size[1]} px is too small, enlarge it to at least {SMALLEST_SIDE_PX} px a side"
+            )
+        taps = self.encoder(image)
+        found: list[tuple[Tensor, Tensor, Tensor | None]] = []
+        for level, skip in zip(self.levels, taps[:0:-1], strict=True):
+            found.append(level(skip, found[-1] if found else None, with_depth))
+        *sides, (_, focus, depth) = found
+        return NetworkOutput(
+            focus_logits=_full_size(focus, size),
+            depth=None if depth is None else _full_size(depth, size),
+            side_focus_logits=tuple(side for _, side, _ in sides),
+            side_depth=tuple(side for _, _, side in sides if side is not None),
+            features=tuple(taps),
+        )
+
+
+def _full_size(maps: Tensor, size: tuple[int, int]) -> Tensor:
+    # sub-pixels, since enlarging one channel costs a CPU as much as a tenth of the network
+    full = F.pixel_shuffle(maps, FINEST_STRIDE)
+    return full[..., : size[0], : size[1]]

@@ -1,0 +1,114 @@
+"""Detectors that teach another one: what they see in the photos of a batch."""
+
+from collections.abc import Sequence
+from itertools import product
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from dbd_ray.config import ObjectiveConfig
+from dbd_ray.datasets.prepared import as_uri
+from dbd_ray.detector import Detector, packaged_models
+from dbd_ray.errors import CheckpointError, ConfigError
+from dbd_ray.losses import TeacherMaps
+from dbd_ray.models import FocusNetwork
+from dbd_ray.models.hardware import Precision
+
+
+class Teacher(NamedTuple):
+    """A detector to learn from.
+
+    Attributes:
+        name: Its name@fingerprint, the latter's first 16 digits.
+        network: On the CPU, in evaluation mode, without gradients.
+    """
+
+    name: str
+    network: FocusNetwork
+
+
+def load_teachers(config: ObjectiveConfig) -> tuple[Teacher, ...]:
+    """Load the teachers of a run, none if it has none.
+
+    Args:
+        config: `teacher_checkpoints` is used; paths may be relative to the current folder.
+
+    Raises:
+        ConfigError: One of them is missing or damaged; names it.
+    """
+    teachers = []
+    for checkpoint in config.teacher_checkpoints:
+        try:
+            # eager: other engines cannot tell what their encoders see
+            detector = Detector.load(absolute_checkpoint(checkpoint), device="cpu", engine="eager")
+        except (CheckpointError, ConfigError) as error:
+            raise ConfigError(f"objective.teacher_checkpoints: {error}") from error
+        name = f"{detector.card.name}@{detector.card.fingerprint[:16]}"
+        teachers.append(Teacher(name, detector.network.eval().requires_grad_(False)))
+    return tuple(teachers)
+
+
+def absolute_checkpoint(checkpoint: str) -> str:
+    """Make a local path absolute; the name of a packaged model and a models:/ URI stay as they are."""
+    return checkpoint if checkpoint in packaged_models() else as_uri(checkpoint)
+
+
+class TeacherEnsemble:
+    """Looks at photos with every teacher, at every scale, and mirrored where asked for; it never changes.
+
+    Args:
+        teachers: See `load_teachers`; at least one. They are moved to the device.
+        config: `teacher_scales`, `teacher_flip` and `feature_weight` are used.
+        device: Where the photos will be.
+        precision: How numbers are held.
+    """
+
+    def __init__(
+        self, teachers: Sequence[Teacher], config: ObjectiveConfig, device: torch.device, precision: Precision
+    ) -> None:
+        self.names = tuple(teacher.name for teacher in teachers)
+        self.networks = [
+            teacher.network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+            for teacher in teachers
+        ]
+        self._config = config
+        self._precision = precision
+
+    def __call__(self, photos: Tensor) -> TeacherMaps:
+        """Return the mean of all focus maps, and the first teacher's features where they have a weight.
+
+        Args:
+            photos: uint8 N×3×H×W RGB on the device.
+        """
+        scales, with_features = self._config.teacher_scales, self._config.feature_weight > 0
+        mirrorings = (False, True) if self._config.teacher_flip else (False,)
+        first = self.networks[0]
+        maps: list[Tensor] = []
+        features: tuple[Tensor, ...] | None = None
+        with torch.inference_mode(), self._precision.autocast(photos.device):
+            if with_features and 1.0 not in scales:
+                features = first.encoder(_seen(first, photos, 1.0))
+            for network, scale, mirrored in product(self.networks, scales, mirrorings):
+                output = network(_seen(network, photos.flip(-1) if mirrored else photos, scale), with_depth=False)
+                focus = _resized(output.focus_logits.float().sigmoid(), (photos.shape[-2], photos.shape[-1]))
+                maps.append(focus.flip(-1) if mirrored else focus)
+                if with_features and network is first and scale == 1 and not mirrored:
+                    features = output.features
+        # anew outside: tensors of inference mode cannot take part in a backward pass
+        return TeacherMaps(
+            torch.stack(maps).mean(0), None if features is None else tuple(one.clone() for one in features)
+        )
+
+
+def _seen(network: FocusNetwork, photos: Tensor, scale: float) -> Tensor:
+    height, width = (round(side * scale) for side in photos.shape[-2:])
+    image = _resized(network.normalize(photos), (height, width))
+    return image.contiguous(memory_format=torch.channels_last)
+
+
+def _resized(planes: Tensor, size: tuple[int, int]) -> Tensor:
+    if planes.shape[-2:] == size:
+        return planes
+    return F.interpolate(planes, size, mode="bilinear", antialias=True)

@@ -1,0 +1,71 @@
+"""A detector that another one teaches, on Ray's workers."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from dbd_ray.checkpoints import load_checkpoint
+from dbd_ray.config import TrainConfig
+from dbd_ray.datasets.prepare import prepare_scenes
+from dbd_ray.datasets.scenes import SceneConfig
+from dbd_ray.errors import ConfigError
+from dbd_ray.training.trainer import make_trainer, train
+
+pytestmark = pytest.mark.ray
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _own_store(local_ray: None) -> Iterator[None]:
+    torch.set_num_threads(1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        yield
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Eight prepared scenes in `data`, six of them to train."""
+    folder = tmp_path_factory.mktemp("distillation")
+    prepare_scenes(8, folder / "data", config=SceneConfig(size=(64, 64)), validation_fraction=0.25)
+    return folder
+
+
+def _config(teacher: str, **settings: Any) -> TrainConfig:
+    defaults: dict[str, Any] = {
+        "name": "student",
+        "data": ["data"],
+        "epochs": 1,
+        "batch_size": 2,
+        "network": {"architecture": "lite", "backbone": "mobilenetv3_small_050", "width": 16, "depth": False},
+        "workers": {"count": 2, "gpu": False},
+    }
+    objective = {"depth_weight": 0, "teacher_checkpoints": [teacher], "teacher_weight": 0.5, "feature_weight": 100}
+    return TrainConfig(**{**defaults, "objective": objective, **settings})
+
+
+def test_two_workers_learn_from_a_teacher_named_relative_to_the_current_folder(
+    folder: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder)
+    Path("teacher").symlink_to(tiny_model)
+    config = _config("teacher")
+    trained = train(config)
+    assert trained.metrics["train/features"] > 0
+    card = load_checkpoint(trained.folder)[1]
+    assert card.provenance["teachers"] == [f"tiny@{load_checkpoint(tiny_model)[1].fingerprint[:16]}"]
+    monkeypatch.chdir(folder.parent)
+    data, storage = str(folder / "data"), str(folder / "runs")
+    assert train(_config(str(folder / "teacher"), data=[data], storage=storage)) == trained
+
+
+def test_a_teacher_that_is_not_there_is_refused_before_a_worker_starts(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder)
+    for absent in ("absent", "models:/nobody@champion"):
+        with pytest.raises(ConfigError, match=rf"^objective\.teacher_checkpoints: .*{absent}.*"):
+            make_trainer(_config(absent, name="untaught"))
+    assert not Path("runs/untaught").exists()
