@@ -2,19 +2,22 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Literal, NamedTuple, TypeVar, get_args
+from typing import Any, Literal, TypeVar, get_args
 
 import cv2
 import numpy as np
 import torch
 
 from dbd_ray.checkpoints import Card, load_checkpoint
+from dbd_ray.config import EngineName
+from dbd_ray.engines import NetworkMaps, load_engine
 from dbd_ray.errors import CheckpointError, PhotoError
 from dbd_ray.focus_map import FocusMap, summarize
 from dbd_ray.images.refine import refine_to_photo
 from dbd_ray.images.resize import resize_photo
 from dbd_ray.models import FocusNetwork
 from dbd_ray.models.hardware import choose_device
+from dbd_ray.tiling import blend_tiles, lay_tiles
 
 Refinement = Literal["guided", "bilinear"]
 Item = TypeVar("Item")
@@ -25,68 +28,51 @@ PIXELS_AT_ONCE = 100_000_000  # of decoded photos that wait for one forward pass
 _OUT_OF_MEMORY = "there is not enough memory for this photo: make it smaller, or run fewer at a time [out_of_memory]"
 
 
-class NetworkMaps(NamedTuple):
-    """Maps at network size.
-
-    Attributes:
-        focus: float32 N×h×w in [0,1].
-        depth: float32 N×h×w in [0,1], or None.
-    """
-
-    focus: torch.Tensor
-    depth: torch.Tensor | None
-
-
-@torch.inference_mode()
-def predict_focus(network: FocusNetwork, photos: torch.Tensor, *, dtype: torch.dtype = torch.float32) -> NetworkMaps:
-    """Run a network in evaluation mode; it and each part of it are left in the mode that they were in.
-
-    Args:
-        network: A focus network, see `models`.
-        photos: uint8 N×3×h×w RGB on the network's device.
-        dtype: torch.bfloat16 to run under autocast.
-    """
-    training = [module for module in network.modules() if module.training]
-    network.eval()
-    try:
-        with torch.autocast(photos.device.type, dtype=torch.bfloat16, enabled=dtype == torch.bfloat16):
-            output = network(network.normalize(photos))
-    finally:
-        for module in training:
-            module.training = True  # not train(), which would also wake parts that were frozen in evaluation mode
-    depth = None if output.depth is None else output.depth[:, 0].float().clamp(0, 1)
-    return NetworkMaps(output.focus_logits[:, 0].float().sigmoid(), depth)
-
-
 class Detector:
     """Finds the in-focus pixels of photos; needs no Ray.
 
     Args:
-        network: A focus network in evaluation mode.
+        network: A focus network; it is put in evaluation mode.
         card: What the checkpoint says of it.
         device: Where it runs.
+        engine: What runs it, see `engines.load_engine`.
     """
 
-    def __init__(self, network: FocusNetwork, card: Card, device: torch.device | None = None) -> None:
+    def __init__(
+        self,
+        network: FocusNetwork,
+        card: Card,
+        device: torch.device | None = None,
+        engine: EngineName = "eager",
+    ) -> None:
         self.device = device or torch.device("cpu")
-        self.network = network.to(self.device).eval()
+        self.network = network.eval()
         self.card = card
+        self.engine = load_engine(
+            self.network,
+            input_size=card.input_size,
+            device=self.device,
+            engine=engine,
+            fingerprint=card.fingerprint,
+        )
 
     @classmethod
-    def load(cls, model: str | Path, *, device: str = "auto") -> "Detector":
+    def load(cls, model: str | Path, *, device: str = "auto", engine: EngineName = "auto") -> "Detector":
         """Load a detector.
 
         Args:
             model: Name of a model in the package (see `packaged_models`), folder of a checkpoint, or
                 an MLflow model URI (models:/NAME@ALIAS, models:/NAME/VERSION).
             device: "auto", "cpu", "cuda" or "cuda:N".
+            engine: What runs the network: "eager" (torch in float32, as it was trained), "fused", "compiled",
+                "onnx", "openvino", or "auto", the fastest one here; their maps agree within .01 on average.
 
         Raises:
             CheckpointError: There is no such model, or it is damaged.
-            ConfigError: There is no such device.
+            ConfigError: There is no such device or engine.
         """
         network, card = load_checkpoint(_find(str(model)))
-        return cls(network, card, choose_device(device))
+        return cls(network, card, choose_device(device), engine)
 
     def detect(
         self,
@@ -94,6 +80,7 @@ class Detector:
         *,
         refine: Refinement = "guided",
         batch_size: int = 8,
+        tile: int = 1,
     ) -> list[FocusMap]:
         """Detect focus in photos of any sizes.
 
@@ -101,7 +88,10 @@ class Detector:
             photos: uint8 RGB H×W×3 each, upright (see `images.decode_photo`).
             refine: How maps come from network size to the photo's: "guided" follows the photo's edges
                 (fast guided filter), "bilinear" only interpolates.
-            batch_size: Photos per forward pass.
+            batch_size: Photos, or tiles, per forward pass.
+            tile: Look at so many overlapping tiles along the photo's longer side, each enlarged to the network's
+                size, which finds smaller subjects at the cost of as many more passes; 1: at the photo as a whole.
+                Tiles have no depth.
 
         Returns:
             One FocusMap per photo, in their order, at their sizes.
@@ -109,16 +99,17 @@ class Detector:
         Raises:
             ValueError: A photo is not uint8 H×W×3 (names its position), or an option is out of range.
         """
-        return list(self.detect_each(photos, refine=refine, batch_size=batch_size))
+        return list(self.detect_each(photos, refine=refine, batch_size=batch_size, tile=tile))
 
     def detect_each(
-        self, photos: Sequence[np.ndarray], *, refine: Refinement = "guided", batch_size: int = 8
+        self, photos: Sequence[np.ndarray], *, refine: Refinement = "guided", batch_size: int = 8, tile: int = 1
     ) -> Iterator[FocusMap]:
         """Like `detect`, one FocusMap at a time: native-size maps of many photos need not fit in memory."""
         if refine not in get_args(Refinement):
             raise ValueError(f"refine: {refine!r} is unknown, choose one of {', '.join(get_args(Refinement))}")
         if batch_size < 1:
             raise ValueError(f"batch_size: {batch_size} photos per forward pass, give at least 1")
+        lay_tiles(1, 1, tile)  # refuses a number out of range before the first photo
         for position, photo in enumerate(photos):
             if not isinstance(photo, np.ndarray):
                 raise ValueError(f"photo {position}: expected uint8 H×W×3, got {type(photo).__name__}")
@@ -129,20 +120,27 @@ class Detector:
                 )
         for start in range(0, len(photos), batch_size):
             chunk = photos[start : start + batch_size]
-            maps = self._run(chunk)
+            maps = self._run(chunk) if tile == 1 else None
             for index, photo in enumerate(chunk):
-                focus = refine_to_photo(maps.focus[index].numpy(), photo, method=refine)
+                focus = maps.focus[index].numpy() if maps else self._run_tiles(photo, tile, batch_size)
+                focus = refine_to_photo(focus, photo, method=refine)
                 depth = None
-                if maps.depth is not None:
+                if maps and maps.depth is not None:
                     depth = refine_to_photo(maps.depth[index].numpy(), photo, method=refine)
                 yield FocusMap(
                     focus, depth, summarize(focus, model=self.card.name, model_fingerprint=self.card.fingerprint)
                 )
 
+    def _run_tiles(self, photo: np.ndarray, tile: int, batch_size: int) -> np.ndarray:
+        height, width = photo.shape[:2]
+        tiles = lay_tiles(height, width, tile)
+        starts = range(0, len(tiles), batch_size)
+        maps = [self._run([one.cut(photo) for one in tiles[i : i + batch_size]]).focus.numpy() for i in starts]
+        return blend_tiles(np.concatenate(maps), tiles, height, width)
+
     def _run(self, photos: Sequence[np.ndarray]) -> NetworkMaps:
         small = np.stack([resize_photo(photo, self.card.input_size) for photo in photos])
-        maps = predict_focus(self.network, torch.from_numpy(small).permute(0, 3, 1, 2).to(self.device))
-        return NetworkMaps(maps.focus.cpu(), None if maps.depth is None else maps.depth.cpu())
+        return self.engine(torch.from_numpy(small).permute(0, 3, 1, 2))
 
 
 def detect_stream(
@@ -154,6 +152,7 @@ def detect_stream(
     fail: Callable[[Item, str], Result],
     refine: Refinement = "guided",
     batch_size: int = 8,
+    tile: int = 1,
 ) -> Iterator[Result]:
     """Detect focus in any number of photos, few of them in memory at a time; a bad photo harms only itself.
 
@@ -165,12 +164,13 @@ def detect_stream(
         fail: Makes a result of an item that has none, and why.
         refine: See `Detector.detect`.
         batch_size: Photos per forward pass; fewer where they exceed `PIXELS_AT_ONCE` together.
+        tile: See `Detector.detect`.
 
     Yields:
         One result per item, in their order.
     """
     for chunk in _opened_chunks(items, open_photo, batch_size):
-        yield from _finished(detector, chunk, finish, fail, refine, batch_size)
+        yield from _finished(detector, chunk, finish, fail, {"refine": refine, "batch_size": batch_size, "tile": tile})
         chunk.clear()  # else its pixels would stay until the next chunk is complete
 
 
@@ -205,11 +205,10 @@ def _finished(
     chunk: Sequence[tuple[Item, np.ndarray | str]],
     finish: Callable[[Item, np.ndarray, FocusMap], Result],
     fail: Callable[[Item, str], Result],
-    refine: Refinement,
-    batch_size: int,
+    options: dict[str, Any],
 ) -> Iterator[Result]:
     waiting = [opened for _, opened in chunk if not isinstance(opened, str)]
-    maps = detector.detect_each(waiting, refine=refine, batch_size=batch_size)
+    maps = detector.detect_each(waiting, **options)
     for item, opened in chunk:
         if isinstance(opened, str):
             yield fail(item, opened)
@@ -221,7 +220,7 @@ def _finished(
             if isinstance(error, cv2.error) and error.code != cv2.Error.StsNoMem:
                 raise
             result = fail(item, _OUT_OF_MEMORY)
-            maps = detector.detect_each(waiting, refine=refine, batch_size=batch_size)
+            maps = detector.detect_each(waiting, **options)
         yield result
 
 

@@ -1,15 +1,13 @@
 """What the detector says of a photo: the focus map and its summary."""
 
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
-Kind = Literal["all_in_focus", "partial", "none_in_focus"]
+from dbd_ray.kinds import Kind, kind_of
 
 IN_FOCUS = 0.5  # a pixel of at least this value counts as in focus
-ALL_SHARE = 0.97  # of the pixels in focus: the whole photo is
-NONE_SHARE = 0.02
 
 
 @dataclass(frozen=True)
@@ -79,9 +77,8 @@ def summarize(focus: np.ndarray, *, model: str, model_fingerprint: str) -> Summa
     """
     sharp = focus >= IN_FOCUS
     fraction = float(sharp.mean())
-    kind: Kind = "all_in_focus" if fraction >= ALL_SHARE else "none_in_focus" if fraction <= NONE_SHARE else "partial"
     return Summary(
-        kind=kind,
+        kind=kind_of(fraction),
         in_focus_fraction=fraction,
         sharp_area=_sharp_area(sharp),
         confidence=float(np.abs(2 * focus - 1).mean()),

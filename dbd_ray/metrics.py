@@ -10,6 +10,8 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from dbd_ray.kinds import kind_of
+
 F_BETA2 = 0.3
 """beta squared of every F here: precision weighs more than recall, as in the salient-object literature."""
 
@@ -32,6 +34,10 @@ METRIC_DEFINITIONS: Mapping[str, str] = {
     "f_at_half_blur": "F of the blurred class at threshold 0.5, per photo; mean over photos.",
     "iou_at_half_focus": "Intersection over union of the in-focus class at threshold 0.5; mean over photos.",
     "iou_at_half_blur": "Intersection over union of the blurred class at threshold 0.5; mean over photos.",
+    "kind_accuracy": (
+        "Share of photos whose map at threshold 0.5 is of the truth's kind: all in focus (97 % of the pixels or "
+        "more), none (2 % or less), or a part."
+    ),
 }
 METRIC_NAMES: tuple[str, ...] = tuple(METRIC_DEFINITIONS)
 
@@ -42,6 +48,7 @@ _PER_IMAGE_MEANS = (
     "f_at_half_blur",
     "iou_at_half_focus",
     "iou_at_half_blur",
+    "kind_accuracy",
 )
 _PIXEL_COUNTS = ("hits", "predicted", "actual", "dd_hits", "dd_actual")
 _LEVELS = 256
@@ -109,8 +116,8 @@ class FocusMetrics:
             truth: Mask of the same size, bool or uint8 H×W, in focus where True or above 127.
 
         Returns:
-            This photo's `mae`, `f_adaptive_per_image`, `f_at_half_*`, `iou_at_half_*`, and the shares of pixels in
-            focus `in_focus_fraction_truth` and `in_focus_fraction_map` (at threshold 0.5), all in [0,1].
+            This photo's `mae`, `f_adaptive_per_image`, `f_at_half_*`, `iou_at_half_*`, `kind_accuracy`, and the shares
+            of pixels in focus `in_focus_fraction_truth` and `in_focus_fraction_map` (at threshold 0.5), all in [0,1].
 
         Raises:
             ValueError: The sizes differ, a type is not one of these, or the map has NaN or values outside [0,1].
@@ -141,6 +148,7 @@ class FocusMetrics:
             "f_at_half_blur": _f_of_class(blur_hits, blur_predicted, blur_actual),
             "iou_at_half_focus": _iou_of_class(half_hits, half_predicted, actual),
             "iou_at_half_blur": _iou_of_class(blur_hits, blur_predicted, blur_actual),
+            "kind_accuracy": float(kind_of(half_predicted / pixels) == kind_of(actual / pixels)),
         }
 
         self._images += 1

@@ -96,6 +96,7 @@ def predict_files(
     *,
     save: Sequence[Output] = ("focus", "overlay", "json"),
     refine: Refinement = "guided",
+    tile: int = 1,
     polarity: Literal["focus", "blur"] = "focus",
     batch_size: int = 8,
     max_pixels: int = MAX_PIXELS,
@@ -109,6 +110,7 @@ def predict_files(
         out: Folder for `<name>.focus.png` (8 bit), `.overlay.jpg`, `.depth.png` (16 bit) and `.json`.
         save: Which of them.
         refine: How maps come to native size.
+        tile: Tiles along the longer side, see `Detector.detect`.
         polarity: What white means in the written focus maps.
         batch_size: Photos per forward pass; fewer where they are large.
         max_pixels: Largest height x width that is decoded; a larger photo fails, unread.
@@ -150,6 +152,7 @@ def predict_files(
         finish=finish,
         fail=lambda photo, error: Prediction(photo, None, (), error),
         refine=refine,
+        tile=tile,
         batch_size=batch_size,
     ):
         predictions.append(prediction)

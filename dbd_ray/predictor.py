@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from dbd_ray.config import EngineName
 from dbd_ray.detector import Detector, Refinement, detect_stream
 from dbd_ray.errors import ConfigError, PhotoError
 from dbd_ray.focus_map import FocusMap
@@ -30,7 +31,9 @@ class FocusPredictor:
         model: As for `Detector.load`.
         column: The column with encoded photos (bytes) or with uint8 RGB arrays; by default `bytes` or `image`.
         refine: How maps come to native size, see `Detector.detect`.
+        tile: Tiles along the longer side of a photo, see `Detector.detect`.
         device: As for `Detector.load`; with num_gpus in map_batches, "auto" finds the assigned GPU.
+        engine: As for `Detector.load`.
         drop_photo: Leave the photos' column out of the result, which keeps the object store small.
         prefix: Put before the name of every added column but `error`.
         max_pixels: Largest height x width of an encoded photo that is decoded.
@@ -42,14 +45,17 @@ class FocusPredictor:
         *,
         column: str | None = None,
         refine: Refinement = "guided",
+        tile: int = 1,
         device: str = "auto",
+        engine: EngineName = "auto",
         drop_photo: bool = False,
         prefix: str = "",
         max_pixels: int = MAX_PIXELS,
     ) -> None:
-        self.detector = Detector.load(model, device=device)
+        self.detector = Detector.load(model, device=device, engine=engine)
         self.column = column
         self.refine: Refinement = refine
+        self.tile = tile
         self.drop_photo = drop_photo
         self.prefix = prefix
         self.max_pixels = max_pixels
@@ -77,6 +83,7 @@ class FocusPredictor:
                 finish=lambda item, pixels, found: _found(found),
                 fail=lambda item, error: _failed(error),
                 refine=self.refine,
+                tile=self.tile,
                 batch_size=PHOTOS_AT_ONCE,
             )
         )

@@ -38,7 +38,7 @@ def _given(**options: Any) -> dict[str, Any]:
 def prepare(
     root: Annotated[str | None, typer.Argument(help="Folder or URI of labelled photos.")] = None,
     out: Annotated[str | None, typer.Option(help="Folder or URI of the prepared dataset.")] = None,
-    layout: Annotated[str | None, typer.Option(help="cuhk (default), dut, szu-bd, or folder (image/ + mask/).")] = None,
+    layout: Annotated[str | None, typer.Option(help="cuhk (default), dut, szu-bd, folder or sharp.")] = None,
     polarity: Annotated[
         str | None, typer.Option(help="What white means in the masks, focus or blur; with --layout folder.")
     ] = None,
@@ -157,7 +157,7 @@ def evaluate(
         str | None, typer.Argument(help="Packaged model, checkpoint folder, or models:/NAME@ALIAS.")
     ] = None,
     root: Annotated[str | None, typer.Option(help="Folder or URI of labelled photos, measured at native size.")] = None,
-    layout: Annotated[str | None, typer.Option(help="cuhk (default), dut, szu-bd, or folder.")] = None,
+    layout: Annotated[str | None, typer.Option(help="cuhk (default), dut, szu-bd, folder, or sharp.")] = None,
     polarity: Annotated[str | None, typer.Option(help="With --layout folder: focus or blur.")] = None,
     prepared: Annotated[str | None, typer.Option(help="A prepared dataset instead, measured at its size.")] = None,
     split: Annotated[str | None, typer.Option(help="test (default), train, or val.")] = None,
@@ -198,6 +198,9 @@ def predict(
     ] = None,
     save: Annotated[str, typer.Option(help="Which results: of focus,overlay,depth,json.")] = "focus,overlay,json",
     refine: Annotated[str, typer.Option(help="guided or bilinear.")] = "guided",
+    tile: Annotated[
+        int, typer.Option(min=1, max=32, help="Look at so many tiles along the longer side: finds small subjects.")
+    ] = 1,
     polarity: Annotated[str, typer.Option(help="What white means in the focus maps: focus or blur.")] = "focus",
     batch_size: Annotated[int, typer.Option(min=1, help="Photos per forward pass.")] = 8,
     max_pixels: Annotated[
@@ -205,6 +208,7 @@ def predict(
     ] = None,
     recursive: Annotated[bool, typer.Option("--recursive", help="Look into folders below the given ones too.")] = False,
     device: Device = "auto",
+    engine: Annotated[str, typer.Option(help="auto, eager, fused, compiled, onnx or openvino.")] = "auto",
 ) -> None:
     """Find what is in focus in photos.
 
@@ -216,12 +220,30 @@ def predict(
         model=model,
         save=save,
         refine=refine,
+        tile=tile,
         polarity=polarity,
         batch_size=batch_size,
         max_pixels=max_pixels,
         recursive=recursive,
         device=device,
+        engine=engine,
     )
+
+
+@app.command()
+def export(
+    format: Annotated[str, typer.Argument(help="onnx.")],
+    out: Annotated[Path, typer.Option(help="The file to write.")],
+    model: Annotated[
+        str | None,
+        typer.Option(help="Packaged model (default: the only one), checkpoint folder, or models:/NAME@ALIAS."),
+    ] = None,
+) -> None:
+    """Write a model as a file for other programs.
+
+    dbd-ray export onnx --out dbd.onnx
+    """
+    steps.export(format, model, out)
 
 
 @app.command("import")

@@ -84,6 +84,7 @@ def evaluate(options: dict[str, Any], config: Path | None, overrides: Sequence[s
 
 def predict(photos: Sequence[Path], out: Path, *, model: str | None, save: str, **options: Any) -> None:
     """Write focus maps of photos; exit status 1 if any photo failed."""
+    from dbd_ray.config import EngineName
     from dbd_ray.detector import Detector, Refinement
     from dbd_ray.images.decode import MAX_PIXELS
     from dbd_ray.predict import Output, find_photos, predict_files
@@ -91,7 +92,8 @@ def predict(photos: Sequence[Path], out: Path, *, model: str | None, save: str, 
     refine = _choice("refine", options["refine"], get_args(Refinement))
     polarity = _choice("polarity", options["polarity"], ("focus", "blur"))
     found = find_photos(photos, recursive=options["recursive"])
-    detector = Detector.load(model or _only_packaged(), device=options["device"])
+    engine = cast(EngineName, _choice("engine", options["engine"], get_args(EngineName)))
+    detector = Detector.load(model or _only_packaged(), device=options["device"], engine=engine)
     number = count(1)
     with show_progress("photos") as advance:
         done = predict_files(
@@ -100,6 +102,7 @@ def predict(photos: Sequence[Path], out: Path, *, model: str | None, save: str, 
             out,
             save=cast(Sequence[Output], [name.strip() for name in save.split(",") if name.strip()]),
             refine=cast(Refinement, refine),
+            tile=options["tile"],
             polarity=cast(Literal["focus", "blur"], polarity),
             batch_size=options["batch_size"],
             max_pixels=options["max_pixels"] or MAX_PIXELS,
@@ -113,6 +116,22 @@ def predict(photos: Sequence[Path], out: Path, *, model: str | None, save: str, 
         say(f"subfolders passed over: {len(found.folders)} ({why})", aside=True)
     if any(one.error for one in done):
         raise SystemExit(1)
+
+
+def export(format: str, model: str | None, out: Path) -> None:
+    """Write a model as a file for other programs, and say how far its maps are from the network's own."""
+    _choice("format", format, ("onnx",))
+    from dbd_ray.detector import Detector
+    from dbd_ray.engines.onnx_engine import export_onnx, onnx_difference
+
+    detector = Detector.load(model or _only_packaged(), device="cpu", engine="eager")
+    card = detector.card
+    facts = {"name": card.name, "fingerprint": card.fingerprint, "polarity": card.polarity}
+    export_onnx(detector.network, out, input_size=card.input_size, facts=facts)
+    height, width = card.input_size
+    say(f"{out}: {card.name}, uint8 photos N×3×{height}×{width} in, float32 focus N×{height}×{width} out")
+    difference = onnx_difference(detector.network, out, input_size=card.input_size)
+    say(f"largest difference to torch's maps: {difference:.1e}", aside=True)
 
 
 def import_(file: Path, architecture: str, out: Path) -> None:

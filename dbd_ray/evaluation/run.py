@@ -12,8 +12,8 @@ import numpy as np
 import pyarrow as pa
 
 from dbd_ray.config import EvaluateConfig
-from dbd_ray.datasets.layouts import LabelledPhoto, Layout, inspect_pair, scan_layout
-from dbd_ray.datasets.listing import read_bytes
+from dbd_ray.datasets.labelled import read_labelled
+from dbd_ray.datasets.layouts import LabelledPhoto, Layout, scan_layout
 from dbd_ray.datasets.prepared import read_rows
 from dbd_ray.detector import Detector
 from dbd_ray.errors import CheckpointError, ConfigError, DatasetError, PhotoError
@@ -72,7 +72,7 @@ def evaluate(config: EvaluateConfig, *, on_photo: Callable[[int, int], Any] = la
     uri = tracking_uri(config.storage)  # a mistake in where results go must not show only when they are there
     _make_folder(Path(config.out))
     history = _history(config.model)
-    detector = Detector.load(config.model, device=config.device)
+    detector = Detector.load(config.model, device=config.device, engine=config.engine)
     name, total, images = _open_data(config)
     metrics = FocusMetrics()
     rows: list[dict[str, Any]] = []
@@ -154,13 +154,8 @@ def _usable(where: str, images: Iterable[LabelledImage | str]) -> Iterator[Label
 
 def _native_images(photos: Sequence[LabelledPhoto], allow_constant_masks: bool) -> Iterator[LabelledImage | str]:
     for photo in photos:
-        try:
-            image, mask = read_bytes(photo.image_uri), read_bytes(photo.mask_uri)
-        except OSError as error:
-            yield f"{photo.image_uri} or its mask cannot be read: {error}"
-            continue
-        problem = inspect_pair(image, mask, photo, allow_constant=allow_constant_masks)
-        yield problem or LabelledImage(photo.id, decode_photo(image), decode_mask(mask, polarity=photo.polarity))
+        labelled = read_labelled(photo, allow_constant=allow_constant_masks)
+        yield labelled if isinstance(labelled, str) else LabelledImage(photo.id, *labelled)
 
 
 def _prepared_images(table: pa.Table) -> Iterator[LabelledImage | str]:

@@ -46,7 +46,7 @@ def load(request: TeacherRequest) -> OwnTeacher:
         ConfigError: Its network predicts no depth, an option was given, or there is no such device.
     """
     request.allow_options()
-    detector = Detector.load(request.target, device="cpu")
+    detector = Detector.load(request.target, device="cpu", engine="eager")
     if not detector.card.network.depth:
         raise ConfigError(
             f"{request.spec}: this network predicts no depth (depth: false in its card), so it cannot teach any; "

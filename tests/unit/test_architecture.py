@@ -16,11 +16,11 @@ ROOT = PACKAGE.parent
 
 # each may import what stands beside or above it, never what stands below
 LAYERS: tuple[frozenset[str], ...] = (
-    frozenset({"errors", "config", "images"}),
+    frozenset({"errors", "config", "images", "kinds"}),
     frozenset({"datasets", "models", "losses", "metrics"}),
     # authors reads foreign weights for checkpoints; focus_map is what the detector returns; a teacher may be one of
     # our own checkpoints
-    frozenset({"checkpoints", "authors", "detector", "focus_map", "teachers"}),
+    frozenset({"checkpoints", "authors", "detector", "engines", "focus_map", "tiling", "teachers"}),
     # tracking serves training and evaluation; predictor and predict are the detector's two ways out
     frozenset(
         {"training", "teaching", "evaluation", "library", "serving", "baselines", "tracking", "predictor", "predict"}
@@ -38,12 +38,24 @@ RAY_USERS = {
 RAY_ROOMS = {"cli", "library", "serving"}
 PURE = (
     *("errors", "config", "images.decode", "images.encode", "images.refine", "images.overlay"),
-    *("datasets.layouts", "datasets.prepared", "datasets.scenes", "models", "models.hardware", "losses", "metrics"),
-    *("checkpoints", "authors", "detector", "focus_map", "teachers"),
+    *("datasets.layouts", "datasets.labelled", "datasets.prepared", "datasets.scenes"),
+    *("models", "models.hardware", "losses", "metrics"),
+    *("checkpoints", "authors", "detector", "engines", "focus_map", "teachers"),
     *("training", "training.augment", "training.samples", "training.optimizer", "training.engine", "training.state"),
 )
 # what may be missing on a machine that only trains and measures
-OPTIONAL_THERE = {"ray", "mlflow", "fastapi", "typer", "rich", "optuna", "transformers", "ai_edge_litert"}
+OPTIONAL_THERE = {
+    "ray",
+    "mlflow",
+    "fastapi",
+    "typer",
+    "rich",
+    "optuna",
+    "transformers",
+    "ai_edge_litert",
+    "onnx",
+    "openvino",
+}
 
 
 def _modules() -> dict[str, Path]:

@@ -30,7 +30,10 @@ FROZEN = {
     ),
     "train": "--config --set",
     "evaluate": "model --root --layout --polarity --prepared --split --refine --out --device --config --set",
-    "predict": "photos --out --model --save --refine --polarity --batch-size --max-pixels --recursive --device",
+    "predict": (
+        "photos --out --model --save --refine --tile --polarity --batch-size --max-pixels --recursive --device --engine"
+    ),
+    "export": "format --out --model",
     "import": "file --architecture --out",
     "models": "",
 }

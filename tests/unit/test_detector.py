@@ -9,7 +9,8 @@ import torch
 
 from dbd_ray import Detector, FocusMap
 from dbd_ray.checkpoints import load_checkpoint
-from dbd_ray.detector import detect_stream, packaged_models, predict_focus
+from dbd_ray.detector import detect_stream, packaged_models
+from dbd_ray.engines import predict_focus
 from dbd_ray.errors import CheckpointError, ConfigError, PhotoError
 from dbd_ray.images.refine import refine_to_photo
 from dbd_ray.images.resize import resize_photo
@@ -90,7 +91,7 @@ def test_the_map_is_the_networks_at_its_size_brought_to_the_photos(model: Path, 
     small = torch.from_numpy(resize_photo(photo, card.input_size)).permute(2, 0, 1)[None]
     with torch.inference_mode():
         focus = network(network.normalize(small)).focus_logits[0, 0].sigmoid().numpy()
-    detector = Detector.load(model, device="cpu")
+    detector = Detector.load(model, device="cpu", engine="eager")
     for method in ("guided", "bilinear"):
         expected = refine_to_photo(focus, photo, method=method)
         np.testing.assert_allclose(detector.detect([photo], refine=method)[0].focus, expected, atol=1e-5)

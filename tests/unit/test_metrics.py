@@ -43,7 +43,9 @@ def hifst(reference: Path, cuhk: Path) -> list[tuple[NDArray[np.uint8], NDArray[
 
 def assert_reproduces(metrics: FocusMetrics, reference: Path) -> None:
     expected = json.loads((reference / "hifst_cuhk100_metrics.json").read_text())
-    assert metrics.compute() == pytest.approx(expected["metrics"], abs=1e-6)
+    found = metrics.compute()
+    assert {name: found[name] for name in expected["metrics"]} == pytest.approx(expected["metrics"], abs=1e-6)
+    assert found.keys() - expected["metrics"].keys() == {"kind_accuracy"}, "the one that is ours alone"
     np.testing.assert_allclose(metrics.curve().precision, expected["precision"], rtol=0, atol=1e-6)
     np.testing.assert_allclose(metrics.curve().recall, expected["recall"], rtol=0, atol=1e-6)
 
@@ -68,8 +70,17 @@ def test_float_maps_score_like_the_same_maps_in_eight_bits(hifst):
 
 def test_names_come_in_the_documented_order_each_with_a_definition():
     assert tuple(measured((FOCUS, truth_of(1, 1, 0, 0))).compute()) == METRIC_NAMES
-    assert len(METRIC_NAMES) == 10
+    assert len(METRIC_NAMES) == 11
     assert all(METRIC_DEFINITIONS[name].endswith(".") for name in METRIC_NAMES)
+
+
+@pytest.mark.parametrize(("share_in_focus", "kind"), [(0.97, "all"), (0.96, "part"), (0.02, "none"), (0.03, "part")])
+def test_the_kind_of_a_photo_is_right_or_wrong(share_in_focus: float, kind: str):
+    focus = np.zeros((10, 10), np.float32)
+    focus.flat[: round(100 * share_in_focus)] = 0.9
+    truths = {"all": np.ones((10, 10), bool), "none": np.zeros((10, 10), bool), "part": np.eye(10, dtype=bool)}
+    found = {name: measured((focus, truth)).compute()["kind_accuracy"] for name, truth in truths.items()}
+    assert found == {name: float(name == kind) for name in truths}
 
 
 def test_mae_uses_the_float_map_unrounded():

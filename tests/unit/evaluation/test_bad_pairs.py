@@ -49,7 +49,7 @@ def test_all_bad_pairs_of_the_split_are_listed_and_no_report_is_written(model: P
 
 def test_a_photo_that_goes_away_while_others_are_measured_is_not_passed_over(model: Path, own: Path) -> None:
     last = own / "image" / _names(own, test=True)[-1]
-    with pytest.raises(DatasetError, match=f"{last} or its mask cannot be read"):
+    with pytest.raises(DatasetError, match=f"{last}: cannot be read"):
         _evaluate(model, lambda done, total: last.unlink(missing_ok=True), root=str(own))
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 
 from dbd_ray import Detector
 from dbd_ray.config import EvaluateConfig
@@ -21,7 +22,7 @@ from dbd_ray.metrics import FocusMetrics
 
 @pytest.fixture(scope="module")
 def detector(model: Path) -> Detector:
-    return Detector.load(model, device="cpu")
+    return Detector.load(model, device="cpu", engine="eager")
 
 
 @pytest.fixture(scope="module")
@@ -129,6 +130,27 @@ def test_a_prepared_dataset_is_measured_at_its_size_one_split_at_a_time(
         assert found.metrics == pytest.approx(_by_hand(detector, chosen)[0].compute(), abs=1e-4)
         assert [row["id"] for row in _csv(found.files["per_image"])] == sorted(chosen)
     assert json.loads(Path("test", "metrics.json").read_text())["dataset"] == "cuhk+rendered"
+
+
+def test_photos_that_are_wholly_in_focus_are_measured_without_masks(model: Path, bsds500: Path, tmp_path: Path) -> None:
+    (tmp_path / "sharp" / "val").mkdir(parents=True)
+    for source in sorted((bsds500 / "val").iterdir())[:3]:
+        with Image.open(source) as photo:
+            photo.resize((photo.width // 4, photo.height // 4)).save(tmp_path / "sharp" / "val" / source.name)
+    found = evaluate(
+        EvaluateConfig(model=str(model), out="report", root=str(tmp_path / "sharp"), layout="sharp", device="cpu")
+    )
+    rows = _csv(found.files["per_image"])
+    assert [row["id"] for row in rows] == [f"test_{path.stem}" for path in sorted((tmp_path / "sharp/val").iterdir())]
+    assert [float(row["in_focus_fraction_truth"]) for row in rows] == [1, 1, 1]
+    # beside a truth that is in focus everywhere, this metric is the share of pixels that are called sharp
+    called_sharp = [float(row["in_focus_fraction_map"]) for row in rows]
+    assert [float(row["iou_at_half_focus"]) for row in rows] == pytest.approx(called_sharp)
+    assert found.metrics["iou_at_half_focus"] == pytest.approx(np.mean(called_sharp))
+    assert all(0 < share < 1 for share in called_sharp)
+    written = json.loads(found.files["metrics"].read_text())
+    assert (written["dataset"], written["split"], written["images"]) == ("sharp", "test", 3)
+    assert "published results" not in found.files["markdown"].read_text()
 
 
 def test_a_split_that_is_not_there_is_named_with_what_to_do(

@@ -1,0 +1,53 @@
+"""The engine of Intel's OpenVINO, which runs on any x86 or ARM processor."""
+
+import torch
+from torch import Tensor
+
+from dbd_ray.engines.base import NetworkMaps, as_maps
+from dbd_ray.engines.onnx_engine import cache_folder, kept_onnx
+from dbd_ray.errors import ConfigError
+from dbd_ray.models import FocusNetwork
+
+
+class OpenVinoEngine:
+    """Runs a network with OpenVINO on the CPU, in bfloat16 where the processor multiplies it.
+
+    Args:
+        network: The network.
+        input_size: (height, width) of the photos.
+        fingerprint: Of the network's weights, see `onnx_engine.kept_onnx`.
+        reason: Why this engine.
+
+    Raises:
+        ConfigError: The library is missing.
+    """
+
+    name = "openvino"
+
+    def __init__(
+        self,
+        network: FocusNetwork,
+        input_size: tuple[int, int],
+        fingerprint: str | None = None,
+        reason: str = "as asked",
+    ) -> None:
+        try:
+            import openvino
+        except ModuleNotFoundError:
+            raise ConfigError(
+                "engine=openvino needs more: pip install openvino onnx onnxscript (the extra openvino)"
+            ) from None
+        self.reason = reason
+        settings = {"INFERENCE_NUM_THREADS": torch.get_num_threads(), "PERFORMANCE_HINT": "LATENCY"}
+        if fingerprint:
+            settings["CACHE_DIR"] = str(cache_folder() / "openvino")
+        core = openvino.Core()
+        # by way of a file: OpenVINO's own converter of torch networks reports its use over the network
+        with kept_onnx(network, input_size, fingerprint) as path:
+            self._request = core.compile_model(core.read_model(path), "CPU", settings).create_infer_request()
+
+    def __call__(self, photos: Tensor) -> NetworkMaps:
+        """Turn uint8 N×3×h×w RGB in main memory into maps there."""
+        results = self._request.infer([photos.contiguous().numpy()]).to_tuple()
+        # copies: the request's own memory holds the next photos' maps
+        return as_maps(tuple(torch.from_numpy(result.copy()) for result in results))
