@@ -183,4 +183,6 @@ class Lite(FocusNetwork):
 def _full_size(maps: Tensor, size: tuple[int, int]) -> Tensor:
     # sub-pixels, since enlarging one channel costs a CPU as much as a tenth of the network
     full = F.pixel_shuffle(maps, FINEST_STRIDE)
+    if full.shape[-2] < size[0] or full.shape[-1] < size[1]:  # backbones that leave out incomplete last rows
+        return F.interpolate(full, size, mode="bilinear", align_corners=False)
     return full[..., : size[0], : size[1]]

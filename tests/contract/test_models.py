@@ -44,7 +44,7 @@ CASES: dict[str, dict[str, Any]] = {
     "lite-same-padding": {"architecture": "lite", "width": 88, "backbone_options": {"pad_type": "same"}},
 }
 # of the side outputs, deepest first
-SIDE_STRIDES = {"depth_distillation": (16, 8, 4, 2, 1), "lite": (32, 16, 8, 4)}
+SIDE_STRIDES = {"depth_distillation": (16, 8, 4, 2, 1), "lite": (32, 16, 8)}
 
 
 def _seeded(config: NetworkConfig, seed: int = 0) -> nn.Module:
