@@ -1,4 +1,4 @@
-"""The network that ships: depth distillation's ideas at a cost that a CPU can pay.
+"""A small network: depth distillation's ideas at a cost that a CPU can pay.
 
 What it keeps of Cun & Pun (ECCV 2020, section 3.2): a field pyramid whose branches are selected per channel by the
 whole picture, attention drawn from a level's own side output, supervision of every level, and depth as a companion

@@ -117,7 +117,7 @@ def test_l1_is_the_metric_called_mae(cuhk: Path) -> None:
     rng = np.random.default_rng(0)
     # as networks err: borders are washed out, and it is unsure everywhere
     logits = np.stack([8 * cv2.GaussianBlur(one.astype(np.float32), (0, 0), 3) - 4 for one in truths])
-    logits += rng.standard_normal(logits.shape, np.float32)
+    logits = logits + rng.standard_normal(logits.shape, np.float32)
     loss = l1_loss(torch.from_numpy(logits)[:, None], torch.from_numpy(np.stack(truths))[:, None].float())
     metrics = FocusMetrics()
     for one, truth in zip(logits, truths, strict=True):
