@@ -11,7 +11,6 @@ import os
 import statistics
 import time
 from collections.abc import Callable
-from copy import deepcopy
 from pathlib import Path
 
 import cv2
@@ -26,11 +25,11 @@ from dbd_ray.authors import BACKBONES, IMAGENET
 from dbd_ray.checkpoints import load_checkpoint
 from dbd_ray.config import NetworkConfig
 from dbd_ray.detector import packaged_models
-from dbd_ray.engines import Engine, FocusFunction, installed_engines, load_engine
-from dbd_ray.engines.fuse import fuse_norms
+from dbd_ray.engines import Engine, installed_engines, load_engine
+from dbd_ray.engines.torch_engine import fused_function
 from dbd_ray.images.decode import decode_photo
 from dbd_ray.models import FocusNetwork, build_network
-from dbd_ray.models.hardware import choose_device, describe_device, multiplies_bfloat16
+from dbd_ray.models.hardware import choose_device, describe_device
 
 RESULTS = Path(__file__).parent / "results"
 MEASURED = Path(dbd_ray.engines.choose.__file__).parent / "measured.json"
@@ -115,9 +114,7 @@ def _matrix_rate(device: torch.device) -> dict[str, float]:
 @torch.inference_mode()
 def _parts(network: FocusNetwork, photos: torch.Tensor, device: torch.device) -> dict[str, dict[str, float]]:
     """Operations and time of each part of the network, by the engine "fused", whose layers can be told apart."""
-    function = fuse_norms(FocusFunction(deepcopy(network)).eval()).to(device).to(memory_format=torch.channels_last)
-    if multiplies_bfloat16(device):
-        function = function.to(torch.bfloat16)
+    function = fused_function(network, device)
     named = {name: module for name, module in function.named_modules() if _is_part(name)}
     given = photos.to(device)
     with FlopCounterMode(function, display=False) as counter:

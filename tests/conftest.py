@@ -60,6 +60,15 @@ def local_ray() -> Iterator[None]:
     ray.shutdown()
 
 
+@pytest.fixture(scope="module")
+def training_ray(local_ray: None) -> Iterator[None]:
+    """The same for training runs, which are tracked in stores of their own and leave a core to the others."""
+    torch.set_num_threads(1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        yield
+
+
 @pytest.fixture(scope="session")
 def s3() -> Iterator[str]:
     """URI of a bucket on a local S3 server; ask for it before Ray starts, whose workers inherit the address."""

@@ -7,6 +7,7 @@ from typing import Any, Literal, cast, get_args
 
 from dbd_ray.cli.console import say, show_predictions, show_progress, show_table, show_teaching, show_training
 from dbd_ray.config import (
+    EngineName,
     EvaluateConfig,
     PrepareConfig,
     TeachConfig,
@@ -84,7 +85,6 @@ def evaluate(options: dict[str, Any], config: Path | None, overrides: Sequence[s
 
 def predict(photos: Sequence[Path], out: Path, *, model: str | None, save: str, **options: Any) -> None:
     """Write focus maps of photos; exit status 1 if any photo failed."""
-    from dbd_ray.config import EngineName
     from dbd_ray.detector import Detector, Refinement
     from dbd_ray.images.decode import MAX_PIXELS
     from dbd_ray.predict import Output, find_photos, predict_files

@@ -28,11 +28,6 @@ class Engine(Protocol):
         """One of `engines.ENGINES`."""
         ...
 
-    @property
-    def reason(self) -> str:
-        """Why this one, for the log."""
-        ...
-
     def __call__(self, photos: Tensor) -> NetworkMaps:
         """Turn uint8 N×3×h×w RGB in main memory into maps there; h and w are the network's input size."""
         ...

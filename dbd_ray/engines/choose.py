@@ -54,14 +54,14 @@ def load_engine(
     if name == "onnx":
         from dbd_ray.engines.onnx_engine import OnnxEngine
 
-        return OnnxEngine(network, input_size, fingerprint, reason)
+        return OnnxEngine(network, input_size, fingerprint)
     if name == "openvino":
         from dbd_ray.engines.openvino_engine import OpenVinoEngine
 
-        return OpenVinoEngine(network, input_size, fingerprint, reason)
+        return OpenVinoEngine(network, input_size, fingerprint)
     from dbd_ray.engines.torch_engine import TorchEngine, TorchEngineName
 
-    return TorchEngine(cast(TorchEngineName, name), network, device, reason)
+    return TorchEngine(cast(TorchEngineName, name), network, device)
 
 
 def installed_engines(device: torch.device) -> tuple[str, ...]:

@@ -124,7 +124,6 @@ class OnnxEngine:
         network: The network.
         input_size: (height, width) of the photos.
         fingerprint: Of the network's weights, see `kept_onnx`.
-        reason: Why this engine.
 
     Raises:
         ConfigError: A library is missing.
@@ -132,14 +131,7 @@ class OnnxEngine:
 
     name = "onnx"
 
-    def __init__(
-        self,
-        network: FocusNetwork,
-        input_size: tuple[int, int],
-        fingerprint: str | None = None,
-        reason: str = "as asked",
-    ) -> None:
-        self.reason = reason
+    def __init__(self, network: FocusNetwork, input_size: tuple[int, int], fingerprint: str | None = None) -> None:
         with kept_onnx(network, input_size, fingerprint) as path:
             self._session = _session(path)
 

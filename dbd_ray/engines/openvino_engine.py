@@ -16,7 +16,6 @@ class OpenVinoEngine:
         network: The network.
         input_size: (height, width) of the photos.
         fingerprint: Of the network's weights, see `onnx_engine.kept_onnx`.
-        reason: Why this engine.
 
     Raises:
         ConfigError: The library is missing.
@@ -24,20 +23,13 @@ class OpenVinoEngine:
 
     name = "openvino"
 
-    def __init__(
-        self,
-        network: FocusNetwork,
-        input_size: tuple[int, int],
-        fingerprint: str | None = None,
-        reason: str = "as asked",
-    ) -> None:
+    def __init__(self, network: FocusNetwork, input_size: tuple[int, int], fingerprint: str | None = None) -> None:
         try:
             import openvino
         except ModuleNotFoundError:
             raise ConfigError(
                 "engine=openvino needs more: pip install openvino onnx onnxscript (the extra openvino)"
             ) from None
-        self.reason = reason
         settings = {"INFERENCE_NUM_THREADS": torch.get_num_threads(), "PERFORMANCE_HINT": "LATENCY"}
         if fingerprint:
             settings["CACHE_DIR"] = str(cache_folder() / "openvino")

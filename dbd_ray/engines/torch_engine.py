@@ -5,7 +5,7 @@ from copy import deepcopy
 from typing import Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from dbd_ray.engines.base import FocusFunction, NetworkMaps, as_maps
 from dbd_ray.engines.fuse import fuse_norms
@@ -13,6 +13,13 @@ from dbd_ray.models import FocusNetwork
 from dbd_ray.models.hardware import multiplies_bfloat16
 
 TorchEngineName = Literal["eager", "fused", "compiled"]
+
+
+def fused_function(network: FocusNetwork, device: torch.device) -> nn.Module:
+    """Copy a network as the engine "fused" runs it, see `TorchEngine`."""
+    function = fuse_norms(FocusFunction(deepcopy(network)).eval())
+    function = function.to(device).to(memory_format=torch.channels_last)
+    return function.to(torch.bfloat16) if multiplies_bfloat16(device) else function
 
 
 class TorchEngine:
@@ -24,27 +31,16 @@ class TorchEngine:
             GPU: Triton) and minutes for the first photos.
         network: The network; "eager" moves it to the device, the others copy it.
         device: Where to run.
-        reason: Why this engine.
     """
 
-    def __init__(
-        self,
-        name: TorchEngineName,
-        network: FocusNetwork,
-        device: torch.device,
-        reason: str = "as asked",
-    ) -> None:
+    def __init__(self, name: TorchEngineName, network: FocusNetwork, device: torch.device) -> None:
         self.name = name
-        self.reason = reason
         self.device = device
         self._run: Callable[[Tensor], tuple[Tensor, ...]]
         if name == "eager":
             self._run = FocusFunction(network.to(device)).eval()
             return
-        function = fuse_norms(FocusFunction(deepcopy(network)).eval())
-        function = function.to(device).to(memory_format=torch.channels_last)
-        if multiplies_bfloat16(device):
-            function = function.to(torch.bfloat16)
+        function = fused_function(network, device)
         self._run = torch.compile(function) if name == "compiled" else function
 
     @torch.inference_mode()

@@ -39,7 +39,7 @@ def choose_training_precision(
         return Precision(torch.float32, "float32: bfloat16 training is unstable on CPUs")
     if requested == "float32":
         return Precision(torch.float32, "float32: as configured")
-    supported = torch.cuda.is_bf16_supported(including_emulation=False)
+    supported = multiplies_bfloat16(device)
     if requested == "bfloat16":
         if not supported:
             raise ConfigError(f"precision=bfloat16: {torch.cuda.get_device_name(device)} has none; use float32")
@@ -73,7 +73,8 @@ def multiplies_bfloat16(device: torch.device) -> bool:
     """Say whether a device multiplies bfloat16 natively, so that it is faster than float32 there."""
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
-    return bool(torch.cpu.get_capabilities().get("avx512_bf16") or torch.cpu.get_capabilities().get("amx_bf16"))
+    found = torch.cpu.get_capabilities()
+    return bool(found.get("avx512_bf16") or found.get("amx_bf16"))
 
 
 def describe_device(device: torch.device) -> str:

@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 
 from dbd_ray.config import AugmentConfig
+from dbd_ray.datasets.compositing import disc_kernel
 from dbd_ray.datasets.thin_lens import FOCUS_THRESHOLD_PX, linear_to_srgb, srgb_to_linear
 
 CHANGED_SHARE = 0.3  # of the pictures, for changes that the others are to be free of
@@ -100,10 +101,8 @@ def _defocus(sample: Sample, config: AugmentConfig, rng: np.random.Generator) ->
         return sample
     # in a small picture the share alone may be a disc of one pixel, which is sharp: here at least twice the threshold
     radius = max(rng.uniform(*DEFOCUS_RADIUS) * max(sample.focus.shape), FOCUS_THRESHOLD_PX)
-    reach = int(np.ceil(radius))
-    y, x = np.mgrid[-reach : reach + 1, -reach : reach + 1]
-    disc = (x * x + y * y <= radius * radius).astype(np.float32)
-    light = cv2.filter2D(srgb_to_linear(sample.photo), -1, disc / disc.sum(), borderType=cv2.BORDER_REFLECT_101)
+    light = srgb_to_linear(sample.photo)
+    light = cv2.filter2D(light, -1, disc_kernel(2 * radius), borderType=cv2.BORDER_REFLECT_101)
     return sample._replace(photo=linear_to_srgb(light), focus=np.zeros_like(sample.focus))
 
 

@@ -1,11 +1,9 @@
 """A detector that another one teaches, on Ray's workers."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 from dbd_ray.checkpoints import load_checkpoint
 from dbd_ray.config import TrainConfig
@@ -14,15 +12,7 @@ from dbd_ray.datasets.scenes import SceneConfig
 from dbd_ray.errors import ConfigError
 from dbd_ray.training.trainer import make_trainer, train
 
-pytestmark = pytest.mark.ray
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _own_store(local_ray: None) -> Iterator[None]:
-    torch.set_num_threads(1)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        yield
+pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("training_ray")]
 
 
 @pytest.fixture(scope="module")

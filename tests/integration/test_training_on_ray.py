@@ -1,7 +1,7 @@
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -28,16 +28,8 @@ from dbd_ray.training.reporting import Event
 from dbd_ray.training.samples import eval_batches, rows_from_columns
 from dbd_ray.training.trainer import TrainedModel, make_trainer, train
 
-pytestmark = pytest.mark.ray
+pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("training_ray")]
 NETWORK = {"backbone": "mobilenetv3_small_050", "srfb": "none", "reduction": 16}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _own_store(local_ray: None) -> Iterator[None]:
-    torch.set_num_threads(1)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        yield
 
 
 @pytest.fixture(scope="module")
