@@ -97,7 +97,7 @@ def _train_config(options: argparse.Namespace, data: str, *, has_depth: bool) ->
         "optimizer": {"lr": 2e-3, "backbone_lr_scale": 0.3 if options.weights else 1.0},
         # a run of few steps: averages over tens of them, and changes of the pictures would cost more than they give
         "ema_decay": 0.95,
-        "augment": {"crop_min_scale": 1.0, "colour": 0.0, "gray_probability": 0.0, "jpeg_probability": 0.0},
+        "augment": {"colour": 0.0, "gray_probability": 0.0, "jpeg_probability": 0.0},
         "workers": {"count": 2, "cpus": 1},
     }
     return train_config(settings, where="demo")

@@ -2,12 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from dbd_ray.errors import ConfigError
+
+# below, the networks' deepest stage (stride 32) is empty; above, one training picture takes gigabytes
+Side = Annotated[int, Field(ge=32, le=8192)]
 
 
 class Settings(BaseModel):

@@ -1,16 +1,14 @@
 """Settings of the stages around training: preparing a dataset and evaluating a model."""
 
 from collections.abc import Iterable
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, Field, model_validator
 
-from dbd_ray.config.settings import Settings
+from dbd_ray.config.settings import Settings, Side
 
 LayoutName = Literal["cuhk", "dut", "szu-bd", "folder", "sharp"]
 EngineName = Literal["auto", "eager", "fused", "compiled", "onnx", "openvino"]
-# below, the networks' deepest stage (stride 32) is empty; above, one training picture takes gigabytes
-Side = Annotated[int, Field(ge=32, le=8192)]
 
 
 def _stated(settings: BaseModel, names: Iterable[str]) -> list[str]:

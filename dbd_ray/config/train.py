@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from dbd_ray.config.objective import ObjectiveConfig
-from dbd_ray.config.settings import Settings, build, merge, parse_overrides, read_yaml
+from dbd_ray.config.settings import Settings, Side, build, merge, parse_overrides, read_yaml
 from dbd_ray.errors import ConfigError
 
 
@@ -76,7 +76,13 @@ class AugmentConfig(Settings):
     """Random changes of training pictures; each default leaves the picture as it is."""
 
     flip: bool = Field(False, description="Mirror left-right, half of the time.")
-    crop_min_scale: float = Field(1.0, gt=0, le=1, description="Zoom-crop: smallest side of the crop / the picture's.")
+    crop_min_scale: float = Field(
+        1.0,
+        gt=0,
+        le=1,
+        description="Zoom-crop: smallest side of the crop / the picture's; a crop is never enlarged, since that looks "
+        "like blur, so data must be prepared larger than input_size.",
+    )
     colour: float = Field(0.0, ge=0, le=1, description="Strength of brightness, contrast and saturation changes.")
     gray_probability: float = Field(0.0, ge=0, le=1, description="How often a picture becomes black-and-white.")
     jpeg_probability: float = Field(0.0, ge=0, le=1, description="How often a picture is recompressed.")
@@ -115,6 +121,9 @@ class TrainConfig(Settings):
     name: str = Field(description="Unique name of the run and its folder; running the same name again resumes it.")
     recipe: Literal["paper", "modern"] = Field("modern", description="Where settings left out come from.")
     data: tuple[str, ...] = Field(min_length=1, description="Prepared datasets (folders or URIs).")
+    input_size: tuple[Side, Side] | None = Field(
+        None, description="Height and width that the network sees; null: as the data was prepared, which may be larger."
+    )
     storage: str = Field("runs", description="Folder or URI for checkpoints.")
     seed: int = Field(0, ge=0)
     epochs: int = Field(ge=1)
@@ -179,7 +188,6 @@ RECIPES: dict[str, dict[str, Any]] = {
         },
         "augment": {
             "flip": True,
-            "crop_min_scale": 0.6,
             "colour": 0.3,
             "gray_probability": 0.05,
             "jpeg_probability": 0.3,

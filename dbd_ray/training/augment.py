@@ -9,6 +9,7 @@ import numpy as np
 from dbd_ray.config import AugmentConfig
 from dbd_ray.datasets.compositing import disc_kernel
 from dbd_ray.datasets.thin_lens import FOCUS_THRESHOLD_PX, linear_to_srgb, srgb_to_linear
+from dbd_ray.images.resize import resize_photo
 
 CHANGED_SHARE = 0.3  # of the pictures, for changes that the others are to be free of
 DEFOCUS_RADIUS = (0.008, 0.03)  # of the longer side: 2.6 to 10 px at 320 px, where nobody sees focus
@@ -46,16 +47,20 @@ class Sample(NamedTuple):
     depth: np.ndarray | None
 
 
-def augment(sample: Sample, config: AugmentConfig, rng: np.random.Generator) -> Sample:
-    """Apply the configured changes; the size stays, geometry is shared by photo, mask and depth.
+def augment(
+    sample: Sample, config: AugmentConfig, rng: np.random.Generator, size: tuple[int, int] | None = None
+) -> Sample:
+    """Apply the configured changes; geometry is shared by photo, mask and depth.
 
     Args:
         sample: The picture as prepared; left unchanged.
         config: Which changes, how strong.
         rng: Where all randomness comes from.
+        size: (height, width) of the result; None: the picture's own.
     """
+    size = size or (sample.focus.shape[0], sample.focus.shape[1])
     sample = _flip(sample, config, rng)
-    sample = _zoom_crop(sample, config, rng)
+    sample = resize_sample(_crop(sample, config, rng, size), size)
     sample = _rotate(sample, config, rng)
     sample = _defocus(sample, config, rng)
     # in the order of a camera: lens and light, then the sensor's noise, then the file
@@ -70,19 +75,21 @@ def _flip(sample: Sample, config: AugmentConfig, rng: np.random.Generator) -> Sa
     return _each_plane(sample, lambda plane: np.ascontiguousarray(plane[:, ::-1]))
 
 
-def _zoom_crop(sample: Sample, config: AugmentConfig, rng: np.random.Generator) -> Sample:
-    if config.crop_min_scale == 1:
-        return sample
+def resize_sample(sample: Sample, size: tuple[int, int]) -> Sample:
+    """Bring photo, mask and depth to (height, width), the photo as `images.resize` does for inference."""
+    return _each_plane(sample, lambda plane: resize_photo(plane, size))
+
+
+def _crop(sample: Sample, config: AugmentConfig, rng: np.random.Generator, size: tuple[int, int]) -> Sample:
     height, width = sample.focus.shape
-    scale = rng.uniform(config.crop_min_scale, 1)
+    # enlarging a crop would blur what its mask calls sharp
+    smallest = max(config.crop_min_scale, size[0] / height, size[1] / width)
+    if smallest >= 1:
+        return sample
+    scale = rng.uniform(smallest, 1)
     crop_height, crop_width = max(1, round(height * scale)), max(1, round(width * scale))
     top, left = rng.integers(height - crop_height + 1), rng.integers(width - crop_width + 1)
-
-    def crop(plane: np.ndarray) -> np.ndarray:
-        window = plane[top : top + crop_height, left : left + crop_width]
-        return cv2.resize(window, (width, height), interpolation=cv2.INTER_LINEAR)
-
-    return _each_plane(sample, crop)
+    return _each_plane(sample, lambda plane: plane[top : top + crop_height, left : left + crop_width])
 
 
 def _rotate(sample: Sample, config: AugmentConfig, rng: np.random.Generator) -> Sample:

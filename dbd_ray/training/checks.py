@@ -26,8 +26,13 @@ def check_settings(config: TrainConfig) -> None:
         ConfigError: The settings do not fit the data, or name weights or teachers that are not there.
         DatasetError: A prepared dataset is missing, or they were prepared at different sizes.
     """
-    size = common_input_size(config.data)
+    size = training_size(config)
     infos = [read_info(location) for location in config.data]
+    if config.augment.crop_min_scale < 1 and all(tuple(info.input_size) == size for info in infos):
+        raise ConfigError(
+            f"augment.crop_min_scale has no effect: the data is prepared at {size[0]}×{size[1]} px, the size that the "
+            "network sees, and crops are not enlarged; prepare it at a larger --size and set input_size, or set it to 1"
+        )
     network = config.network
     if network.backbone_weights not in (None, "timm") and not Path(as_uri(str(network.backbone_weights))).is_file():
         raise ConfigError(
@@ -42,6 +47,26 @@ def check_settings(config: TrainConfig) -> None:
     _check_teachers(config.objective, size)
     if any("val" in info.rows for info in infos) and config.select_by not in METRIC_NAMES:
         raise ConfigError(f"select_by: {config.select_by!r} is no metric; choose one of {', '.join(METRIC_NAMES)}")
+
+
+def training_size(config: TrainConfig) -> tuple[int, int]:
+    """Give the (height, width) that a run's network sees.
+
+    Raises:
+        ConfigError: A dataset was prepared smaller than `input_size`: enlarging would look like blur.
+        DatasetError: A prepared dataset is missing, or they differ in size and `input_size` is not set.
+    """
+    if config.input_size is None:
+        return common_input_size(config.data)
+    height, width = config.input_size
+    for location in config.data:
+        prepared = read_info(location).input_size
+        if prepared[0] < height or prepared[1] < width:
+            raise ConfigError(
+                f"input_size: {location} is prepared at {prepared[0]}×{prepared[1]} px, smaller than {height}×{width}; "
+                "prepare it at a larger --size, or lower input_size"
+            )
+    return config.input_size
 
 
 def check_workers(workers: WorkersConfig, nodes: Nodes, *, use_gpu: bool) -> None:

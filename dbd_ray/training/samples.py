@@ -16,7 +16,7 @@ import torch
 from dbd_ray.config import AugmentConfig
 from dbd_ray.errors import ConfigError, DatasetError, PhotoError
 from dbd_ray.images.encode import decode_depth, decode_mask
-from dbd_ray.training.augment import Sample, augment, decode_plain
+from dbd_ray.training.augment import Sample, augment, decode_plain, resize_sample
 
 Item = TypeVar("Item")
 
@@ -127,6 +127,7 @@ def train_batches(
     world_size: int = 1,
     threads: int = 0,
     pin: bool = False,
+    size: tuple[int, int] | None = None,
 ) -> Iterator[Batch]:
     """Yield this rank's part of every batch of an epoch; the last incomplete batch is left out.
 
@@ -141,6 +142,7 @@ def train_batches(
         world_size: Of how many.
         threads: How many decode ahead; 0: this one decodes when asked.
         pin: Page-locked memory, from which a GPU copies while it computes.
+        size: (height, width) of the pictures; None: as they were prepared.
     """
     per_rank = batch_size // world_size
     steps = len(order) // batch_size
@@ -150,24 +152,29 @@ def train_batches(
         # by the place in the whole epoch's order, so that the changes do not depend on the rank
         rngs = [np.random.default_rng([seed, epoch, int(place)]) for place in own_places]
         samples = [decode_row(rows[order[place]]) for place in own_places]
-        batch = collate([augment(sample, config, rng) for sample, rng in zip(samples, rngs, strict=True)])
+        batch = collate([augment(sample, config, rng, size) for sample, rng in zip(samples, rngs, strict=True)])
         return batch.pinned() if pin else batch
 
     yield from _ahead(make, places, threads)
 
 
-def eval_batches(rows: Sequence[EncodedRow], *, batch_size: int, threads: int = 0) -> Iterator[Batch]:
+def eval_batches(
+    rows: Sequence[EncodedRow], *, batch_size: int, threads: int = 0, size: tuple[int, int] | None = None
+) -> Iterator[Batch]:
     """Yield all rows, unchanged and in order; the last batch may be smaller.
 
     Args:
         rows: What to yield.
         batch_size: Photos per batch.
         threads: How many decode ahead; 0: this one decodes when asked.
+        size: (height, width) of the pictures; None: as they were prepared.
     """
-    starts = range(0, len(rows), batch_size)
-    yield from _ahead(
-        lambda start: collate([decode_row(row) for row in rows[start : start + batch_size]]), starts, threads
-    )
+
+    def make(start: int) -> Batch:
+        samples = [decode_row(row) for row in rows[start : start + batch_size]]
+        return collate([resize_sample(sample, size) for sample in samples] if size else samples)
+
+    yield from _ahead(make, range(0, len(rows), batch_size), threads)
 
 
 def collate(samples: Sequence[Sample]) -> Batch:

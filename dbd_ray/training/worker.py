@@ -12,11 +12,12 @@ import torch.distributed
 
 from dbd_ray.checkpoints import CARD, Card, make_card
 from dbd_ray.config import TrainConfig
-from dbd_ray.datasets.prepared import common_input_size, read_info
+from dbd_ray.datasets.prepared import read_info
 from dbd_ray.errors import ConfigError
 from dbd_ray.metrics import FocusMetrics
 from dbd_ray.models import build_network
 from dbd_ray.tracking import RunLog, attempt
+from dbd_ray.training.checks import training_size
 from dbd_ray.training.engine import Learner, make_learner, train_epoch, validate
 from dbd_ray.training.reporting import Reporter
 from dbd_ray.training.samples import (
@@ -92,6 +93,7 @@ def train_loop_per_worker(settings: dict[str, Any]) -> None:
             world_size=world_size,
             threads=threads,
             pin=device.type == "cuda",
+            size=config.input_size,
         )
         trained = train_epoch(learner, batches, steps=steps, on_progress=reporter.progress)
         trained = _mean_over_ranks(trained, world_size)
@@ -109,14 +111,15 @@ def describe_data(config: TrainConfig) -> dict[str, Any]:
     """What a model's card says of the data that it was trained on.
 
     Returns:
-        `input_size` (height and width, px) and `data`, the sources and fingerprint of each prepared dataset.
+        `input_size` (height and width that the network sees, px) and `data`, the sources and fingerprint of each
+        prepared dataset.
 
     Raises:
         DatasetError: A prepared dataset is missing, or they were prepared at different sizes.
     """
     infos = [read_info(location) for location in config.data]
     return {
-        "input_size": common_input_size(config.data),
+        "input_size": training_size(config),
         "data": [{"sources": info.sources, "fingerprint": info.fingerprint} for info in infos],
     }
 
@@ -200,7 +203,9 @@ def _validate(learner: Learner, rows: list[EncodedRow], rank: int, world_size: i
         # each rank's last step left its own batch's running statistics; rank 0's are the ones that are saved
         for buffer in learner.best_network.buffers():
             torch.distributed.broadcast(buffer, src=0)
-    mine = validate(learner, eval_batches(rows[rank::world_size], batch_size=8, threads=threads))
+    mine = validate(
+        learner, eval_batches(rows[rank::world_size], batch_size=8, threads=threads, size=learner.config.input_size)
+    )
     if world_size == 1:
         return mine.compute()
     gathered: list[Any] = [None] * world_size

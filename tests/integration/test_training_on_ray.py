@@ -52,7 +52,7 @@ def make_config(folder: Path) -> Callable[..., TrainConfig]:
             "batch_size": 4,
             "network": NETWORK,
             "optimizer": {"lr": 3e-3},
-            "augment": {"flip": True, "crop_min_scale": 0.7},
+            "augment": {"flip": True, "rotate_degrees": 20},
             "workers": {"count": 2, "gpu": False},
         }
         return TrainConfig(name=name, **{**defaults, **settings})

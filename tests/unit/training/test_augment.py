@@ -20,6 +20,7 @@ EVERYTHING = AugmentConfig(
     shrink=0.3,
     defocus_probability=0.5,
 )
+HALF = (30, 40)  # of `_coordinates`: crops are never enlarged
 
 
 def _coordinates(height: int = 60, width: int = 80) -> Sample:
@@ -52,7 +53,7 @@ def test_the_default_leaves_the_picture_as_it_is() -> None:
 def test_photo_mask_and_depth_are_flipped_and_cropped_together() -> None:
     config = AugmentConfig(flip=True, crop_min_scale=0.5)
     for rng in _rngs(20):
-        changed = augment(_coordinates(), config, rng)
+        changed = augment(_coordinates(), config, rng, HALF)
         assert changed.depth is not None
         np.testing.assert_array_equal(changed.photo[:, :, 0], changed.focus)
         np.testing.assert_allclose(changed.depth * 255, changed.focus, atol=1.5)
@@ -71,14 +72,14 @@ def test_half_of_the_pictures_are_mirrored() -> None:
     assert 70 < mirrored < 130
 
 
-def test_a_crop_zooms_in_by_up_to_the_configured_scale_and_keeps_the_size_and_the_aspect_ratio() -> None:
+def test_a_crop_zooms_in_by_up_to_the_configured_scale_and_keeps_the_aspect_ratio() -> None:
     sample = _coordinates()
     assert sample.depth is not None
     spans = []
     for rng in _rngs(100):
-        changed = augment(sample, AugmentConfig(crop_min_scale=0.5), rng)
+        changed = augment(sample, AugmentConfig(crop_min_scale=0.5), rng, HALF)
         assert changed.depth is not None
-        assert (changed.photo.shape, changed.focus.shape) == (sample.photo.shape, sample.focus.shape)
+        assert (changed.photo.shape, changed.focus.shape) == ((*HALF, 3), HALF)
         across = float(np.ptp(changed.depth))
         down = float(np.ptp(changed.photo[:, :, 1])) / 255
         assert down == pytest.approx(across, abs=0.04)
@@ -87,8 +88,20 @@ def test_a_crop_zooms_in_by_up_to_the_configured_scale_and_keeps_the_size_and_th
     assert 0.95 < max(spans) <= 1
 
 
+@pytest.mark.parametrize(("size", "smallest"), [((60, 80), 1.0), ((54, 64), 0.9), ((48, 72), 0.9), ((15, 20), 0.5)])
+def test_a_crop_is_never_enlarged_since_that_would_blur_what_its_mask_calls_sharp(
+    size: tuple[int, int], smallest: float
+) -> None:
+    sample = _coordinates()
+    config = AugmentConfig(crop_min_scale=0.5)
+    spans = [float(np.ptp(augment(sample, config, rng, size).photo[:, :, 1])) / 255 for rng in _rngs(100)]
+    assert min(spans) == pytest.approx(smallest, abs=0.06)
+    assert min(spans) > smallest - 0.06
+
+
 def test_crops_come_from_everywhere() -> None:
-    lefts = [augment(_coordinates(), AugmentConfig(crop_min_scale=0.5), rng).focus[0, 0] / 255 for rng in _rngs(100)]
+    config = AugmentConfig(crop_min_scale=0.5)
+    lefts = [augment(_coordinates(), config, rng, HALF).focus[0, 0] / 255 for rng in _rngs(100)]
     assert min(lefts) < 0.02
     assert max(lefts) > 0.4
 
@@ -188,13 +201,13 @@ def test_the_input_is_left_unchanged() -> None:
         assert plane is not None
         plane.setflags(write=False)
     for rng in _rngs(20):
-        augment(sample, EVERYTHING, rng)
+        augment(sample, EVERYTHING, rng, HALF)
     untouched = _coordinates()
     _assert_equal(sample, untouched)
 
 
 def test_the_same_seed_gives_the_same_picture_and_another_seed_another() -> None:
-    one, same, other = (augment(_coordinates(), EVERYTHING, np.random.default_rng(seed)) for seed in (7, 7, 8))
+    one, same, other = (augment(_coordinates(), EVERYTHING, np.random.default_rng(seed), HALF) for seed in (7, 7, 8))
     np.testing.assert_array_equal(one.photo, same.photo)
     np.testing.assert_array_equal(one.focus, same.focus)
     assert not np.array_equal(one.photo, other.photo)

@@ -9,7 +9,7 @@ import pytest
 from dbd_ray.config import TrainConfig, WorkersConfig
 from dbd_ray.datasets.prepared import PreparedInfo, write_info
 from dbd_ray.errors import ConfigError
-from dbd_ray.training.checks import check_settings, check_store, check_workers
+from dbd_ray.training.checks import check_settings, check_store, check_workers, training_size
 
 MakeConfig = Callable[..., TrainConfig]
 GPU_NODE = {"CPU": 4.0, "GPU": 1.0}
@@ -43,6 +43,28 @@ def test_depth_without_any_depth_in_the_data_is_refused_with_both_ways_out(make_
         check_settings(make_config(data=[plain]))
     assert "dbd-ray teach" in str(error.value)
     assert "network.depth=false and objective.depth_weight=0" in str(error.value)
+
+
+def test_the_network_may_see_less_than_was_prepared_but_not_more(
+    make_config: MakeConfig, taught: str, tmp_path: Path
+) -> None:
+    larger = _prepare(tmp_path / "larger", depth_rows=3, input_size=(96, 96))
+    both = make_config(data=[taught, larger], input_size=(64, 64))
+    check_settings(both)
+    assert training_size(both) == (64, 64)
+    assert training_size(make_config(data=[larger])) == (96, 96)
+    with pytest.raises(ConfigError, match=r"input_size: .*taught is prepared at 64×64 px, smaller than 64×96"):
+        check_settings(make_config(data=[larger, taught], input_size=(64, 96)))
+
+
+def test_crops_of_pictures_that_have_no_detail_to_spare_are_refused(
+    make_config: MakeConfig, taught: str, tmp_path: Path
+) -> None:
+    crops = {"crop_min_scale": 0.7}
+    with pytest.raises(ConfigError, match=r"augment\.crop_min_scale has no effect: the data is prepared at 64×64 px"):
+        check_settings(make_config(data=[taught], augment=crops))
+    larger = _prepare(tmp_path / "larger", depth_rows=3, input_size=(96, 96))
+    check_settings(make_config(data=[taught, larger], augment=crops, input_size=(64, 64)))
 
 
 @pytest.mark.parametrize("network", [{"depth": True}, {"depth": False}])

@@ -20,7 +20,7 @@ from dbd_ray.training.samples import (
     train_batches,
 )
 
-STRONG = AugmentConfig(flip=True, crop_min_scale=0.5, colour=0.3, jpeg_probability=0.5)
+STRONG = AugmentConfig(flip=True, rotate_degrees=20, colour=0.3, jpeg_probability=0.5)
 
 
 def _batches(rows: list[EncodedRow], order: np.ndarray, *, batch_size: int = 4, **settings: Any) -> list[Batch]:
@@ -206,6 +206,17 @@ def test_validation_sees_every_row_once_in_order_and_unchanged(photo_rows: list[
     expected = collate([decode_row(row) for row in photo_rows])
     assert torch.equal(torch.cat([batch.photos for batch in batches]), expected.photos)
     assert list(eval_batches([], batch_size=4)) == []
+
+
+def test_pictures_are_brought_to_the_size_that_the_network_sees(photo_rows: list[EncodedRow]) -> None:
+    (whole,) = eval_batches(photo_rows[:3], batch_size=3)
+    (small,) = eval_batches(photo_rows[:3], batch_size=3, size=(32, 48))
+    assert small.photos.shape == (3, 3, 32, 48)
+    assert small.focus.shape == small.depth.shape == (3, 1, 32, 48)
+    assert small.focus.mean() == pytest.approx(whole.focus.mean().item(), abs=0.02)
+    assert small.photos.float().mean() == pytest.approx(whole.photos.float().mean().item(), abs=1)
+    drawn = _batches(photo_rows, np.arange(8), size=(32, 48))
+    assert {tuple(batch.photos.shape) for batch in drawn} == {(4, 3, 32, 48)}
 
 
 def test_masks_are_cut_at_half(photo_rows: list[EncodedRow]) -> None:
