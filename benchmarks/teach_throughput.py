@@ -107,7 +107,9 @@ def _job(options: argparse.Namespace, repeat: int) -> dict[str, float]:
         settings |= {"size": (320, 320), "actors": options.actors, "storage": f"{folder}/runs"}
         config, peaks, over = TeachConfig.model_validate(settings), _Peaks(), threading.Event()
         store = int(options.store_gib * 2**30) if options.store_gib else None
-        ray.init(address="local", object_store_memory=store, include_dashboard=False, log_to_driver=False)
+        ray.init(
+            address="local", object_store_memory=store, include_dashboard=False, dashboard_port=0, log_to_driver=False
+        )
         ray.data.DataContext.get_current().enable_progress_bars = False
         watch = threading.Thread(target=peaks.watch, args=(over,))
         watch.start()

@@ -54,7 +54,8 @@ def local_ray() -> Iterator[None]:
     """A Ray of two CPUs for one module."""
     import ray.data
 
-    ray.init(address="local", num_cpus=2, include_dashboard=False, logging_level=logging.WARNING)
+    # dashboard_port: see `cli.ray_session`
+    ray.init(address="local", num_cpus=2, include_dashboard=False, dashboard_port=0, logging_level=logging.WARNING)
     ray.data.DataContext.get_current().enable_progress_bars = False
     yield
     ray.shutdown()

@@ -45,6 +45,9 @@ def local_or_cluster(*, data_bars: bool = False) -> Iterator[None]:
     ray.init(
         address=None if cluster else "local",
         include_dashboard=None if cluster else False,
+        # without a dashboard Ray still notes the usual port of one, and Ray Train, asking there for its own controller,
+        # would take the "unknown" of another Ray's dashboard on this machine for its death, and end the run
+        dashboard_port=None if cluster else 0,
         logging_level=logging.ERROR,
         # the workers' own words come through training.progress; Ray's are for whoever looks into Ray
         log_to_driver=bool(os.environ.get("DBD_RAY_VERBOSE")),

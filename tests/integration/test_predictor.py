@@ -61,7 +61,7 @@ def photos(cuhk: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def ray_here() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("RAY_ADDRESS", raising=False)
-        ray.init(address="local", num_cpus=2, include_dashboard=False)
+        ray.init(address="local", num_cpus=2, include_dashboard=False, dashboard_port=0)
         ray.data.DataContext.get_current().enable_progress_bars = False
         yield
         ray.shutdown()

@@ -30,7 +30,9 @@ NETWORK = {"backbone": "mobilenetv3_small_050", "srfb": "none", "reduction": 16}
 @pytest.fixture(scope="module", autouse=True)
 def _cluster() -> Iterator[None]:
     torch.set_num_threads(1)
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False})
+    cluster = Cluster(
+        initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False, "dashboard_port": 0}
+    )
     cluster.add_node(num_cpus=1)
     ray.init(address=cluster.address, logging_level=logging.ERROR, log_to_driver=False)
     ray.data.DataContext.get_current().enable_progress_bars = False
