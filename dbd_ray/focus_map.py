@@ -3,6 +3,7 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import cv2
 import numpy as np
 
 from dbd_ray.kinds import Kind, kind_of
@@ -75,20 +76,25 @@ def summarize(focus: np.ndarray, *, model: str, model_fingerprint: str) -> Summa
         model: Name of the checkpoint that made it.
         model_fingerprint: Its fingerprint.
     """
-    sharp = focus >= IN_FOCUS
-    fraction = float(sharp.mean())
+    # OpenCV's one pass per number: NumPy's temporary arrays would cost as much as a network at 24 megapixels
+    sharp = (focus >= IN_FOCUS).view(np.uint8)
+    count = cv2.countNonZero(sharp)
+    fraction = count / sharp.size
+    # the mean of |2f - 1|, which is 2f - 1 where it is sharp and 1 - 2f elsewhere
+    surplus = 4 * count * cv2.mean(focus, sharp)[0] - 2 * cv2.sumElems(focus)[0] + sharp.size - 2 * count
     return Summary(
         kind=kind_of(fraction),
         in_focus_fraction=fraction,
         sharp_area=_sharp_area(sharp),
-        confidence=float(np.abs(2 * focus - 1).mean()),
+        confidence=max(0.0, surplus / sharp.size),  # rounding must not make it negative
         model=model,
         model_fingerprint=model_fingerprint,
     )
 
 
 def _sharp_area(sharp: np.ndarray) -> SharpArea | None:
-    rows, columns = sharp.sum(axis=1), sharp.sum(axis=0)
+    rows = cv2.reduce(sharp, 1, cv2.REDUCE_SUM, dtype=cv2.CV_32S).ravel()
+    columns = cv2.reduce(sharp, 0, cv2.REDUCE_SUM, dtype=cv2.CV_32S).ravel()
     total = int(rows.sum())
     if total == 0:
         return None
