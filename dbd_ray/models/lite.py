@@ -159,6 +159,19 @@ class Lite(FocusNetwork):
             LiteLevel(*channels, config) for channels in zip(below, skips, widths, maps, strict=True)
         )
 
+    @torch.no_grad()
+    def scale_logits(self, factor: float) -> None:
+        """Multiply the focus logits of all levels, in place and without changing where they are above 0.
+
+        Args:
+            factor: Above 1 makes maps harder, below 1 softer.
+        """
+        for level in self.levels:
+            for parameter in level.focus_head.parameters():
+                parameter.mul_(factor)
+            if level.gate is not None:
+                level.gate.inner.weight.div_(factor)  # the gate goes on to see what it was trained with
+
     def forward(self, image: Tensor, *, with_depth: bool = True) -> NetworkOutput:
         """As `DepthDistillation.forward`."""
         size = (image.shape[-2], image.shape[-1])

@@ -15,6 +15,7 @@ from dbd_ray.config import NetworkConfig, ObjectiveConfig
 from dbd_ray.errors import CheckpointError, ConfigError
 from dbd_ray.losses import distillation_loss
 from dbd_ray.models import architectures, build_encoder, build_network, register_model, registry
+from dbd_ray.models.lite import Lite
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "fcn": {"srfb": "none", "sab": False, "depth": False},
@@ -157,6 +158,20 @@ class TestNetwork:
 def test_the_light_network_has_at_most_two_million_parameters() -> None:
     network = _seeded(NetworkConfig(architecture="lite", width=88))
     assert sum(parameter.numel() for parameter in network.parameters()) <= 2_000_000
+
+
+def test_the_light_networks_logits_can_be_scaled_and_nothing_else_changes() -> None:
+    network = _seeded(NetworkConfig(architecture="lite", width=16)).eval()
+    assert isinstance(network, Lite)
+    with torch.inference_mode():
+        before = network(_image(2, 3, 64, 96))
+        network.scale_logits(2.5)
+        after = network(_image(2, 3, 64, 96))
+    torch.testing.assert_close(after.focus_logits, 2.5 * before.focus_logits)
+    for scaled, side in zip(after.side_focus_logits, before.side_focus_logits, strict=True):
+        torch.testing.assert_close(scaled, 2.5 * side)
+    assert after.depth is not None
+    torch.testing.assert_close(after.depth, before.depth)
 
 
 def test_an_unknown_architecture_lists_the_known_ones() -> None:
