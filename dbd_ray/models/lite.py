@@ -8,6 +8,9 @@ each level adds to the map of the level below instead of all maps being enlarged
 training only.
 """
 
+from collections.abc import Iterable
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -166,7 +169,7 @@ class Lite(FocusNetwork):
         Args:
             factor: Above 1 makes maps harder, below 1 softer.
         """
-        for level in self.levels:
+        for level in cast(Iterable[LiteLevel], self.levels):
             for parameter in level.focus_head.parameters():
                 parameter.mul_(factor)
             if level.gate is not None:
