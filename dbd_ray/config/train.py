@@ -94,6 +94,9 @@ class AugmentConfig(Settings):
     defocus_probability: float = Field(
         0.0, ge=0, le=1, description="How often the whole picture goes out of focus, and its mask with it."
     )
+    paste_probability: float = Field(
+        0.0, ge=0, le=1, description="How often another picture, as it is or out of focus, replaces what is blurred."
+    )
 
     @model_validator(mode="after")
     def _no_setting_without_effect(self) -> Self:

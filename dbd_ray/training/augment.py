@@ -12,6 +12,7 @@ from dbd_ray.datasets.thin_lens import FOCUS_THRESHOLD_PX, linear_to_srgb, srgb_
 from dbd_ray.images.resize import resize_photo
 
 CHANGED_SHARE = 0.3  # of the pictures, for changes that the others are to be free of
+PASTED_EDGE_PX = 1.0  # standard deviation of its softness
 DEFOCUS_RADIUS = (0.008, 0.03)  # of the longer side: 2.6 to 10 px at 320 px, where nobody sees focus
 
 
@@ -48,7 +49,11 @@ class Sample(NamedTuple):
 
 
 def augment(
-    sample: Sample, config: AugmentConfig, rng: np.random.Generator, size: tuple[int, int] | None = None
+    sample: Sample,
+    config: AugmentConfig,
+    rng: np.random.Generator,
+    size: tuple[int, int] | None = None,
+    behind: Callable[[np.random.Generator], Sample] | None = None,
 ) -> Sample:
     """Apply the configured changes; geometry is shared by photo, mask and depth.
 
@@ -57,16 +62,22 @@ def augment(
         config: Which changes, how strong.
         rng: Where all randomness comes from.
         size: (height, width) of the result; None: the picture's own.
+        behind: Draws another picture, for `config.paste_probability`; None: nothing is pasted.
     """
     size = size or (sample.focus.shape[0], sample.focus.shape[1])
-    sample = _flip(sample, config, rng)
-    sample = resize_sample(_crop(sample, config, rng, size), size)
+    sample = _framed(sample, config, rng, size)
+    if behind and config.paste_probability and rng.random() < config.paste_probability:
+        sample = _paste(sample, _framed(behind(rng), config, rng, size), rng)
     sample = _rotate(sample, config, rng)
     sample = _defocus(sample, config, rng)
     # in the order of a camera: lens and light, then the sensor's noise, then the file
     photo = _expose(_shrink(sample.photo, config, rng), config, rng)
     photo = _add_noise(_colour(photo, config, rng), config, rng)
     return sample._replace(photo=_jpeg(photo, config, rng))
+
+
+def _framed(sample: Sample, config: AugmentConfig, rng: np.random.Generator, size: tuple[int, int]) -> Sample:
+    return resize_sample(_crop(_flip(sample, config, rng), config, rng, size), size)
 
 
 def _flip(sample: Sample, config: AugmentConfig, rng: np.random.Generator) -> Sample:
@@ -92,6 +103,18 @@ def _crop(sample: Sample, config: AugmentConfig, rng: np.random.Generator, size:
     return _each_plane(sample, lambda plane: plane[top : top + crop_height, left : left + crop_width])
 
 
+def _paste(front: Sample, back: Sample, rng: np.random.Generator) -> Sample:
+    """Lay what is in focus in one picture over another one, which half of the time goes out of focus as a whole."""
+    if front.focus.mean() > back.focus.mean():
+        front, back = back, front  # a picture wholly in focus would hide the other one
+    if rng.random() < 0.5:
+        back = _out_of_focus(back, rng)
+    cover = cv2.GaussianBlur(front.focus, (0, 0), PASTED_EDGE_PX).astype(np.float32)[..., None] / 255
+    light = cover * srgb_to_linear(front.photo) + (1 - cover) * srgb_to_linear(back.photo)
+    # two pictures' depths have no common scale
+    return Sample(linear_to_srgb(light), np.maximum(front.focus, back.focus), None)
+
+
 def _rotate(sample: Sample, config: AugmentConfig, rng: np.random.Generator) -> Sample:
     if not config.rotate_degrees or rng.random() >= CHANGED_SHARE:
         return sample
@@ -106,6 +129,10 @@ def _rotate(sample: Sample, config: AugmentConfig, rng: np.random.Generator) -> 
 def _defocus(sample: Sample, config: AugmentConfig, rng: np.random.Generator) -> Sample:
     if not config.defocus_probability or rng.random() >= config.defocus_probability:
         return sample
+    return _out_of_focus(sample, rng)
+
+
+def _out_of_focus(sample: Sample, rng: np.random.Generator) -> Sample:
     # in a small picture the share alone may be a disc of one pixel, which is sharp: here at least twice the threshold
     radius = max(rng.uniform(*DEFOCUS_RADIUS) * max(sample.focus.shape), FOCUS_THRESHOLD_PX)
     light = srgb_to_linear(sample.photo)

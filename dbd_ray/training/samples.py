@@ -148,11 +148,15 @@ def train_batches(
     steps = len(order) // batch_size
     places = np.arange(steps * batch_size).reshape(steps, world_size, per_rank)[:, rank]
 
+    def any_row(rng: np.random.Generator) -> Sample:
+        return decode_row(rows[rng.integers(len(rows))])
+
     def make(own_places: np.ndarray) -> Batch:
         # by the place in the whole epoch's order, so that the changes do not depend on the rank
         rngs = [np.random.default_rng([seed, epoch, int(place)]) for place in own_places]
         samples = [decode_row(rows[order[place]]) for place in own_places]
-        batch = collate([augment(sample, config, rng, size) for sample, rng in zip(samples, rngs, strict=True)])
+        changed = [augment(sample, config, rng, size, any_row) for sample, rng in zip(samples, rngs, strict=True)]
+        batch = collate(changed)
         return batch.pinned() if pin else batch
 
     yield from _ahead(make, places, threads)

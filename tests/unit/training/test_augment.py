@@ -19,6 +19,7 @@ EVERYTHING = AugmentConfig(
     noise=0.1,
     shrink=0.3,
     defocus_probability=0.5,
+    paste_probability=0.5,
 )
 HALF = (30, 40)  # of `_coordinates`: crops are never enlarged
 

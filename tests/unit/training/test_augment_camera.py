@@ -151,6 +151,7 @@ def test_a_shrunken_picture_loses_detail_and_keeps_its_size_and_labels(sample: S
         {"shrink": 0},
         {"shrink": 1.1},
         {"defocus_probability": 1.5},
+        {"paste_probability": -0.1},
     ],
 )
 def test_strengths_that_no_picture_survives_are_refused(settings: dict[str, float]) -> None:
