@@ -149,7 +149,7 @@ def train_batches(
     places = np.arange(steps * batch_size).reshape(steps, world_size, per_rank)[:, rank]
 
     def any_row(rng: np.random.Generator) -> Sample:
-        return decode_row(rows[rng.integers(len(rows))])
+        return decode_row(rows[int(rng.integers(len(rows)))])
 
     def make(own_places: np.ndarray) -> Batch:
         # by the place in the whole epoch's order, so that the changes do not depend on the rank
