@@ -132,6 +132,11 @@ class TrainConfig(Settings):
     epochs: int = Field(ge=1)
     batch_size: int = Field(ge=1, description="Photos per optimiser step, over all workers.")
     network: NetworkConfig = NetworkConfig()
+    start_from: Annotated[str, Field(min_length=1)] | None = Field(
+        None,
+        description="A detector of this very network whose weights training begins with: a checkpoint folder, a model "
+        "of the package, or a models:/ URI.",
+    )
     objective: ObjectiveConfig = ObjectiveConfig()
     optimizer: OptimizerConfig = OptimizerConfig()
     augment: AugmentConfig = AugmentConfig()
@@ -163,6 +168,8 @@ class TrainConfig(Settings):
             raise ValueError(f"batch_size {self.batch_size} must be a multiple of workers.count {self.workers.count}")
         if sum(self.shares.values()) >= 1:
             raise ValueError("shares must together leave room for other sources: less than 1")
+        if self.start_from and self.network.backbone_weights:
+            raise ValueError("network.backbone_weights has no effect with start_from: remove it")
         if not self.network.depth and self.objective.depth_weight > 0:
             raise ValueError("objective.depth_weight has no effect with network.depth=false: set it to 0")
         return self

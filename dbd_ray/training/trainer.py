@@ -35,6 +35,7 @@ from dbd_ray.training.run_folder import (
     write_result,
 )
 from dbd_ray.training.samples import EncodedRow
+from dbd_ray.training.start import load_start
 from dbd_ray.training.worker import describe_data, train_loop_per_worker
 
 CACHE_LIMIT_BYTES = 8 * 2**30  # encoded rows are held in every worker's memory
@@ -123,6 +124,7 @@ def make_trainer(
     use_gpu = _use_gpu(config)
     check_workers(config.workers, ray.nodes(), use_gpu=use_gpu)
     teachers = load_teachers(config.objective)  # here, where paths and registries are known, for all workers
+    start = load_start(config)
     datasets: dict[str, Any] = {"train": read_split(config.data, "train")}
     has_val = any("val" in read_info(location).rows for location in config.data)
     if has_val:
@@ -135,6 +137,7 @@ def make_trainer(
             "train": config.model_dump(mode="json"),
             "data": describe_data(config),
             "teachers": ray.put(teachers) if teachers else None,
+            "start": ray.put(start) if start else None,
             "mlflow": {"uri": mlflow_run.uri, "run_id": mlflow_run.run_id} if mlflow_run else None,
             "progress": progress,
         },
@@ -187,9 +190,14 @@ def absolute(config: TrainConfig) -> TrainConfig:
         network = network.model_copy(update={"backbone_weights": as_uri(weights)})
     teachers = tuple(map(absolute_checkpoint, config.objective.teacher_checkpoints))
     objective = config.objective.model_copy(update={"teacher_checkpoints": teachers})
-    data = tuple(map(as_uri, config.data))
     return config.model_copy(
-        update={"data": data, "storage": as_uri(config.storage), "network": network, "objective": objective}
+        update={
+            "data": tuple(map(as_uri, config.data)),
+            "storage": as_uri(config.storage),
+            "network": network,
+            "start_from": absolute_checkpoint(config.start_from) if config.start_from else None,
+            "objective": objective,
+        }
     )
 
 

@@ -15,7 +15,6 @@ from dbd_ray.config import TrainConfig
 from dbd_ray.datasets.prepared import read_info
 from dbd_ray.errors import ConfigError
 from dbd_ray.metrics import FocusMetrics
-from dbd_ray.models import build_network
 from dbd_ray.tracking import RunLog, attempt
 from dbd_ray.training.checks import training_size
 from dbd_ray.training.engine import Learner, make_learner, train_epoch, validate
@@ -28,6 +27,7 @@ from dbd_ray.training.samples import (
     rows_from_columns,
     train_batches,
 )
+from dbd_ray.training.start import load_start, starting_network
 from dbd_ray.training.state import restore_run, save_run, seed_everything
 
 
@@ -37,12 +37,13 @@ def train_loop_per_worker(settings: dict[str, Any]) -> None:
     Args:
         settings: `train`: a TrainConfig as a dict; `mlflow`: None or {"uri": …, "run_id": …}; `progress`: None
             (progress is printed) or a queue of `reporting.listening`; `data`: what `describe_data` says, left out:
-            it is read here; `teachers`: an ObjectRef of what `distill.load_teachers` gives, left out: they are loaded
-            here.
+            it is read here; `teachers` and `start`: ObjectRefs of what `distill.load_teachers` and
+            `start.load_start` give, left out: they are loaded here.
 
     Raises:
         TrainingError: The loss or a gradient became non-finite.
-        ConfigError: Settings do not fit the data, a teacher cannot be loaded, or the run began with other teachers.
+        ConfigError: Settings do not fit the data, another detector cannot be loaded, or the run began with other
+            teachers.
     """
     config = TrainConfig.model_validate(settings["train"])
     data = settings.get("data") or describe_data(config)
@@ -58,9 +59,10 @@ def train_loop_per_worker(settings: dict[str, Any]) -> None:
     train_rows, val_rows = _shard("train"), _shard("val")
     order = epoch_order(train_rows, seed=config.seed, epoch=0, shares=config.shares)
     steps = len(order) // config.batch_size
+    start = ray.get(settings["start"]) if settings.get("start") else load_start(config)
     learner = make_learner(
         config,
-        build_network(config.network),
+        starting_network(config, start),
         steps_per_epoch=steps,
         device=device,
         wrap=ray.train.torch.prepare_model,
@@ -169,6 +171,7 @@ def _card(learner: Learner, data: dict[str, Any]) -> Card:
             "epochs": config.epochs,
             "seed": config.seed,
             "backbone_weights": Path(config.network.backbone_weights or "random").name,
+            **({"start_from": config.start_from} if config.start_from else {}),
             "data": data["data"],
             **({"teachers": list(learner.teachers.names)} if learner.teachers else {}),
             "torch": str(torch.__version__),

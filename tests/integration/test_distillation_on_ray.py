@@ -1,9 +1,10 @@
-"""A detector that another one teaches, on Ray's workers."""
+"""A detector that another one teaches, or that begins as another one, on Ray's workers."""
 
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from dbd_ray.checkpoints import load_checkpoint
 from dbd_ray.config import TrainConfig
@@ -59,3 +60,24 @@ def test_a_teacher_that_is_not_there_is_refused_before_a_worker_starts(
         with pytest.raises(ConfigError, match=rf"^objective\.teacher_checkpoints: .*{absent}.*"):
             make_trainer(_config(absent, name="untaught"))
     assert not Path("runs/untaught").exists()
+
+
+def test_a_run_begins_with_the_weights_of_a_detector(
+    folder: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder)
+    network, card = load_checkpoint(tiny_model)
+    config = TrainConfig(
+        name="tuned",
+        data=("data",),
+        epochs=1,
+        batch_size=2,
+        start_from=str(tiny_model),
+        network=card.network,
+        objective={"depth_weight": 0},
+        optimizer={"lr": 1e-9},
+    )
+    tuned, its_card = load_checkpoint(train(config).folder)
+    assert its_card.provenance["start_from"] == str(tiny_model)
+    for name, parameter in tuned.named_parameters():
+        torch.testing.assert_close(parameter, network.get_parameter(name), atol=1e-6, rtol=0)

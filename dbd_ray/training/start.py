@@ -1,0 +1,70 @@
+"""The weights that a run begins with: random ones, a backbone's, or those of a whole detector (fine-tuning)."""
+
+from typing import Any, NamedTuple
+
+import torch
+
+from dbd_ray.config import NetworkConfig, TrainConfig
+from dbd_ray.detector import Detector
+from dbd_ray.errors import CheckpointError, ConfigError
+from dbd_ray.models import FocusNetwork, build_network
+from dbd_ray.training.distill import absolute_checkpoint
+
+_OF_TRAINING_ONLY = ("drop_rate", "drop_path_rate")  # backbone options that leave weights and maps as they are
+
+
+class Start(NamedTuple):
+    """A detector to begin with.
+
+    Attributes:
+        name: Its name@fingerprint, the latter's first 16 digits.
+        weights: Its network's state, on the CPU.
+    """
+
+    name: str
+    weights: dict[str, torch.Tensor]
+
+
+def load_start(config: TrainConfig) -> Start | None:
+    """Load the detector that `start_from` names, None if it names none.
+
+    Args:
+        config: The run; the path may be relative to the current folder.
+
+    Raises:
+        ConfigError: It is missing, damaged, or of another network; names the settings that differ.
+    """
+    if config.start_from is None:
+        return None
+    try:
+        detector = Detector.load(absolute_checkpoint(config.start_from), device="cpu", engine="eager")
+    except (CheckpointError, ConfigError) as error:
+        raise ConfigError(f"start_from: {error}") from error
+    theirs, ours = _function(detector.card.network), _function(config.network)
+    if differing := [f"{name}={theirs[name]!r}" for name in ours if theirs[name] != ours[name]]:
+        raise ConfigError(
+            f"start_from: {config.start_from} is another network; set network.{', network.'.join(differing)}"
+        )
+    return Start(f"{detector.card.name}@{detector.card.fingerprint[:16]}", detector.network.state_dict())
+
+
+def starting_network(config: TrainConfig, start: Start | None) -> FocusNetwork:
+    """Build a run's network with the weights that it begins with.
+
+    Args:
+        config: The run.
+        start: See `load_start`; None: as `config.network` says.
+
+    Raises:
+        CheckpointError: The backbone's weights cannot be loaded.
+    """
+    network = build_network(config.network)
+    if start:
+        network.load_state_dict(start.weights)
+    return network
+
+
+def _function(config: NetworkConfig) -> dict[str, Any]:
+    settings = config.model_dump(exclude={"backbone_weights"})
+    options = settings["backbone_options"]
+    return {**settings, "backbone_options": {name: options[name] for name in options if name not in _OF_TRAINING_ONLY}}
