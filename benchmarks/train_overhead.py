@@ -63,7 +63,7 @@ def bare_side(config: TrainConfig) -> float:
     from dbd_ray.datasets.prepared import read_rows
     from dbd_ray.losses import distillation_loss
     from dbd_ray.models import build_network
-    from dbd_ray.training.samples import EncodedRow, epoch_order, rows_from_columns, train_batches
+    from dbd_ray.training.samples import EncodedRow, Window, epoch_order, rows_from_columns, train_batches
 
     torch.set_num_threads(round(config.workers.cpus))
     table = read_rows(config.data[0], "train", columns=EncodedRow._fields)
@@ -75,7 +75,7 @@ def bare_side(config: TrainConfig) -> float:
     for epoch in range(config.epochs):
         order = epoch_order(rows, seed=config.seed, epoch=epoch)
         batches = train_batches(
-            rows, order, batch_size=config.batch_size, config=config.augment, seed=config.seed, epoch=epoch
+            [Window(rows, order)], batch_size=config.batch_size, config=config.augment, seed=config.seed, epoch=epoch
         )
         started, seen = time.perf_counter(), 0
         for batch in batches:

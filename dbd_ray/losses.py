@@ -27,7 +27,10 @@ class TeacherMaps(NamedTuple):
     features: tuple[Tensor, ...] | None
 
 
-def weighted_bce(logits: Tensor, truth: Tensor) -> Tensor:
+Total = Callable[[Tensor], Tensor]
+
+
+def weighted_bce(logits: Tensor, truth: Tensor, over_workers: Total = lambda counts: counts) -> Tensor:
     """Binary cross-entropy in which a class weighs the less the more of it is already right (eq. 2).
 
     The counts are taken over the batch at probability 0.5, without gradient; an absent class has weight 0.
@@ -37,6 +40,7 @@ def weighted_bce(logits: Tensor, truth: Tensor) -> Tensor:
     Args:
         logits: N×1×H×W, any float dtype; above 0 = in focus.
         truth: N×1×H×W in [0,1], 1 = in focus.
+        over_workers: Adds up the counts of all workers where the batch is spread over several.
 
     Returns:
         Scalar, float32.
@@ -44,8 +48,10 @@ def weighted_bce(logits: Tensor, truth: Tensor) -> Tensor:
     logits, truth = _float_pair(logits, truth, "focus")
     with torch.no_grad():
         predicted = logits > 0
-        weight_in = 1 - _share(truth * predicted, truth)
-        weight_out = 1 - _share((1 - truth) * ~predicted, 1 - truth)
+        right_in, all_in = (truth * predicted).sum(), truth.sum()
+        right_out, all_out = ((1 - truth) * ~predicted).sum(), (1 - truth).sum()
+        right_in, all_in, right_out, all_out = over_workers(torch.stack([right_in, all_in, right_out, all_out]))
+        weight_in, weight_out = 1 - _share(right_in, all_in), 1 - _share(right_out, all_out)
         weight = weight_in * truth + weight_out * (1 - truth)
     return F.binary_cross_entropy_with_logits(logits, truth, weight)
 
@@ -155,6 +161,7 @@ def distillation_loss(
     depth_valid: Tensor | None,
     config: ObjectiveConfig,
     teacher: TeacherMaps | None = None,
+    over_workers: Total = lambda counts: counts,
 ) -> dict[str, Tensor]:
     """Loss terms over the fused and the side outputs; their sum is the loss to minimise (section 3.3).
 
@@ -168,6 +175,7 @@ def distillation_loss(
         depth_valid: N bool, which pictures have depth; None: all.
         config: Which terms, and their weights.
         teacher: What the teachers see in the same photos; None: there are none.
+        over_workers: Adds up the counts of `weighted_bce` where the batch is spread over several workers.
 
     Returns:
         `bce`; `iou` and `l1` if they have a weight; `depth` if the network predicts depth; `features` if the teacher
@@ -188,7 +196,8 @@ def distillation_loss(
         ]
         return torch.stack(parts).sum()
 
-    terms = {"bce": against_truths(weighted_bce if config.bce == "weighted" else plain_bce)}
+    weighted = partial(weighted_bce, over_workers=over_workers)
+    terms = {"bce": against_truths(weighted if config.bce == "weighted" else plain_bce)}
     if config.iou_weight > 0:
         terms["iou"] = config.iou_weight * against_truths(soft_iou_loss)
     if config.l1_weight > 0:
@@ -220,8 +229,7 @@ def _enlarged(maps: Sequence[Tensor], size: tuple[int, int]) -> list[Tensor]:
 
 def _share(part: Tensor, whole: Tensor) -> Tensor:
     # an absent class counts as wholly right, which gives it weight 0
-    count = whole.sum()
-    return torch.where(count > 0, part.sum() / count, 1.0)
+    return torch.where(whole > 0, part / whole, 1.0)
 
 
 def _attention(features: Tensor) -> Tensor:

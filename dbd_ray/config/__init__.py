@@ -13,10 +13,10 @@ from dbd_ray.config.train import (
     NetworkConfig,
     OptimizerConfig,
     TrainConfig,
-    WorkersConfig,
     load_train_config,
     train_config,
 )
+from dbd_ray.config.workers import WorkersConfig
 
 __all__ = [
     "RECIPES",

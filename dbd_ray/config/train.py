@@ -9,6 +9,7 @@ from pydantic import Field, field_validator, model_validator
 
 from dbd_ray.config.objective import ObjectiveConfig
 from dbd_ray.config.settings import Settings, Side, build, merge, parse_overrides, read_yaml
+from dbd_ray.config.workers import WorkersConfig
 from dbd_ray.errors import ConfigError
 
 
@@ -107,17 +108,6 @@ class AugmentConfig(Settings):
         return self
 
 
-class WorkersConfig(Settings):
-    """How a training run is spread over the cluster."""
-
-    count: int = Field(1, ge=1, description="Ray Train workers (data-parallel ranks).")
-    cpus: float = Field(1, gt=0, description="CPUs per worker: torch threads, or with a GPU threads that decode ahead.")
-    gpu: bool | Literal["auto"] = Field("auto", description="One GPU per worker; auto: if the cluster has enough.")
-    wait_for_nodes: bool = Field(
-        False, description="Wait for nodes that the cluster adds by itself; false: refuse workers that have no room."
-    )
-
-
 class TrainConfig(Settings):
     """One training run."""
 
@@ -127,10 +117,20 @@ class TrainConfig(Settings):
     input_size: tuple[Side, Side] | None = Field(
         None, description="Height and width that the network sees; null: as the data was prepared, which may be larger."
     )
+    ingest: Literal["auto", "cached", "streaming"] = Field(
+        "auto", description="Hold the encoded rows in every worker's memory, or stream them anew for every epoch."
+    )
+    cache_limit_gib: float = Field(8, gt=0, description="Up to this encoded size of the training rows, auto is cached.")
     storage: str = Field("runs", description="Folder or URI for checkpoints.")
     seed: int = Field(0, ge=0)
     epochs: int = Field(ge=1)
     batch_size: int = Field(ge=1, description="Photos per optimiser step, over all workers.")
+    micro_batch_size: int | None = Field(
+        None,
+        ge=1,
+        description="Most photos that a worker takes at once; the gradients of a batch are added up. null: its whole "
+        "share.",
+    )
     network: NetworkConfig = NetworkConfig()
     start_from: Annotated[str, Field(min_length=1)] | None = Field(
         None,
@@ -164,8 +164,9 @@ class TrainConfig(Settings):
                 f"optimizer.schedule has no effect when all {self.epochs} epochs are warm-up: "
                 f"set optimizer.warmup_epochs below {self.epochs}, or schedule=constant"
             )
-        if self.batch_size % self.workers.count:
-            raise ValueError(f"batch_size {self.batch_size} must be a multiple of workers.count {self.workers.count}")
+        self._check_batch()
+        if self.ingest != "auto" and self.cache_limit_gib != type(self).model_fields["cache_limit_gib"].default:
+            raise ValueError(f"cache_limit_gib has no effect with ingest={self.ingest}: remove it")
         if sum(self.shares.values()) >= 1:
             raise ValueError("shares must together leave room for other sources: less than 1")
         if self.start_from and self.network.backbone_weights:
@@ -173,6 +174,34 @@ class TrainConfig(Settings):
         if not self.network.depth and self.objective.depth_weight > 0:
             raise ValueError("objective.depth_weight has no effect with network.depth=false: set it to 0")
         return self
+
+    def _check_batch(self) -> None:
+        largest_share = largest_part(self.batch_size, self.workers.fewest)
+        if self.micro_batch_size is not None and self.micro_batch_size >= largest_share:
+            raise ValueError(
+                f"micro_batch_size={self.micro_batch_size} has no effect: no worker's share of a batch of "
+                f"{self.batch_size} is above {largest_share}; lower or remove it"
+            )
+        if not self.workers.sync_batchnorm:
+            return
+        for count in range(self.workers.fewest, self.workers.most + 1):
+            # statistics would be taken over the stand-in of a worker without a photo as well
+            if self.batch_size // count < self.passes(count):
+                raise ValueError(
+                    f"workers.sync_batchnorm: with {count} workers some would have no photo of a batch of "
+                    f"{self.batch_size} in one of {self.passes(count)} pass(es); make batch_size a multiple of "
+                    f"{count}, or raise micro_batch_size"
+                )
+
+    def passes(self, workers: int) -> int:
+        """How many forward passes each of so many workers makes for one optimiser step."""
+        share = largest_part(self.batch_size, workers)
+        return largest_part(share, self.micro_batch_size) if self.micro_batch_size else 1
+
+
+def largest_part(whole: int, parts: int) -> int:
+    """Size of the largest part where a number of things is dealt out as evenly as possible."""
+    return -(-whole // parts)
 
 
 RECIPES: dict[str, dict[str, Any]] = {

@@ -78,19 +78,24 @@ def check_workers(workers: WorkersConfig, nodes: Nodes, *, use_gpu: bool) -> Non
         use_gpu: Whether each worker gets a GPU.
 
     Raises:
-        ConfigError: They do not fit, and `workers.wait_for_nodes` is not set.
+        ConfigError: They do not fit, and `workers.wait_for_nodes` is not set; or batch norms cannot be synchronised.
     """
+    if workers.sync_batchnorm and not use_gpu:
+        raise ConfigError(
+            "workers.sync_batchnorm: torch synchronises batch norms on GPUs only, and these workers get none; remove it"
+        )
     if workers.wait_for_nodes:
         return
     needed = {"CPU": workers.cpus, **({"GPU": 1.0} if use_gpu else {})}
     alive = _alive(nodes)
     room = sum(min(math.floor(node.get(kind, 0) / amount + 1e-6) for kind, amount in needed.items()) for node in alive)
-    if room >= workers.count:
+    if room >= workers.fewest:
         return
     has = "; ".join(", ".join(f"{node.get(kind, 0):g} {kind}" for kind in ("CPU", "GPU")) for node in alive)
     gpu = " and a GPU" if use_gpu else ""
+    count = workers.count if isinstance(workers.count, int) else list(workers.count)
     raise ConfigError(
-        f"workers.count={workers.count}, workers.cpus={workers.cpus:g}: the cluster has room for {room} worker(s) of "
+        f"workers.count={count}, workers.cpus={workers.cpus:g}: the cluster has room for {room} worker(s) of "
         f"{workers.cpus:g} CPU{gpu} (its {len(alive)} node(s) have {has}); lower them, or set "
         "workers.wait_for_nodes=true where the cluster adds nodes by itself"
     )

@@ -3,24 +3,28 @@
 import math
 import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, cast
 
 import torch
 from timm.utils import ModelEmaV3
 from torch import nn
+from torch.nn.parallel import DistributedDataParallel
 from torch.optim.lr_scheduler import LambdaLR
 
 from dbd_ray.config import TrainConfig
 from dbd_ray.engines import predict_focus
 from dbd_ray.errors import ConfigError, TrainingError
-from dbd_ray.losses import distillation_loss
+from dbd_ray.losses import Total, distillation_loss
 from dbd_ray.metrics import FocusMetrics
 from dbd_ray.models import FocusNetwork, NetworkOutput
 from dbd_ray.models.hardware import Precision, choose_training_precision
 from dbd_ray.training.distill import Teacher, TeacherEnsemble, load_teachers
+from dbd_ray.training.ledger import Entry, make_entry
 from dbd_ray.training.optimizer import make_optimizer, make_schedule
 from dbd_ray.training.progress import Progress
+from dbd_ray.training.ranks import ALONE, Ranks
 from dbd_ray.training.samples import Batch
 
 
@@ -36,6 +40,9 @@ class Learner:
         step: Number of completed optimiser steps.
         history: One dict of metrics per completed epoch.
         teachers: Detectors to learn from, or None; no part of what is saved.
+        ranks: This worker among all.
+        ledger: What was trained on in every completed epoch.
+        trained: Names of the rows of every step since, of this rank; no part of what is saved.
     """
 
     config: TrainConfig
@@ -50,6 +57,9 @@ class Learner:
     step: int = 0
     history: list[dict[str, float]] = field(default_factory=list)
     teachers: TeacherEnsemble | None = None
+    ranks: Ranks = ALONE
+    ledger: list[Entry] = field(default_factory=list)
+    trained: list[tuple[str, ...]] = field(default_factory=list)
 
     @property
     def best_network(self) -> FocusNetwork:
@@ -65,6 +75,7 @@ def make_learner(
     device: torch.device,
     wrap: Callable[[nn.Module], nn.Module] = lambda network: network,
     teachers: Sequence[Teacher] = (),
+    ranks: Ranks = ALONE,
 ) -> Learner:
     """Build what a run starts from.
 
@@ -75,6 +86,7 @@ def make_learner(
         device: Where to train.
         wrap: Makes the network data-parallel, e.g. ray.train.torch.prepare_model.
         teachers: Those of `config.objective`; none: they are loaded where it names some.
+        ranks: This worker among all.
 
     Raises:
         ConfigError: The training split is smaller than one batch, or a teacher cannot be loaded.
@@ -97,49 +109,86 @@ def make_learner(
         device=device,
         precision=precision,
         teachers=TeacherEnsemble(teachers, config.objective, device, precision) if teachers else None,
+        ranks=ranks,
     )
 
 
-def loss_terms(learner: Learner, network: nn.Module, batch: Batch) -> dict[str, torch.Tensor]:
+def loss_terms(
+    learner: Learner, network: nn.Module, batch: Batch, over_workers: Total = lambda counts: counts
+) -> dict[str, torch.Tensor]:
     """Run a network on a batch (already on the device) and return its weighted loss terms."""
     photos = learner.bare.normalize(batch.photos).contiguous(memory_format=torch.channels_last)
     with learner.precision.autocast(learner.device):
         output: NetworkOutput = network(photos)
     taught = learner.teachers(batch.photos) if learner.teachers else None
-    return distillation_loss(output, batch.focus, batch.depth, batch.has_depth, learner.config.objective, taught)
+    objective = learner.config.objective
+    return distillation_loss(output, batch.focus, batch.depth, batch.has_depth, objective, taught, over_workers)
 
 
 def train_step(learner: Learner, batch: Batch) -> dict[str, float]:
     """Make one optimiser step.
 
+    All workers together step as one worker with the whole batch would, in as many passes as `config.micro_batch_size`
+    asks for, but for what is taken over the pictures of one pass: the statistics of batch norms, and the counts of
+    `losses.weighted_bce`, which are those of all workers.
+
     Args:
         learner: Changed in place.
-        batch: This rank's part of the batch, on any device.
+        batch: This rank's part of the batch, on any device; it may be empty.
 
     Returns:
-        Every loss term and "loss", their sum.
+        Every loss term and "loss", their sum; the mean over ranks is that of the whole batch.
 
     Raises:
         TrainingError: A term or a gradient is not finite; says which. The weights are as before the step.
     """
-    batch = batch.to(learner.device)
-    terms = loss_terms(learner, learner.network, batch)
-    total = torch.stack(list(terms.values())).sum()
-    values = {name: term.item() for name, term in terms.items()}
-    if not all(map(math.isfinite, values.values())):
-        raise TrainingError(_non_finite_terms(learner, values))
+    ranks = learner.ranks
+    passes = learner.config.passes(ranks.world_size)
+    photos, depths = ranks.total(torch.tensor([len(batch.photos), int(batch.has_depth.sum())], device=learner.device))
+    names, batch = batch.ids, batch.to(learner.device)
     learner.optimizer.zero_grad(set_to_none=True)
-    total.backward()
+    values: dict[str, float] = {}
+    for done, part in enumerate(batch.split(passes), 1):
+        # the wrapper averages gradients over ranks, once, in the last pass
+        last = done == passes
+        with nullcontext() if last else _apart(learner.network):
+            total = _share_of_loss(learner, part, photos, depths, values)
+            if not all(map(math.isfinite, values.values())):
+                raise TrainingError(_non_finite_terms(learner, values))
+            total.backward()
     limit = learner.config.optimizer.clip_norm
     norm = nn.utils.clip_grad_norm_(learner.bare.parameters(), math.inf if limit is None else limit)
     if not torch.isfinite(norm):
-        raise TrainingError(_non_finite_gradient(learner, batch))
+        raise TrainingError(_non_finite_gradient(learner, batch if len(batch.photos) else batch.black()))
     learner.optimizer.step()
     learner.schedule.step()
     learner.step += 1
+    learner.trained.append(names)
     if learner.ema is not None:
         learner.ema.update(learner.bare, step=learner.step)
     return {**values, "loss": sum(values.values())}
+
+
+def _share_of_loss(
+    learner: Learner, part: Batch, photos: torch.Tensor, depths: torch.Tensor, values: dict[str, float]
+) -> torch.Tensor:
+    # Workers' gradients are averaged, whatever the number of their pictures: each term is weighted by its share of the
+    # pictures that it is a mean of, times the number of workers. One without a picture has to take part all the same.
+    ranks, own, with_depth = learner.ranks, len(part.photos), part.has_depth.sum()
+
+    def over_workers(counts: torch.Tensor) -> torch.Tensor:
+        return ranks.total(counts * (own > 0))
+
+    terms = loss_terms(learner, learner.network, part if own else part.black(), over_workers)
+    for name in terms:
+        share = with_depth / depths.clamp(min=1) if name == "depth" else own / photos
+        terms[name] = terms[name] * (ranks.world_size * share)
+        values[name] = values.get(name, 0.0) + terms[name].item()
+    return torch.stack(list(terms.values())).sum()
+
+
+def _apart(network: nn.Module) -> AbstractContextManager[None]:
+    return network.no_sync() if isinstance(network, DistributedDataParallel) else nullcontext()
 
 
 def train_epoch(
@@ -152,7 +201,7 @@ def train_epoch(
     """Train on all batches of one epoch.
 
     Args:
-        learner: Changed in place; its `epoch` is the caller's to count.
+        learner: Changed in place; `close_epoch` counts the epoch.
         batches: This rank's batches, see `samples.train_batches`.
         steps: How many there are.
         on_progress: Called after every step.
@@ -191,6 +240,13 @@ def train_epoch(
         "wait_share": waited / elapsed,
         "lr": learner.optimizer.param_groups[-1]["lr"],
     }
+
+
+def close_epoch(learner: Learner) -> None:
+    """Count an epoch that every rank has trained on, and write it into the ledger."""
+    learner.epoch += 1
+    learner.ledger.append(make_entry(learner.epoch, learner.ranks.gather(learner.trained)))
+    learner.trained.clear()
 
 
 def validate(learner: Learner, batches: Iterable[Batch]) -> FocusMetrics:

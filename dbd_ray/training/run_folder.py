@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-from dbd_ray.config import TrainConfig
+from dbd_ray.config import TrainConfig, merge
 from dbd_ray.datasets.listing import UNREACHABLE, open_storage
 from dbd_ray.datasets.prepared import read_info, replace_text
 from dbd_ray.errors import ConfigError, DatasetError
@@ -56,7 +56,8 @@ def find_claim(config: TrainConfig) -> str | None:
     if claimed is None:
         return None
     key = str(claimed.pop(KEY_FIELD, _folder(config)))
-    theirs, mine = flatten(claimed), flatten(_identity(config))
+    # a run that began before a setting existed was trained with what is its default now
+    theirs, mine = flatten(merge(_defaults(), claimed)), flatten(_identity(config))
     differing = [
         f"{name}: {theirs.get(name)} → {mine.get(name)}"
         for name in sorted(theirs.keys() | mine.keys())
@@ -99,6 +100,12 @@ def _identity(config: TrainConfig) -> dict[str, Any]:
     # with the data's fingerprints: the same folder may have been prepared anew from other photos
     fingerprints = [read_info(location).fingerprint for location in config.data]
     return {**config.model_dump(mode="json"), "data_fingerprints": fingerprints}
+
+
+def _defaults() -> dict[str, Any]:
+    fields = TrainConfig.model_fields.items()
+    given = {name: field.get_default(call_default_factory=True) for name, field in fields if not field.is_required()}
+    return TrainConfig.model_construct(**given).model_dump(mode="json", include=set(given))
 
 
 def _folder(config: TrainConfig) -> str:

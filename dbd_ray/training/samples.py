@@ -17,6 +17,7 @@ from dbd_ray.config import AugmentConfig
 from dbd_ray.errors import ConfigError, DatasetError, PhotoError
 from dbd_ray.images.encode import decode_depth, decode_mask
 from dbd_ray.training.augment import Sample, augment, decode_plain, resize_sample
+from dbd_ray.training.ranks import ALONE, Ranks
 
 Item = TypeVar("Item")
 
@@ -29,18 +30,36 @@ class Batch(NamedTuple):
         focus: float32 N×1×H×W, 1 = in focus, 0 = out of focus.
         depth: float32 N×1×H×W in [0,1]; zeros where unknown.
         has_depth: bool N, which pictures have a depth.
+        ids: Names of the rows, for the ledger.
     """
 
     photos: torch.Tensor
     focus: torch.Tensor
     depth: torch.Tensor
     has_depth: torch.Tensor
+    ids: tuple[str, ...] = ()
 
     def to(self, device: torch.device) -> "Batch":
-        return Batch(*(tensor.to(device, non_blocking=True) for tensor in self))
+        return self._each(lambda tensor: tensor.to(device, non_blocking=True))
 
     def pinned(self) -> "Batch":
-        return Batch(*(tensor.pin_memory() for tensor in self))
+        return self._each(torch.Tensor.pin_memory)
+
+    def empty(self) -> "Batch":
+        """No picture of this size."""
+        return self._each(lambda tensor: tensor[:0])._replace(ids=())
+
+    def black(self) -> "Batch":
+        """One black picture of this size, nowhere in focus, without depth."""
+        return self._each(lambda tensor: tensor.new_zeros((1, *tensor.shape[1:])))._replace(ids=())
+
+    def split(self, parts: int) -> "list[Batch]":
+        """Deal out the pictures as evenly as possible, the first parts the most; some may be empty, all lose ids."""
+        return [Batch(*part) for part in zip(*(tensor.tensor_split(parts) for tensor in self[:4]), strict=True)]
+
+    def _each(self, change: Callable[[torch.Tensor], torch.Tensor]) -> "Batch":
+        photos, focus, depth, has_depth = map(change, self[:4])
+        return Batch(photos, focus, depth, has_depth, self.ids)
 
 
 class EncodedRow(NamedTuple):
@@ -51,6 +70,18 @@ class EncodedRow(NamedTuple):
     image: bytes
     mask: bytes
     depth: bytes | None
+
+    @property
+    def name(self) -> str:
+        """What the ledger calls it."""
+        return f"{self.source}/{self.id}"
+
+
+class Window(NamedTuple):
+    """Rows at hand and the order in which they are trained on: all of an epoch, or a part where rows are streamed."""
+
+    rows: Sequence[EncodedRow]
+    order: np.ndarray
 
 
 def rows_from_columns(columns: dict[str, Sequence[Any]]) -> list[EncodedRow]:
@@ -116,50 +147,58 @@ def epoch_order(
 
 
 def train_batches(
-    rows: Sequence[EncodedRow],
-    order: np.ndarray,
+    windows: Iterable[Window],
     *,
     batch_size: int,
     config: AugmentConfig,
     seed: int,
     epoch: int,
-    rank: int = 0,
-    world_size: int = 1,
+    ranks: Ranks = ALONE,
     threads: int = 0,
     pin: bool = False,
     size: tuple[int, int] | None = None,
 ) -> Iterator[Batch]:
-    """Yield this rank's part of every batch of an epoch; the last incomplete batch is left out.
+    """Yield this rank's part of every batch of an epoch; a window's last incomplete batch is left out.
 
     Args:
-        rows: All training rows.
-        order: Indices from `epoch_order`.
-        batch_size: Photos per optimiser step over all ranks, a multiple of world_size.
+        windows: The epoch's rows in order; all but the last hold whole batches.
+        batch_size: Photos per optimiser step over all ranks; a rank's part may be empty.
         config: Augmentation.
         seed: The run's seed.
         epoch: 0-based.
-        rank: Which part.
-        world_size: Of how many.
+        ranks: Which part, of how many.
         threads: How many decode ahead; 0: this one decodes when asked.
         pin: Page-locked memory, from which a GPU copies while it computes.
         size: (height, width) of the pictures; None: as they were prepared.
     """
-    per_rank = batch_size // world_size
-    steps = len(order) // batch_size
-    places = np.arange(steps * batch_size).reshape(steps, world_size, per_rank)[:, rank]
 
-    def any_row(rng: np.random.Generator) -> Sample:
-        return decode_row(rows[int(rng.integers(len(rows)))])
+    def make(planned: tuple[Window, int, int]) -> Batch:
+        window, start, before = planned
 
-    def make(own_places: np.ndarray) -> Batch:
-        # by the place in the whole epoch's order, so that the changes do not depend on the rank
-        rngs = [np.random.default_rng([seed, epoch, int(place)]) for place in own_places]
-        samples = [decode_row(rows[order[place]]) for place in own_places]
-        changed = [augment(sample, config, rng, size, any_row) for sample, rng in zip(samples, rngs, strict=True)]
-        batch = collate(changed)
+        def any_row(rng: np.random.Generator) -> Sample:
+            return decode_row(window.rows[int(rng.integers(len(window.rows)))])
+
+        def picture(offset: int) -> Sample:
+            # by the place in the whole epoch's order, so that the changes do not depend on the rank
+            rng = np.random.default_rng([seed, epoch, before + start + offset])
+            return augment(decode_row(window.rows[window.order[start + offset]]), config, rng, size, any_row)
+
+        own = ranks.part(batch_size)
+        if not own:
+            return collate([picture(0)]).empty()
+        names = tuple(window.rows[window.order[start + offset]].name for offset in own)
+        batch = collate([picture(offset) for offset in own])._replace(ids=names)
         return batch.pinned() if pin else batch
 
-    yield from _ahead(make, places, threads)
+    yield from _ahead(make, _planned(windows, batch_size), threads)
+
+
+def _planned(windows: Iterable[Window], batch_size: int) -> Iterator[tuple[Window, int, int]]:
+    before = 0
+    for window in windows:
+        for start in range(0, len(window.order) - batch_size + 1, batch_size):
+            yield window, start, before
+        before += len(window.order)
 
 
 def eval_batches(

@@ -3,6 +3,7 @@
 import json
 import pickle
 import random
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,24 @@ import torch
 from dbd_ray.checkpoints import Card, save_checkpoint
 from dbd_ray.errors import CheckpointError
 from dbd_ray.training.engine import Learner
+from dbd_ray.training.ledger import Entry
 
 STATE_FILE = "training_state.pt"
 HISTORY_FILE = "history.json"
 
 
-def save_run(learner: Learner, folder: Path, card: Card) -> None:
-    """Write the network to keep (`model.safetensors`, `card.json`), the training state and the epochs' metrics."""
+RngState = dict[str, Any]
+
+
+def save_run(learner: Learner, folder: Path, card: Card, rngs: Sequence[RngState] = ()) -> None:
+    """Write the network to keep (`model.safetensors`, `card.json`), the training state and the epochs' metrics.
+
+    Args:
+        learner: What to save.
+        folder: Where to.
+        card: The model's.
+        rngs: What `rng_state` gives on every rank; none: this one's alone.
+    """
     save_checkpoint(folder, learner.best_network, card)
     torch.save(
         {
@@ -29,7 +41,8 @@ def save_run(learner: Learner, folder: Path, card: Card) -> None:
             "epoch": learner.epoch,
             "step": learner.step,
             "history": learner.history,
-            "torch_rng": torch.get_rng_state(),
+            "ledger": [tuple(entry) for entry in learner.ledger],
+            "rngs": list(rngs) or [rng_state(learner.device)],
         },
         folder / STATE_FILE,
     )
@@ -37,7 +50,7 @@ def save_run(learner: Learner, folder: Path, card: Card) -> None:
 
 
 def restore_run(learner: Learner, folder: Path) -> None:
-    """Bring a fresh learner to where a saved one was.
+    """Bring a fresh learner to where a saved one was; a rank that was not there before draws from a seed of its own.
 
     Raises:
         CheckpointError: The folder holds no training state, or a damaged one, or one of another network.
@@ -60,11 +73,42 @@ def restore_run(learner: Learner, folder: Path) -> None:
         raise CheckpointError(f"{path} is of another network or optimiser: {error}") from None
     learner.schedule.load_state_dict(state["schedule"])
     learner.epoch, learner.step, learner.history = state["epoch"], state["step"], state["history"]
-    torch.set_rng_state(state["torch_rng"])
+    # runs that began before there was a ledger, and before other ranks' generators were kept
+    learner.ledger = [Entry(*entry) for entry in state.get("ledger", [])]
+    rngs = state.get("rngs") or [{"torch": state["torch_rng"]}]
+    if learner.ranks.rank < len(rngs):
+        set_rng_state(rngs[learner.ranks.rank], learner.device)
+    else:
+        seed_everything(learner.config.seed, rank=learner.ranks.rank, epoch=learner.epoch)
 
 
-def seed_everything(seed: int) -> None:
-    """Seed every generator that a library may draw from; our own draws are keyed by (seed, epoch, row)."""
+def seed_everything(seed: int, *, rank: int = 0, epoch: int = 0) -> None:
+    """Seed every generator that a library may draw from; our own draws are keyed by (seed, epoch, row).
+
+    Args:
+        seed: The run's.
+        rank: Each draws numbers of its own, e.g. for dropout.
+        epoch: Number of completed epochs.
+    """
+    if rank or epoch:
+        seed = int(np.random.SeedSequence([seed, rank, epoch]).generate_state(1)[0])
     random.seed(seed)
     np.random.seed(seed % 2**32)
     torch.manual_seed(seed)
+
+
+def rng_state(device: torch.device) -> RngState:
+    """Where every generator that a library may draw from stands, as tensors and plain values."""
+    _, keys, *position = np.random.get_state(legacy=True)
+    state = {"torch": torch.get_rng_state(), "python": random.getstate(), "numpy": (list(map(int, keys)), *position)}
+    return state | ({"cuda": torch.cuda.get_rng_state(device)} if device.type == "cuda" else {})
+
+
+def set_rng_state(state: RngState, device: torch.device) -> None:
+    """Go on drawing where `rng_state` was called; what it does not hold is left alone."""
+    torch.set_rng_state(state["torch"])
+    if "python" in state:
+        random.setstate(state["python"])
+        np.random.set_state(("MT19937", *state["numpy"]))
+    if "cuda" in state and device.type == "cuda":
+        torch.cuda.set_rng_state(state["cuda"], device)

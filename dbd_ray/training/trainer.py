@@ -10,7 +10,7 @@ import pyarrow.fs
 import ray
 import ray.data
 import ray.train
-from ray.train import CheckpointConfig, DataConfig, RunConfig, ScalingConfig
+from ray.train import CheckpointConfig, DataConfig, FailureConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchTrainer
 from ray.util.queue import Queue
 
@@ -22,6 +22,8 @@ from dbd_ray.metrics import lower_is_better
 from dbd_ray.tracking import RunLog, attempt, tracking_uri
 from dbd_ray.training.checks import check_settings, check_store, check_workers
 from dbd_ray.training.distill import absolute_checkpoint, load_teachers
+from dbd_ray.training.failures import StopAtOwnErrors
+from dbd_ray.training.ingest import choose_ingest
 from dbd_ray.training.publish import publish_model, read_history
 from dbd_ray.training.reporting import Event, listening
 from dbd_ray.training.run_folder import (
@@ -37,8 +39,6 @@ from dbd_ray.training.run_folder import (
 from dbd_ray.training.samples import EncodedRow
 from dbd_ray.training.start import load_start
 from dbd_ray.training.worker import describe_data, train_loop_per_worker
-
-CACHE_LIMIT_BYTES = 8 * 2**30  # encoded rows are held in every worker's memory
 
 
 def train(config: TrainConfig, *, on_event: Callable[[Event], Any] = lambda event: None) -> TrainedModel:
@@ -112,7 +112,8 @@ def make_trainer(
         config: The run.
         mlflow_run: Where rank 0 logs every epoch; None: nowhere.
         progress: A queue of `reporting.listening`; None: the first worker prints its progress.
-        run_config: Further arguments of ray.train.RunConfig, e.g. callbacks.
+        run_config: Further arguments of ray.train.RunConfig, e.g. callbacks; `failure_config` goes before
+            `workers.max_failures`.
 
     Raises:
         ConfigError: The settings do not fit the data or the cluster.
@@ -123,26 +124,32 @@ def make_trainer(
     _connect()
     use_gpu = _use_gpu(config)
     check_workers(config.workers, ray.nodes(), use_gpu=use_gpu)
+    ingest = choose_ingest(config)
     teachers = load_teachers(config.objective)  # here, where paths and registries are known, for all workers
     start = load_start(config)
-    datasets: dict[str, Any] = {"train": read_split(config.data, "train")}
     has_val = any("val" in read_info(location).rows for location in config.data)
-    if has_val:
-        datasets["val"] = read_split(config.data, "val")
+    splits: tuple[Split, ...] = ("train", "val") if has_val else ("train",)
+    datasets: dict[str, Any] = (
+        {split: read_split(config.data, split) for split in splits} if ingest.kind == "cached" else {}
+    )
     score = f"val/{config.select_by}" if has_val else "epoch"
     order = "min" if has_val and lower_is_better(config.select_by) else "max"
+    count: Any = config.workers.count  # Ray's own annotation leaves out (fewest, most), which makes it elastic
+    run_config["callbacks"] = [*run_config.get("callbacks", []), StopAtOwnErrors()]
+    run_config.setdefault("failure_config", FailureConfig(max_failures=config.workers.max_failures))
     return TorchTrainer(
         train_loop_per_worker,
         train_loop_config={
             "train": config.model_dump(mode="json"),
             "data": describe_data(config),
+            "ingest": tuple(ingest),
             "teachers": ray.put(teachers) if teachers else None,
             "start": ray.put(start) if start else None,
             "mlflow": {"uri": mlflow_run.uri, "run_id": mlflow_run.run_id} if mlflow_run else None,
             "progress": progress,
         },
         scaling_config=ScalingConfig(
-            num_workers=config.workers.count,
+            num_workers=count,
             use_gpu=use_gpu,
             resources_per_worker={"CPU": config.workers.cpus, **({"GPU": 1} if use_gpu else {})},
         ),
@@ -166,18 +173,11 @@ def read_split(locations: tuple[str, ...], split: Split) -> ray.data.Dataset:
     Read here and not by the workers: where these hold all CPUs, reading tasks would wait for them for ever.
 
     Raises:
-        DatasetError: The split is empty, incomplete, or larger than the workers' cache.
+        DatasetError: The split is empty or incomplete.
     """
-    infos = {location: read_info(location) for location in locations}
-    holding = [location for location, info in infos.items() if info.rows.get(split)]
+    holding = [location for location in locations if read_info(location).rows.get(split)]
     if not holding:
         raise DatasetError(", ".join(locations), [f"no rows of split {split!r}; prepare the dataset again"])
-    size = sum(infos[location].image_bytes for location in holding)
-    if size > CACHE_LIMIT_BYTES:
-        raise DatasetError(
-            ", ".join(holding),
-            [f"{size / 2**30:.1f} GiB encoded exceed the {CACHE_LIMIT_BYTES / 2**30:.0f} GiB that a worker holds"],
-        )
     parts = [_read_whole(location, split) for location in holding]
     return parts[0].union(*parts[1:]).materialize() if len(parts) > 1 else parts[0]
 
@@ -248,10 +248,12 @@ def _log_model(log: RunLog, checkpoint: ray.train.Checkpoint) -> None:
 def _use_gpu(config: TrainConfig) -> bool:
     if config.workers.gpu != "auto":
         return config.workers.gpu
-    return bool(ray.cluster_resources().get("GPU", 0) >= config.workers.count)
+    return bool(ray.cluster_resources().get("GPU", 0) >= config.workers.fewest)
 
 
 def _cause(error: BaseException) -> str:
+    if isinstance(error, ray.train.ControllerError):
+        return str(error.controller_failure)
     # Ray puts whole tracebacks of all ranks into the message; the last line is the worker's own error
     text = str(error).strip()
     return re.sub(r"^dbd_ray\.errors\.\w+: ", "", text.splitlines()[-1]) if text else type(error).__name__

@@ -2,6 +2,7 @@
 
 import json
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,26 +10,27 @@ import ray.train
 import ray.train.torch
 import torch
 import torch.distributed
+from timm.layers import convert_sync_batchnorm
+from torch import nn
 
 from dbd_ray.checkpoints import CARD, Card, make_card
 from dbd_ray.config import TrainConfig
+from dbd_ray.config.train import largest_part
+from dbd_ray.datasets.layouts import Split
 from dbd_ray.datasets.prepared import read_info
 from dbd_ray.errors import ConfigError
 from dbd_ray.metrics import FocusMetrics
 from dbd_ray.tracking import RunLog, attempt
 from dbd_ray.training.checks import training_size
-from dbd_ray.training.engine import Learner, make_learner, train_epoch, validate
+from dbd_ray.training.engine import Learner, close_epoch, make_learner, train_epoch, validate
+from dbd_ray.training.ingest import CachedRows, Ingest, Rows, choose_ingest
+from dbd_ray.training.ledger import check_ledger
+from dbd_ray.training.ranks import Ranks
 from dbd_ray.training.reporting import Reporter
-from dbd_ray.training.samples import (
-    EncodedRow,
-    epoch_order,
-    eval_batches,
-    row_order,
-    rows_from_columns,
-    train_batches,
-)
+from dbd_ray.training.samples import EncodedRow, eval_batches, rows_from_columns, train_batches
 from dbd_ray.training.start import load_start, starting_network
-from dbd_ray.training.state import restore_run, save_run, seed_everything
+from dbd_ray.training.state import restore_run, rng_state, save_run, seed_everything
+from dbd_ray.training.streaming import StreamedRows
 
 
 def train_loop_per_worker(settings: dict[str, Any]) -> None:
@@ -37,74 +39,77 @@ def train_loop_per_worker(settings: dict[str, Any]) -> None:
     Args:
         settings: `train`: a TrainConfig as a dict; `mlflow`: None or {"uri": …, "run_id": …}; `progress`: None
             (progress is printed) or a queue of `reporting.listening`; `data`: what `describe_data` says, left out:
-            it is read here; `teachers` and `start`: ObjectRefs of what `distill.load_teachers` and
-            `start.load_start` give, left out: they are loaded here.
+            it is read here; `ingest`: what `choose_ingest` says, left out: it is chosen here; `teachers` and `start`:
+            ObjectRefs of what `distill.load_teachers` and `start.load_start` give, left out: they are loaded here.
 
     Raises:
         TrainingError: The loss or a gradient became non-finite.
         ConfigError: Settings do not fit the data, another detector cannot be loaded, or the run began with other
             teachers.
+        CheckpointError: The checkpoint to go on from is damaged, or was trained on other photos.
     """
     config = TrainConfig.model_validate(settings["train"])
     data = settings.get("data") or describe_data(config)
     context = ray.train.get_context()
-    rank, world_size = context.get_world_rank(), context.get_world_size()
+    ranks = Ranks(context.get_world_rank(), context.get_world_size())
     device = ray.train.torch.get_device()
     cores = max(1, round(config.workers.cpus))
     if device.type == "cpu":
         torch.set_num_threads(cores)
     threads = cores if device.type == "cuda" else 0  # a CPU's cores are all busy with the network
-    seed_everything(config.seed)
+    seed_everything(config.seed)  # on every rank alike, as all begin with the same weights
 
-    train_rows, val_rows = _shard("train"), _shard("val")
-    order = epoch_order(train_rows, seed=config.seed, epoch=0, shares=config.shares)
-    steps = len(order) // config.batch_size
+    ingest = Ingest(*settings["ingest"]) if settings.get("ingest") else choose_ingest(config)
+    rows, val_rows = _rows("train", config, ingest), _rows("val", config, ingest)
+    steps = rows.per_epoch() // config.batch_size
     start = ray.get(settings["start"]) if settings.get("start") else load_start(config)
     learner = make_learner(
         config,
         starting_network(config, start),
         steps_per_epoch=steps,
         device=device,
-        wrap=ray.train.torch.prepare_model,
+        wrap=partial(_data_parallel, sync_batchnorm=config.workers.sync_batchnorm),
         teachers=ray.get(settings["teachers"]) if settings.get("teachers") else (),
+        ranks=ranks,
     )
+    seed_everything(config.seed, rank=ranks.rank)
     saved = ray.train.get_checkpoint()
     if saved:
         with saved.as_directory() as folder:
             restore_run(learner, Path(folder))
             require_same_teachers(learner, Path(folder))
-    reporter = Reporter(rank, settings.get("progress"))
+        check_ledger(learner.ledger, epoch=learner.epoch, photos=steps * config.batch_size, planned=rows.digest)
+    reporter = Reporter(ranks.rank, settings.get("progress"))
     reporter.note(f"precision {learner.precision.reason}")
+    reporter.note(f"{ingest.kind} rows: {ingest.reason}")
     reporter.note(
-        f"{len(train_rows)} training and {len(val_rows)} validation rows; {steps} steps of {config.batch_size} an epoch"
+        f"{rows.available} training and {val_rows.available} validation rows; {steps} steps of {config.batch_size} an "
+        f"epoch{_how_dealt_out(config, ranks.world_size)}"
     )
     if saved:
         reporter.note(f"resuming after epoch {learner.epoch} of {config.epochs}")
 
-    log = RunLog(**settings["mlflow"]) if settings.get("mlflow") and rank == 0 else None
+    log = RunLog(**settings["mlflow"]) if settings.get("mlflow") and ranks.rank == 0 else None
     while learner.epoch < config.epochs:
-        order = epoch_order(train_rows, seed=config.seed, epoch=learner.epoch, shares=config.shares)
         batches = train_batches(
-            train_rows,
-            order,
+            rows.epoch(learner.epoch),
             batch_size=config.batch_size,
             config=config.augment,
             seed=config.seed,
             epoch=learner.epoch,
-            rank=rank,
-            world_size=world_size,
+            ranks=ranks,
             threads=threads,
             pin=device.type == "cuda",
             size=config.input_size,
         )
-        trained = train_epoch(learner, batches, steps=steps, on_progress=reporter.progress)
-        trained = _mean_over_ranks(trained, world_size)
-        measured = _validate(learner, val_rows, rank, world_size, threads)
-        learner.epoch += 1
-        metrics = {"epoch": learner.epoch, **_named("train", trained), **_named("val", measured)}
+        trained = ranks.mean(train_epoch(learner, batches, steps=steps, on_progress=reporter.progress))
+        measured = _validate(learner, val_rows, threads)
+        close_epoch(learner)
+        batch = {"effective_batch": learner.ledger[-1].photos / steps, "workers": ranks.world_size}
+        metrics = {"epoch": learner.epoch, **_named("train", trained | batch), **_named("val", measured)}
         learner.history.append(metrics)
         reporter.note(_epoch_line(config, metrics))
-        _report(learner, metrics, rank, data)  # before MLflow: its failure must not cost the epoch
+        _report(learner, metrics, data)  # before MLflow: its failure must not cost the epoch
         if log:
             _log_epoch(log, metrics, reporter)
 
@@ -141,12 +146,13 @@ def require_same_teachers(learner: Learner, folder: Path) -> None:
         )
 
 
-def _report(learner: Learner, metrics: dict[str, float], rank: int, data: dict[str, Any]) -> None:
-    if rank != 0:
+def _report(learner: Learner, metrics: dict[str, float], data: dict[str, Any]) -> None:
+    rngs = learner.ranks.gather(rng_state(learner.device))
+    if learner.ranks.rank != 0:
         ray.train.report(metrics)  # every rank must report, one saves
         return
     with tempfile.TemporaryDirectory() as folder:
-        save_run(learner, Path(folder), _card(learner, data))
+        save_run(learner, Path(folder), _card(learner, data), rngs)
         ray.train.report(metrics, checkpoint=ray.train.Checkpoint.from_directory(folder))
 
 
@@ -179,42 +185,46 @@ def _card(learner: Learner, data: dict[str, Any]) -> Card:
     )
 
 
-def _shard(name: str) -> list[EncodedRow]:
-    # whole and still encoded: tens of kilobytes a row, and every epoch is then a seeded order over memory
+def _rows(split: Split, config: TrainConfig, ingest: Ingest) -> Rows:
+    if ingest.kind == "streaming":
+        return StreamedRows(split, config)
     try:
-        shard = ray.train.get_dataset_shard(name)
+        shard = ray.train.get_dataset_shard(split)
     except KeyError:
-        return []
+        return CachedRows([], config)
     rows: list[EncodedRow] = []
     for batch in shard.iter_batches(batch_size=256, batch_format="pyarrow"):
         rows += rows_from_columns(batch.to_pydict())
-    return sorted(rows, key=row_order)
+    return CachedRows(rows, config)
 
 
-def _mean_over_ranks(values: dict[str, float], world_size: int) -> dict[str, float]:
-    if world_size == 1:
-        return values
-    gathered: list[Any] = [None] * world_size
-    torch.distributed.all_gather_object(gathered, values)
-    return {name: sum(part[name] for part in gathered) / world_size for name in values}
+def _data_parallel(network: nn.Module, *, sync_batchnorm: bool) -> nn.Module:
+    # timm's own, which keeps the activations that its norms hold
+    return ray.train.torch.prepare_model(convert_sync_batchnorm(network) if sync_batchnorm else network)
 
 
-def _validate(learner: Learner, rows: list[EncodedRow], rank: int, world_size: int, threads: int) -> dict[str, float]:
-    if not rows:
+def _how_dealt_out(config: TrainConfig, workers: int) -> str:
+    if workers == 1 and not config.micro_batch_size:
+        return ""
+    share = largest_part(config.batch_size, workers)
+    passes = config.passes(workers)
+    return f", {share} on each of {workers} worker(s) in {passes} pass(es)"
+
+
+def _validate(learner: Learner, rows: Rows, threads: int) -> dict[str, float]:
+    if not rows.available:
         return {}
-    if world_size > 1:
+    ranks = learner.ranks
+    if ranks.world_size > 1:
         # each rank's last step left its own batch's running statistics; rank 0's are the ones that are saved
         for buffer in learner.best_network.buffers():
             torch.distributed.broadcast(buffer, src=0)
-    mine = validate(
-        learner, eval_batches(rows[rank::world_size], batch_size=8, threads=threads, size=learner.config.input_size)
-    )
-    if world_size == 1:
-        return mine.compute()
-    gathered: list[Any] = [None] * world_size
-    torch.distributed.all_gather_object(gathered, mine)
+    mine = FocusMetrics()
+    for some in rows.all():
+        own = some[ranks.rank :: ranks.world_size]
+        mine.merge(validate(learner, eval_batches(own, batch_size=8, threads=threads, size=learner.config.input_size)))
     merged = FocusMetrics()
-    for part in gathered:
+    for part in ranks.gather(mine):
         merged.merge(part)
     return merged.compute()
 

@@ -3,7 +3,8 @@ import pytest
 
 from dbd_ray.config import AugmentConfig
 from dbd_ray.training.augment import Sample, augment
-from dbd_ray.training.samples import EncodedRow, train_batches
+from dbd_ray.training.ranks import Ranks
+from dbd_ray.training.samples import EncodedRow, Window, train_batches
 
 SIDE = 64
 PASTE = AugmentConfig(paste_probability=1)
@@ -78,9 +79,9 @@ def test_batches_draw_the_other_picture_from_all_rows_whatever_the_number_of_wor
     photo_rows: list[EncodedRow],
 ) -> None:
     def photos(rank: int, world_size: int, config: AugmentConfig = PASTE) -> np.ndarray:
-        batches = train_batches(
-            photo_rows, np.arange(8), batch_size=4, config=config, seed=1, epoch=0, rank=rank, world_size=world_size
-        )
+        windows = [Window(photo_rows, np.arange(8))]
+        ranks = Ranks(rank, world_size)
+        batches = train_batches(windows, batch_size=4, config=config, seed=1, epoch=0, ranks=ranks)
         return np.stack([batch.photos.numpy() for batch in batches])
 
     alone = photos(0, 1)

@@ -12,8 +12,8 @@ from dbd_ray.config import NetworkConfig, TrainConfig
 from dbd_ray.engines import predict_focus
 from dbd_ray.errors import ConfigError
 from dbd_ray.models import build_network
-from dbd_ray.training.engine import Learner, train_epoch, train_step
-from dbd_ray.training.samples import Batch, EncodedRow, collate, decode_row, epoch_order, train_batches
+from dbd_ray.training.engine import Learner, close_epoch, train_epoch, train_step
+from dbd_ray.training.samples import Batch, EncodedRow, Window, collate, decode_row, epoch_order, train_batches
 from dbd_ray.training.state import restore_run, save_run
 from dbd_ray.training.worker import _card, require_same_teachers
 
@@ -128,9 +128,11 @@ def test_teachers_stay_as_they_are_while_their_student_learns(
 def _one_epoch(learner: Learner, rows: list[EncodedRow]) -> None:
     config = learner.config
     order = epoch_order(rows, seed=config.seed, epoch=learner.epoch)
-    batches = train_batches(rows, order, batch_size=4, config=config.augment, seed=config.seed, epoch=learner.epoch)
+    batches = train_batches(
+        [Window(rows, order)], batch_size=4, config=config.augment, seed=config.seed, epoch=learner.epoch
+    )
     loss = train_epoch(learner, batches, steps=2)["loss"]
-    learner.epoch += 1
+    close_epoch(learner)
     learner.history.append({"epoch": learner.epoch, "train/loss": loss})
 
 

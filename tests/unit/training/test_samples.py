@@ -9,9 +9,11 @@ import torch
 
 from dbd_ray.config import AugmentConfig
 from dbd_ray.errors import ConfigError, DatasetError
+from dbd_ray.training.ranks import Ranks
 from dbd_ray.training.samples import (
     Batch,
     EncodedRow,
+    Window,
     collate,
     decode_row,
     epoch_order,
@@ -24,15 +26,20 @@ STRONG = AugmentConfig(flip=True, rotate_degrees=20, colour=0.3, jpeg_probabilit
 
 
 def _batches(rows: list[EncodedRow], order: np.ndarray, *, batch_size: int = 4, **settings: Any) -> list[Batch]:
-    return list(train_batches(rows, order, batch_size=batch_size, config=STRONG, **{"seed": 1, "epoch": 0, **settings}))
+    windows = [Window(rows, order)]
+    return list(train_batches(windows, batch_size=batch_size, config=STRONG, **{"seed": 1, "epoch": 0, **settings}))
 
 
 def _equal(one: Batch, other: Batch) -> bool:
-    return all(torch.equal(left, right) for left, right in zip(one, other, strict=True))
+    same = all(torch.equal(left, right) for left, right in zip(one[:4], other[:4], strict=True))
+    return same and one.ids == other.ids
 
 
 def _joined(parts: tuple[Batch, ...]) -> Batch:
-    return Batch(*(torch.cat(tensors) for tensors in zip(*parts, strict=True)))
+    photos, focus, depth, has_depth = (
+        torch.cat(tensors) for tensors in zip(*(part[:4] for part in parts), strict=True)
+    )
+    return Batch(photos, focus, depth, has_depth, sum((part.ids for part in parts), ()))
 
 
 def test_an_epoch_is_every_row_once_in_a_new_order_each_epoch(photo_rows: list[EncodedRow]) -> None:
@@ -117,12 +124,16 @@ def test_a_share_of_zero_leaves_the_source_out_whether_it_is_there_or_not(
         assert sorted(epoch_order(rows, seed=0, epoch=0, shares={"rendered": 0.0})) == list(range(11))
 
 
-@pytest.mark.parametrize("world_size", [2, 4])
+@pytest.mark.parametrize("world_size", [2, 3, 4, 7])
 def test_several_ranks_together_see_exactly_what_one_rank_would(photo_rows: list[EncodedRow], world_size: int) -> None:
     order = epoch_order(photo_rows, seed=1, epoch=0)
     alone = _batches(photo_rows, order)
-    parts = [_batches(photo_rows, order, rank=rank, world_size=world_size) for rank in range(world_size)]
-    assert all(len(batch.photos) == 4 // world_size for part in parts for batch in part)
+    parts = [_batches(photo_rows, order, ranks=Ranks(rank, world_size)) for rank in range(world_size)]
+    shares = [[len(batch.photos) for batch in part] for part in parts]
+    assert (
+        shares
+        == {2: [[2, 2]] * 2, 3: [[2, 2], [1, 1], [1, 1]], 4: [[1, 1]] * 4, 7: [[1, 1]] * 4 + [[0, 0]] * 3}[world_size]
+    )
     together = [_joined(step) for step in zip(*parts, strict=True)]
     assert len(alone) == len(together) == 2
     assert all(map(_equal, alone, together))
@@ -161,7 +172,8 @@ def test_decoding_ahead_in_threads_changes_nothing(photo_rows: list[EncodedRow],
 
 
 def test_decoding_ahead_ends_with_whoever_stops_asking(photo_rows: list[EncodedRow]) -> None:
-    batches = train_batches(photo_rows, np.arange(8), batch_size=1, config=STRONG, seed=1, epoch=0, threads=2)
+    windows = [Window(photo_rows, np.arange(8))]
+    batches = train_batches(windows, batch_size=1, config=STRONG, seed=1, epoch=0, threads=2)
     assert isinstance(batches, Generator)
     next(batches)
     assert any(thread.name.startswith("dbd-ray-decode") for thread in threading.enumerate())
@@ -182,7 +194,7 @@ def test_a_row_damaged_ahead_of_its_turn_is_named_at_its_turn(photo_rows: list[E
 def test_pinned_batches_are_the_same_batches(photo_rows: list[EncodedRow]) -> None:
     order = np.arange(8)
     pinned = _batches(photo_rows, order, threads=2, pin=True)
-    assert all(tensor.is_pinned() for batch in pinned for tensor in batch)
+    assert all(tensor.is_pinned() for batch in pinned for tensor in batch[:4])
     assert all(map(_equal, _batches(photo_rows, order), pinned))
 
 

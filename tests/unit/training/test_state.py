@@ -12,8 +12,8 @@ from dbd_ray.checkpoints import load_checkpoint, make_card
 from dbd_ray.config import TrainConfig
 from dbd_ray.errors import CheckpointError
 from dbd_ray.models.card import Card
-from dbd_ray.training.engine import Learner, train_epoch
-from dbd_ray.training.samples import EncodedRow, epoch_order, train_batches
+from dbd_ray.training.engine import Learner, close_epoch, train_epoch
+from dbd_ray.training.samples import EncodedRow, Window, epoch_order, train_batches
 from dbd_ray.training.state import HISTORY_FILE, STATE_FILE, restore_run, save_run, seed_everything
 
 MakeConfig = Callable[..., TrainConfig]
@@ -28,9 +28,11 @@ OPTIMIZERS = {
 def _one_epoch(learner: Learner, rows: list[EncodedRow]) -> None:
     config = learner.config
     order = epoch_order(rows, seed=config.seed, epoch=learner.epoch)
-    batches = train_batches(rows, order, batch_size=4, config=config.augment, seed=config.seed, epoch=learner.epoch)
+    batches = train_batches(
+        [Window(rows, order)], batch_size=4, config=config.augment, seed=config.seed, epoch=learner.epoch
+    )
     metrics = train_epoch(learner, batches, steps=2)
-    learner.epoch += 1
+    close_epoch(learner)
     learner.history.append({"epoch": learner.epoch, "train/loss": metrics["loss"]})
 
 

@@ -1,0 +1,47 @@
+"""The workers of a run as one of them sees them: how a batch is dealt out, and what they tell each other."""
+
+from typing import Any, NamedTuple
+
+import torch
+import torch.distributed
+from torch import Tensor
+
+
+class Ranks(NamedTuple):
+    """This worker among all; with more than one, torch.distributed must be set up.
+
+    Attributes:
+        rank: This one, from 0.
+        world_size: How many there are.
+    """
+
+    rank: int = 0
+    world_size: int = 1
+
+    def part(self, size: int) -> range:
+        """Which places of so many this worker takes: as evenly as possible, in order, the first ones the most."""
+        smallest, larger = divmod(size, self.world_size)
+        start = self.rank * smallest + min(self.rank, larger)
+        return range(start, start + smallest + (self.rank < larger))
+
+    def total(self, values: Tensor) -> Tensor:
+        """Add up a tensor over all workers; in place where there are several."""
+        if self.world_size > 1:
+            torch.distributed.all_reduce(values)
+        return values
+
+    def gather(self, value: Any) -> list[Any]:
+        """Collect a picklable value of every worker, in their order."""
+        if self.world_size == 1:
+            return [value]
+        gathered: list[Any] = [None] * self.world_size
+        torch.distributed.all_gather_object(gathered, value)
+        return gathered
+
+    def mean(self, values: dict[str, float]) -> dict[str, float]:
+        """Average numbers over all workers."""
+        parts = self.gather(values)
+        return {name: sum(part[name] for part in parts) / len(parts) for name in values}
+
+
+ALONE = Ranks()
