@@ -2,115 +2,23 @@
 
 import math
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any
 
 import torch
-from timm.utils import ModelEmaV3
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
-from torch.optim.lr_scheduler import LambdaLR
 
-from dbd_ray.config import TrainConfig
 from dbd_ray.engines import predict_focus
-from dbd_ray.errors import ConfigError, TrainingError
+from dbd_ray.errors import TrainingError
 from dbd_ray.losses import Total, distillation_loss
 from dbd_ray.metrics import FocusMetrics
-from dbd_ray.models import FocusNetwork, NetworkOutput
-from dbd_ray.models.hardware import Precision, choose_training_precision
-from dbd_ray.training.distill import Teacher, TeacherEnsemble, load_teachers
-from dbd_ray.training.ledger import Entry, make_entry
-from dbd_ray.training.optimizer import make_optimizer, make_schedule
+from dbd_ray.models import NetworkOutput
+from dbd_ray.training.learner import Learner
+from dbd_ray.training.ledger import make_entry
 from dbd_ray.training.progress import Progress
-from dbd_ray.training.ranks import ALONE, Ranks
 from dbd_ray.training.samples import Batch
-
-
-@dataclass
-class Learner:
-    """Everything that a training run changes; `state` saves it, see `training.state`.
-
-    Attributes:
-        network: The network as stepped, possibly wrapped for data-parallel training.
-        bare: The same network without the wrapper.
-        ema: Averaged weights, or None.
-        epoch: Number of completed epochs.
-        step: Number of completed optimiser steps.
-        history: One dict of metrics per completed epoch.
-        teachers: Detectors to learn from, or None; no part of what is saved.
-        ranks: This worker among all.
-        ledger: What was trained on in every completed epoch.
-        trained: Names of the rows of every step since, of this rank; no part of what is saved.
-    """
-
-    config: TrainConfig
-    network: nn.Module
-    bare: FocusNetwork
-    optimizer: torch.optim.Optimizer
-    schedule: LambdaLR
-    ema: ModelEmaV3 | None
-    device: torch.device
-    precision: Precision
-    epoch: int = 0
-    step: int = 0
-    history: list[dict[str, float]] = field(default_factory=list)
-    teachers: TeacherEnsemble | None = None
-    ranks: Ranks = ALONE
-    ledger: list[Entry] = field(default_factory=list)
-    trained: list[tuple[str, ...]] = field(default_factory=list)
-
-    @property
-    def best_network(self) -> FocusNetwork:
-        """The network to evaluate and to keep: the averaged one where there is one."""
-        return self.bare if self.ema is None else cast(FocusNetwork, self.ema.module)
-
-
-def make_learner(
-    config: TrainConfig,
-    bare: FocusNetwork,
-    *,
-    steps_per_epoch: int,
-    device: torch.device,
-    wrap: Callable[[nn.Module], nn.Module] = lambda network: network,
-    teachers: Sequence[Teacher] = (),
-    ranks: Ranks = ALONE,
-) -> Learner:
-    """Build what a run starts from.
-
-    Args:
-        config: The run's settings.
-        bare: The network, see `models.build_network`.
-        steps_per_epoch: Optimiser steps per epoch.
-        device: Where to train.
-        wrap: Makes the network data-parallel, e.g. ray.train.torch.prepare_model.
-        teachers: Those of `config.objective`; none: they are loaded where it names some.
-        ranks: This worker among all.
-
-    Raises:
-        ConfigError: The training split is smaller than one batch, or a teacher cannot be loaded.
-    """
-    if steps_per_epoch < 1:
-        raise ConfigError(f"batch_size={config.batch_size}: larger than an epoch of the training split; lower it")
-    # channels last: 1.6 times as fast as contiguous for this decoder on a CPU, and what GPUs' tensor cores want
-    bare = bare.to(device).to(memory_format=torch.channels_last)
-    network = wrap(bare)
-    optimizer = make_optimizer(bare, config.optimizer)
-    precision = choose_training_precision(device, config.precision)
-    teachers = teachers or load_teachers(config.objective)
-    return Learner(
-        config=config,
-        network=network,
-        bare=bare,
-        optimizer=optimizer,
-        schedule=make_schedule(optimizer, config.optimizer, epochs=config.epochs, steps_per_epoch=steps_per_epoch),
-        ema=ModelEmaV3(bare, decay=config.ema_decay, use_warmup=True) if config.ema_decay else None,
-        device=device,
-        precision=precision,
-        teachers=TeacherEnsemble(teachers, config.objective, device, precision) if teachers else None,
-        ranks=ranks,
-    )
 
 
 def loss_terms(

@@ -7,7 +7,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import ray
 from ray.util.queue import Queue
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from dbd_ray.training.progress import Progress
 
@@ -53,7 +55,9 @@ class Reporter:
 @contextmanager
 def listening(on_event: Callable[[Event], Any]) -> Iterator[Queue]:
     """Call `on_event`, in a thread, with everything that reporters put into the yielded queue."""
-    queue = Queue(actor_options={"num_cpus": 0})
+    # on this machine, which the run cannot outlive anyway; on a node that is lost it would take the run along
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    queue = Queue(actor_options={"num_cpus": 0, "scheduling_strategy": here})
 
     def listen() -> None:
         while (event := queue.get()) is not None:

@@ -12,7 +12,7 @@ import torch
 
 from dbd_ray.checkpoints import Card, save_checkpoint
 from dbd_ray.errors import CheckpointError
-from dbd_ray.training.engine import Learner
+from dbd_ray.training.learner import Learner
 from dbd_ray.training.ledger import Entry
 
 STATE_FILE = "training_state.pt"

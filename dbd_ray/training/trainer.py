@@ -129,9 +129,8 @@ def make_trainer(
     start = load_start(config)
     has_val = any("val" in read_info(location).rows for location in config.data)
     splits: tuple[Split, ...] = ("train", "val") if has_val else ("train",)
-    datasets: dict[str, Any] = (
-        {split: read_split(config.data, split) for split in splits} if ingest.kind == "cached" else {}
-    )
+    held = splits if ingest.kind == "cached" else ()
+    datasets: dict[str, Any] = {split: read_split(config.data, split) for split in held}
     score = f"val/{config.select_by}" if has_val else "epoch"
     order = "min" if has_val and lower_is_better(config.select_by) else "max"
     count: Any = config.workers.count  # Ray's own annotation leaves out (fewest, most), which makes it elastic

@@ -22,8 +22,9 @@ from dbd_ray.errors import ConfigError
 from dbd_ray.metrics import FocusMetrics
 from dbd_ray.tracking import RunLog, attempt
 from dbd_ray.training.checks import training_size
-from dbd_ray.training.engine import Learner, close_epoch, make_learner, train_epoch, validate
+from dbd_ray.training.engine import close_epoch, train_epoch, validate
 from dbd_ray.training.ingest import CachedRows, Ingest, Rows, choose_ingest
+from dbd_ray.training.learner import Learner, make_learner
 from dbd_ray.training.ledger import check_ledger
 from dbd_ray.training.ranks import Ranks
 from dbd_ray.training.reporting import Reporter

@@ -22,7 +22,8 @@ from dbd_ray.datasets.scenes import SceneConfig
 from dbd_ray.errors import ConfigError, DatasetError, TrainingError
 from dbd_ray.metrics import METRIC_NAMES, FocusMetrics
 from dbd_ray.tracking import EXPERIMENT
-from dbd_ray.training.engine import make_learner, validate
+from dbd_ray.training.engine import validate
+from dbd_ray.training.learner import make_learner
 from dbd_ray.training.progress import Progress
 from dbd_ray.training.reporting import Event
 from dbd_ray.training.samples import eval_batches, rows_from_columns
@@ -191,7 +192,10 @@ def test_progress_arrives_while_the_run_goes_on(trained: TrainedModel, events: l
     assert all(at.images_per_s > 0 and at.loss > 0 and at.seconds_left >= 0 for at in progress)
     notes = [event for event in events if isinstance(event, str)]
     assert notes[0].startswith("precision float32: ")
-    assert notes[1] == "18 training and 6 validation rows; 4 steps of 4 an epoch"
+    assert notes[1].startswith("cached rows: ")
+    assert (
+        notes[2] == "18 training and 6 validation rows; 4 steps of 4 an epoch, 2 on each of 2 worker(s) in 1 pass(es)"
+    )
     assert notes[-1].startswith("epoch 1/1 done  loss ")
 
 

@@ -34,6 +34,7 @@ RAY_USERS = {
     *("datasets.prepare", "datasets.publish", "predictor"),
     *("teaching.setup", "teaching.pipeline", "teaching.predictor", "teaching.sources", "teaching.join"),
     *("training.worker", "training.reporting", "training.trainer", "training.sweep"),
+    *("training.streaming", "training.failures"),
 }
 RAY_ROOMS = {"cli", "library", "serving"}
 PURE = (
@@ -42,6 +43,7 @@ PURE = (
     *("models", "models.hardware", "losses", "metrics"),
     *("checkpoints", "authors", "detector", "engines", "focus_map", "teachers"),
     *("training", "training.augment", "training.samples", "training.optimizer", "training.engine", "training.state"),
+    *("training.learner", "training.ledger", "training.ranks", "training.ingest"),
 )
 # what may be missing on a machine that only trains and measures
 OPTIONAL_THERE = {

@@ -11,7 +11,7 @@ import torch
 from dbd_ray.config import TrainConfig
 from dbd_ray.images.encode import encode_depth, encode_mask, encode_photo
 from dbd_ray.models import build_network
-from dbd_ray.training.engine import Learner, make_learner
+from dbd_ray.training.learner import Learner, make_learner
 from dbd_ray.training.samples import EncodedRow
 from dbd_ray.training.state import seed_everything
 

@@ -12,7 +12,8 @@ from dbd_ray.config import NetworkConfig, TrainConfig
 from dbd_ray.engines import predict_focus
 from dbd_ray.errors import ConfigError
 from dbd_ray.models import build_network
-from dbd_ray.training.engine import Learner, close_epoch, train_epoch, train_step
+from dbd_ray.training.engine import close_epoch, train_epoch, train_step
+from dbd_ray.training.learner import Learner
 from dbd_ray.training.samples import Batch, EncodedRow, Window, collate, decode_row, epoch_order, train_batches
 from dbd_ray.training.state import restore_run, save_run
 from dbd_ray.training.worker import _card, require_same_teachers

@@ -8,12 +8,16 @@ from typing import Any
 
 import pytest
 import torch
+import torch.distributed
+from torch.nn.parallel import DistributedDataParallel
 
 from dbd_ray.config import TrainConfig
-from dbd_ray.training.engine import Learner, train_step
+from dbd_ray.models import build_network
+from dbd_ray.training.engine import close_epoch, train_step
+from dbd_ray.training.learner import Learner, make_learner
 from dbd_ray.training.ranks import ALONE, Ranks
 from dbd_ray.training.samples import Batch, EncodedRow, collate, decode_row
-from tests.unit.training.step_together import step
+from dbd_ray.training.state import seed_everything
 
 MakeConfig = Callable[..., TrainConfig]
 MakeLearner = Callable[..., Learner]
@@ -26,6 +30,26 @@ CASES: dict[str, tuple[int, dict[str, Any]]] = {
     "a worker without a photo": (2, {"objective": {"bce": "weighted", "iou_weight": 1.0}}),
     "clipped": (4, {"optimizer": {**SGD, "clip_norm": 0.01}}),
 }
+
+
+def _step(config: TrainConfig, batch: Batch, ranks: Ranks) -> dict[str, Any]:
+    """Step once; batch norms keep their statistics, since each worker would take its own."""
+    seed_everything(config.seed)
+    learner = make_learner(
+        config,
+        build_network(config.network),
+        steps_per_epoch=1,
+        device=torch.device("cpu"),
+        wrap=DistributedDataParallel if ranks.world_size > 1 else lambda network: network,
+        ranks=ranks,
+    )
+    learner.network.eval()
+    part = ranks.part(len(batch.photos))
+    own = slice(part.start, part.stop)
+    mine = Batch(batch.photos[own], batch.focus[own], batch.depth[own], batch.has_depth[own], batch.ids[own])
+    values = ranks.mean(train_step(learner, mine))
+    close_epoch(learner)
+    return {"weights": learner.bare.state_dict(), "values": values, "ledger": [tuple(one) for one in learner.ledger]}
 
 
 @pytest.mark.parametrize(("size", "world_size"), [(6, 1), (6, 4), (6, 8), (9, 2)])
@@ -47,16 +71,15 @@ def test_one_step_of_three_workers_is_that_of_one(
     ]
     cases = [(config.model_dump_json(), tuple(batch)) for config, batch in zip(configs, batches, strict=True)]
     torch.save(cases, tmp_path / "cases.pt")
-    script = str(Path(__file__).with_name("step_together.py"))
     workers = [
-        subprocess.Popen([sys.executable, script, str(tmp_path), str(rank), str(WORLD_SIZE)], stderr=subprocess.PIPE)
+        subprocess.Popen([sys.executable, __file__, str(tmp_path), str(rank), str(WORLD_SIZE)], stderr=subprocess.PIPE)
         for rank in range(WORLD_SIZE)
     ]
     complaints = [worker.communicate()[1].decode() for worker in workers]
     assert [worker.returncode for worker in workers] == [0] * WORLD_SIZE, complaints
     together = torch.load(tmp_path / "done.pt", weights_only=True)
     for name, config, batch, done in zip(CASES, configs, batches, together, strict=True):
-        alone = step(config.model_copy(update={"micro_batch_size": None}), batch, ALONE)
+        alone = _step(config.model_copy(update={"micro_batch_size": None}), batch, ALONE)
         assert done["values"] == pytest.approx(alone["values"], rel=1e-4), name
         moved = max((alone["weights"][key] - done["weights"][key]).abs().max().item() for key in alone["weights"])
         assert moved < 2e-6, name
@@ -88,3 +111,16 @@ def test_a_split_leaves_no_picture_out(photo_rows: list[EncodedRow]) -> None:
     empty: Batch = parts[4]
     assert empty.black().photos.shape == (1, 3, 64, 64)
     assert not empty.black().photos.any()
+
+
+if __name__ == "__main__":
+    # one of the workers of `test_one_step_of_three_workers_is_that_of_one`
+    folder, rank, world_size = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
+    torch.set_num_threads(1)
+    torch.distributed.init_process_group("gloo", f"file://{folder}/store", rank=rank, world_size=world_size)
+    cases = torch.load(folder / "cases.pt", weights_only=True)
+    ranks = Ranks(rank, world_size)
+    done = [_step(TrainConfig.model_validate_json(config), Batch(*batch), ranks) for config, batch in cases]
+    if rank == 0:
+        torch.save(done, folder / "done.pt")
+    torch.distributed.destroy_process_group()
