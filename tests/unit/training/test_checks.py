@@ -119,6 +119,8 @@ def test_teachers_are_not_asked_to_look_at_pictures_that_are_too_small_for_them(
         ({"count": 3, "cpus": 2}, [{"CPU": 5.0}, {"memory": 1.0}, {"CPU": 2.0}], False),
         ({"count": 2, "cpus": 4}, [GPU_NODE, GPU_NODE], True),
         ({"count": 99, "wait_for_nodes": True}, [{"CPU": 2.0}], False),
+        ({"count": [2, 99]}, [{"CPU": 2.0}], False),
+        ({"count": 2, "sync_batchnorm": True}, [GPU_NODE, GPU_NODE], True),
     ],
 )
 def test_workers_that_have_room_are_let_in(
@@ -158,3 +160,8 @@ def test_a_database_file_is_for_one_machine() -> None:
         check_store("sqlite:////home/me/runs/mlflow.db", two)
     check_store("http://tracking:5000", two)
     check_store("sqlite:////home/me/runs/mlflow.db", [*two[:1], *_nodes({}, dead=True)])
+
+
+def test_batch_norms_are_not_synchronised_without_gpus() -> None:
+    with pytest.raises(ConfigError, match=r"^workers\.sync_batchnorm: .*on GPUs only, and these workers get none"):
+        check_workers(WorkersConfig(count=2, sync_batchnorm=True), _nodes({"CPU": 2.0}), use_gpu=False)

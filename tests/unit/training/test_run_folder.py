@@ -1,11 +1,12 @@
+import json
 from pathlib import Path
 
 import pytest
 
-from dbd_ray.config import train_config
+from dbd_ray.config import WorkersConfig, train_config
 from dbd_ray.datasets.prepared import PreparedInfo, write_info
 from dbd_ray.errors import ConfigError
-from dbd_ray.training.run_folder import claim_name, find_claim
+from dbd_ray.training.run_folder import SETTINGS_FILE, claim_name, find_claim
 
 
 def _prepare(folder: Path, fingerprint: str) -> None:
@@ -25,3 +26,20 @@ def test_data_prepared_anew_from_other_photos_does_not_go_on_in_the_old_run(tmp_
     _prepare(data, "second")
     with pytest.raises(ConfigError, match=r"data_fingerprints: \['first'\] → \['second'\]"):
         find_claim(config)
+
+
+def test_a_run_that_began_before_a_setting_existed_goes_on_with_its_default(tmp_path: Path) -> None:
+    settings = {"name": "run", "data": [str(tmp_path / "data")], "storage": str(tmp_path)}
+    config = train_config(settings, where="test")
+    _prepare(tmp_path / "data", "first")
+    (tmp_path / "run").mkdir()
+    claim_name(config, "key")
+    claimed = json.loads((tmp_path / "run" / SETTINGS_FILE).read_text())
+    for later in ("micro_batch_size", "ingest", "cache_limit_gib"):
+        del claimed[later]
+    del claimed["workers"]["max_failures"], claimed["augment"]["paste_probability"]
+    (tmp_path / "run" / SETTINGS_FILE).write_text(json.dumps(claimed))
+    assert find_claim(config) == "key"
+    assert find_claim(config.model_copy(update={"workers": WorkersConfig(count=(1, 2))})) == "key"
+    with pytest.raises(ConfigError, match=r"\(ingest: auto → streaming; micro_batch_size: None → 2\)"):
+        find_claim(config.model_copy(update={"micro_batch_size": 2, "ingest": "streaming"}))

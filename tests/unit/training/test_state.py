@@ -14,8 +14,9 @@ from dbd_ray.errors import CheckpointError
 from dbd_ray.models.card import Card
 from dbd_ray.training.engine import close_epoch, train_epoch
 from dbd_ray.training.learner import Learner
+from dbd_ray.training.ranks import Ranks
 from dbd_ray.training.samples import EncodedRow, Window, epoch_order, train_batches
-from dbd_ray.training.state import HISTORY_FILE, STATE_FILE, restore_run, save_run, seed_everything
+from dbd_ray.training.state import HISTORY_FILE, STATE_FILE, restore_run, rng_state, save_run, seed_everything
 
 MakeConfig = Callable[..., TrainConfig]
 MakeLearner = Callable[..., Learner]
@@ -73,6 +74,8 @@ def test_an_interrupted_run_ends_with_the_same_bits_as_one_that_was_not(
     _one_epoch(resumed, photo_rows)
 
     assert resumed.history == straight.history
+    assert resumed.ledger == straight.ledger
+    assert [(entry.epoch, entry.photos, entry.workers) for entry in resumed.ledger] == [(1, 8, 1), (2, 8, 1)]
     assert resumed.step == straight.step == 4
     expected = _tensors(straight)
     assert [name for name, tensor in _tensors(resumed).items() if not torch.equal(tensor, expected[name])] == []
@@ -89,6 +92,46 @@ def test_random_numbers_go_on_where_they_stopped(
     torch.manual_seed(1234)
     restore_run(restored, tmp_path)
     assert torch.equal(torch.rand(3), expected)
+
+
+def test_every_rank_goes_on_drawing_where_it_stopped_and_a_new_one_draws_its_own(
+    make_config: MakeConfig, make_tiny_learner: MakeLearner, tmp_path: Path
+) -> None:
+    def draw() -> tuple[float, float, float]:
+        return random.random(), float(np.random.rand()), float(torch.rand(()))
+
+    learner = make_tiny_learner(make_config())
+    states, expected = [], []
+    for rank in range(2):
+        seed_everything(0, rank=rank)
+        states.append(rng_state(learner.device))
+        expected.append(draw())
+    save_run(learner, tmp_path, _card(learner), states)
+    drawn = []
+    for rank in (0, 1, 2):
+        restored = make_tiny_learner(make_config())
+        restored.ranks = Ranks(rank, 3)
+        restore_run(restored, tmp_path)
+        drawn.append(draw())
+    assert drawn[:2] == expected
+    assert len(set(drawn)) == 3
+
+
+def test_a_run_that_an_older_version_saved_goes_on(
+    make_config: MakeConfig, make_tiny_learner: MakeLearner, photo_rows: list[EncodedRow], tmp_path: Path
+) -> None:
+    learner = make_tiny_learner(make_config())
+    _one_epoch(learner, photo_rows)
+    save_run(learner, tmp_path, _card(learner))
+    state = torch.load(tmp_path / STATE_FILE, weights_only=True)
+    (rng,) = state.pop("rngs")
+    del state["ledger"]
+    torch.save({**state, "torch_rng": rng["torch"]}, tmp_path / STATE_FILE)
+    expected = torch.rand(3)
+    restored = make_tiny_learner(make_config())
+    restore_run(restored, tmp_path)
+    assert torch.equal(torch.rand(3), expected)
+    assert (restored.epoch, restored.ledger) == (1, [])
 
 
 def test_the_model_that_users_load_is_the_averaged_one(
