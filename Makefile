@@ -37,6 +37,7 @@ lint: $(READY)
 
 bench: $(READY)
 	@$(BIN)/python benchmarks/train_overhead.py
+	@$(BIN)/python benchmarks/train_scaling.py
 
 clean:
 	rm -rf $(VENV)

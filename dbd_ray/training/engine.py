@@ -122,6 +122,8 @@ def train_epoch(
     sums: dict[str, float] = {}
     started = time.perf_counter()
     waited, asked, done = 0.0, started, 0
+    size, ranks = learner.config.batch_size, learner.ranks
+    weight = max(1, len(ranks.part(size))) * ranks.world_size / size  # of this rank's loss in a step
     for batch in batches:
         waited += time.perf_counter() - asked
         for name, value in train_step(learner, batch).items():
@@ -136,7 +138,7 @@ def train_epoch(
                 epochs=learner.config.epochs,
                 step=done,
                 steps=steps,
-                loss=sums["loss"] / done,
+                loss=sums["loss"] / done / weight,
                 images_per_s=done * learner.config.batch_size / elapsed,
                 seconds_left=elapsed / done * steps_left,
             )
