@@ -3,13 +3,13 @@
 A setting that is unknown, or that would have no effect beside the others, is an error.
 """
 
+from dbd_ray.config.augment import AugmentConfig
 from dbd_ray.config.objective import ObjectiveConfig
 from dbd_ray.config.settings import Settings, build, merge, parse_overrides, read_yaml
 from dbd_ray.config.stages import EngineName, EvaluateConfig, PrepareConfig
 from dbd_ray.config.teach import TeachConfig
 from dbd_ray.config.train import (
     RECIPES,
-    AugmentConfig,
     NetworkConfig,
     OptimizerConfig,
     TrainConfig,

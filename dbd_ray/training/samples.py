@@ -4,11 +4,10 @@ Every choice is a function of (seed, epoch, row), never of the number of workers
 a resumed epoch sees what the interrupted one would have seen.
 """
 
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from types import MappingProxyType
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -16,10 +15,9 @@ import torch
 from dbd_ray.config import AugmentConfig
 from dbd_ray.errors import ConfigError, DatasetError, PhotoError
 from dbd_ray.images.encode import decode_depth, decode_mask
+from dbd_ray.training.ahead import ahead
 from dbd_ray.training.augment import Sample, augment, decode_plain, resize_sample
 from dbd_ray.training.ranks import ALONE, Ranks
-
-Item = TypeVar("Item")
 
 
 class Batch(NamedTuple):
@@ -190,7 +188,7 @@ def train_batches(
         batch = collate([picture(offset) for offset in own])._replace(ids=names)
         return batch.pinned() if pin else batch
 
-    yield from _ahead(make, _planned(windows, batch_size), threads)
+    yield from ahead(make, _planned(windows, batch_size), threads)
 
 
 def _planned(windows: Iterable[Window], batch_size: int) -> Iterator[tuple[Window, int, int]]:
@@ -217,7 +215,7 @@ def eval_batches(
         samples = [decode_row(row) for row in rows[start : start + batch_size]]
         return collate([resize_sample(sample, size) for sample in samples] if size else samples)
 
-    yield from _ahead(make, range(0, len(rows), batch_size), threads)
+    yield from ahead(make, range(0, len(rows), batch_size), threads)
 
 
 def collate(samples: Sequence[Sample]) -> Batch:
@@ -231,21 +229,3 @@ def collate(samples: Sequence[Sample]) -> Batch:
         depth=torch.from_numpy(depth[:, None]),
         has_depth=torch.tensor([sample.depth is not None for sample in samples]),
     )
-
-
-def _ahead(make: Callable[[Item], Batch], items: Iterable[Item], threads: int) -> Iterator[Batch]:
-    # threads and not processes: OpenCV and Pillow decode without the GIL, and rows need not be copied to anywhere
-    if threads == 0:
-        yield from map(make, items)
-        return
-    pool = ThreadPoolExecutor(threads, thread_name_prefix="dbd-ray-decode")
-    waiting: deque[Future[Batch]] = deque()
-    try:
-        for item in items:
-            waiting.append(pool.submit(make, item))
-            if len(waiting) > threads:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-    finally:
-        pool.shutdown(cancel_futures=True)

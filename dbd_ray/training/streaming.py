@@ -1,15 +1,12 @@
 """Rows that are too many for a worker's memory: read anew for every pass by Ray Data, in an order that a seed gives."""
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import ray.data
-import ray.exceptions
 from ray.data import TaskPoolStrategy
 
 from dbd_ray.config import TrainConfig
@@ -17,12 +14,11 @@ from dbd_ray.datasets.layouts import Split
 from dbd_ray.datasets.listing import list_folder, open_arrow_storage, open_storage
 from dbd_ray.datasets.prepared import parts_uri, read_info
 from dbd_ray.errors import DatasetError
+from dbd_ray.training.ahead import one_ahead
 from dbd_ray.training.samples import EncodedRow, Window, rows_from_columns
 
 WINDOW_ROWS = 2048  # of a stream are shuffled together, tens of megabytes
 READING_TASKS = 4  # at once, for each worker
-
-Item = TypeVar("Item")
 
 
 class StreamedRows:
@@ -75,31 +71,15 @@ class StreamedRows:
             compute=TaskPoolStrategy(size=READING_TASKS),
         )
         found = 0
-        try:
-            for batch in rows.iter_batches(batch_size=self._window, batch_format="pyarrow"):
-                table: pa.Table = batch
-                found += table.num_rows
-                yield rows_from_columns(table.to_pydict())
-        except (OSError, ray.exceptions.RayError) as error:
-            reason = str(error).strip().splitlines()[-1]
-            raise self._damaged(f"its Parquet files cannot be read, prepare it again: {reason}") from None
+        for batch in rows.iter_batches(batch_size=self._window, batch_format="pyarrow"):
+            table: pa.Table = batch
+            found += table.num_rows
+            yield rows_from_columns(table.to_pydict())
         if found != self.available:
-            raise self._damaged(
-                f"{found} of {self.available} rows of split {self._split!r} found: files are missing, prepare it again"
+            raise DatasetError(
+                ", ".join(self._config.data),
+                [f"{found} of {self.available} rows of split {self._split!r} found: files are missing, prepare again"],
             )
-
-    def _damaged(self, what: str) -> DatasetError:
-        return DatasetError(", ".join(self._config.data), [what])
-
-
-def one_ahead(items: Iterator[Item]) -> Iterator[Item]:
-    """Take every item in a thread while the one before is worked on."""
-    end = object()
-    with ThreadPoolExecutor(1, thread_name_prefix="dbd-ray-window") as thread:
-        coming = thread.submit(next, items, end)
-        while (item := coming.result()) is not end:
-            coming = thread.submit(next, items, end)
-            yield item  # type: ignore[misc]
 
 
 def _part_names(folder: str) -> list[str]:
@@ -110,6 +90,9 @@ def _part_names(folder: str) -> list[str]:
 def _read_part(part: pa.Table, split: Split) -> pa.Table:
     ((folder, name),) = zip(part["folder"].to_pylist(), part["name"].to_pylist(), strict=True)
     filesystem, path = open_arrow_storage(folder)
-    return pq.read_table(
-        f"{path}/{name}", filesystem=filesystem, columns=list(EncodedRow._fields), filters=[("split", "=", split)]
-    )
+    wanted = list(EncodedRow._fields)
+    try:
+        return pq.read_table(f"{path}/{name}", filesystem=filesystem, columns=wanted, filters=[("split", "=", split)])
+    except (OSError, pa.ArrowException) as error:
+        # no DatasetError: storage that is away for a moment must not end the run, so that the epoch is tried again
+        raise OSError(f"{folder}/{name} cannot be read; if it is damaged, prepare the dataset again: {error}") from None
