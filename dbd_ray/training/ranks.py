@@ -1,10 +1,11 @@
 """The workers of a run as one of them sees them: how a batch is dealt out, and what they tell each other."""
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 import torch.distributed
-from torch import Tensor
+from timm.layers import convert_sync_batchnorm
+from torch import Tensor, nn
 
 
 class Ranks(NamedTuple):
@@ -45,3 +46,8 @@ class Ranks(NamedTuple):
 
 
 ALONE = Ranks()
+
+
+def with_synchronised_batchnorms(network: nn.Module) -> nn.Module:
+    """Let a network's batch norms take their statistics over all workers; parameters and their names stay."""
+    return cast(nn.Module, convert_sync_batchnorm(network))  # timm's own: torch's drops activations that norms hold

@@ -10,7 +10,6 @@ import ray.train
 import ray.train.torch
 import torch
 import torch.distributed
-from timm.layers import convert_sync_batchnorm
 from torch import nn
 
 from dbd_ray.checkpoints import CARD, Card, make_card
@@ -26,7 +25,7 @@ from dbd_ray.training.engine import close_epoch, train_epoch, validate
 from dbd_ray.training.ingest import CachedRows, Ingest, Rows, choose_ingest
 from dbd_ray.training.learner import Learner, make_learner
 from dbd_ray.training.ledger import check_ledger
-from dbd_ray.training.ranks import Ranks
+from dbd_ray.training.ranks import Ranks, with_synchronised_batchnorms
 from dbd_ray.training.reporting import Reporter
 from dbd_ray.training.samples import EncodedRow, eval_batches, rows_from_columns, train_batches
 from dbd_ray.training.start import load_start, starting_network
@@ -200,8 +199,7 @@ def _rows(split: Split, config: TrainConfig, ingest: Ingest) -> Rows:
 
 
 def _data_parallel(network: nn.Module, *, sync_batchnorm: bool) -> nn.Module:
-    # timm's own, which keeps the activations that its norms hold
-    return ray.train.torch.prepare_model(convert_sync_batchnorm(network) if sync_batchnorm else network)
+    return ray.train.torch.prepare_model(with_synchronised_batchnorms(network) if sync_batchnorm else network)
 
 
 def _how_dealt_out(config: TrainConfig, workers: int) -> str:

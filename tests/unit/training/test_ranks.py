@@ -15,7 +15,7 @@ from dbd_ray.config import TrainConfig
 from dbd_ray.models import build_network
 from dbd_ray.training.engine import close_epoch, train_step
 from dbd_ray.training.learner import Learner, make_learner
-from dbd_ray.training.ranks import ALONE, Ranks
+from dbd_ray.training.ranks import ALONE, Ranks, with_synchronised_batchnorms
 from dbd_ray.training.samples import Batch, EncodedRow, collate, decode_row
 from dbd_ray.training.state import seed_everything
 
@@ -101,6 +101,23 @@ def test_gradients_of_several_passes_add_up_to_those_of_one(
     assert values[2] == pytest.approx(values[0], rel=1e-5)
     for gradient in gradients[1:]:
         assert (gradient - gradients[0]).norm() < 1e-5 * gradients[0].norm()
+
+
+def test_synchronised_batch_norms_keep_names_weights_and_activations(make_config: MakeConfig) -> None:
+    network = build_network(make_config().network).eval()
+    photos = torch.rand(2, 3, 64, 64)
+    with torch.no_grad():
+        before = network(photos).focus_logits
+    state = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    parameters = dict(network.named_parameters())
+    changed = with_synchronised_batchnorms(network)
+    kinds = {type(module) for module in changed.modules() if isinstance(module, torch.nn.modules.batchnorm._BatchNorm)}
+    assert all(issubclass(kind, torch.nn.SyncBatchNorm) for kind in kinds)
+    assert kinds
+    with torch.no_grad():
+        assert torch.equal(changed(photos).focus_logits, before)
+    assert state.keys() == changed.state_dict().keys()
+    assert all(parameters[name] is parameter for name, parameter in changed.named_parameters())
 
 
 def test_a_split_leaves_no_picture_out(photo_rows: list[EncodedRow]) -> None:
