@@ -88,8 +88,8 @@ def load_checkpoint(folder: str | Path) -> tuple[FocusNetwork, Card]:
         )
     if not folder.is_dir():
         raise CheckpointError(f"{folder}: no such folder; give one that holds {CARD} and {WEIGHTS}")
-    card = _read_card(folder / CARD)
-    path = _weights_of(card, folder)
+    card = read_card(folder)
+    path = find_weights(card, folder)
     try:
         weights = load_file(path)
     except (OSError, SafetensorError) as error:
@@ -99,24 +99,13 @@ def load_checkpoint(folder: str | Path) -> tuple[FocusNetwork, Card]:
     return network.eval(), card
 
 
-def staged_names(*names: str) -> tuple[str, ...]:
-    """Names, never used before, under which new files wait beside the old ones of a checkpoint."""
-    token = uuid.uuid4().hex
-    return tuple(f"{name}.{token}{STAGED}" for name in names)
+def read_card(folder: Path) -> Card:
+    """Read the card of a checkpoint.
 
-
-def is_staged(path: PurePath) -> bool:
-    """Whether a file has a name of `staged_names`: it waits, or a crash left it waiting."""
-    return re.fullmatch(rf".+\.[0-9a-f]{{32}}\{STAGED}", path.name) is not None
-
-
-def _stored(tensor: Tensor, half: bool) -> Tensor:
-    # one-dimensional: norms and biases, small, and running variances could leave float16's range
-    tensor = tensor.detach().cpu().contiguous()
-    return tensor.half() if half and tensor.ndim > 1 else tensor
-
-
-def _read_card(path: Path) -> Card:
+    Raises:
+        CheckpointError: It is missing, damaged, or of an unknown format.
+    """
+    path = folder / CARD
     try:
         read = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -136,7 +125,12 @@ def _read_card(path: Path) -> Card:
         raise CheckpointError(f"{path}: {fields}; restore the card that was saved with the weights") from None
 
 
-def _weights_of(card: Card, folder: Path) -> Path:
+def find_weights(card: Card, folder: Path) -> Path:
+    """Find the weights that belong to a card, whole.
+
+    Raises:
+        CheckpointError: They are missing, or damaged.
+    """
     path = folder / WEIGHTS
     try:
         # a staged file counts where saving was cut off right after the card
@@ -151,6 +145,23 @@ def _weights_of(card: Card, folder: Path) -> Path:
         f"{path}: its SHA-256 is not the fingerprint in {CARD}, so it is damaged or another model's; "
         "copy both files again from the same checkpoint"
     )
+
+
+def staged_names(*names: str) -> tuple[str, ...]:
+    """Names, never used before, under which new files wait beside the old ones of a checkpoint."""
+    token = uuid.uuid4().hex
+    return tuple(f"{name}.{token}{STAGED}" for name in names)
+
+
+def is_staged(path: PurePath) -> bool:
+    """Whether a file has a name of `staged_names`: it waits, or a crash left it waiting."""
+    return re.fullmatch(rf".+\.[0-9a-f]{{32}}\{STAGED}", path.name) is not None
+
+
+def _stored(tensor: Tensor, half: bool) -> Tensor:
+    # one-dimensional: norms and biases, small, and running variances could leave float16's range
+    tensor = tensor.detach().cpu().contiguous()
+    return tensor.half() if half and tensor.ndim > 1 else tensor
 
 
 def _build(card: Card, folder: Path) -> FocusNetwork:

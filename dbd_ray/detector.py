@@ -71,7 +71,7 @@ class Detector:
             CheckpointError: There is no such model, or it is damaged.
             ConfigError: There is no such device or engine.
         """
-        network, card = load_checkpoint(_find(str(model)))
+        network, card = load_checkpoint(find_checkpoint(str(model)))
         return cls(network, card, choose_device(device), engine)
 
     def detect(
@@ -180,6 +180,34 @@ def packaged_models() -> dict[str, Path]:
     return {path.parent.name: path.parent for path in sorted(folder.glob("*/card.json"))}
 
 
+def find_checkpoint(model: str, *, registry: str | None = None) -> Path:
+    """Find what `Detector.load` would load.
+
+    Args:
+        model: As for `Detector.load`.
+        registry: URI of the MLflow registry for models:/ URIs; None: the one that MLFLOW_TRACKING_URI names.
+
+    Returns:
+        A local checkpoint folder; what is in it was not looked at.
+
+    Raises:
+        CheckpointError: There is no such model.
+    """
+    if model.startswith("models:/"):
+        from dbd_ray.registry import download_model
+
+        return download_model(model, registry)
+    packaged = packaged_models()
+    if model in packaged:
+        return packaged[model]
+    if not Path(model).exists():
+        raise CheckpointError(
+            f"{model}: neither a checkpoint folder nor a model of the package ({', '.join(packaged) or 'none yet'}); "
+            "train one with `dbd-ray train`, or give models:/NAME@ALIAS"
+        )
+    return Path(model)
+
+
 def _opened_chunks(
     items: Iterable[Item], open_photo: Callable[[Item], np.ndarray | str], batch_size: int
 ) -> Iterator[list[tuple[Item, np.ndarray | str]]]:
@@ -233,19 +261,3 @@ def _opened(item: Item, open_photo: Callable[[Item], np.ndarray | str]) -> np.nd
         return f"cannot be read ({error.strerror or error})"
     except MemoryError:
         return _OUT_OF_MEMORY
-
-
-def _find(model: str) -> Path:
-    if model.startswith("models:/"):
-        from dbd_ray.tracking import download_model
-
-        return download_model(model)
-    packaged = packaged_models()
-    if model in packaged:
-        return packaged[model]
-    if not Path(model).exists():
-        raise CheckpointError(
-            f"{model}: neither a checkpoint folder nor a model of the package ({', '.join(packaged) or 'none yet'}); "
-            "train one with `dbd-ray train`, or give models:/NAME@ALIAS"
-        )
-    return Path(model)

@@ -41,7 +41,7 @@ METRIC_DEFINITIONS: Mapping[str, str] = {
 }
 METRIC_NAMES: tuple[str, ...] = tuple(METRIC_DEFINITIONS)
 
-_PER_IMAGE_MEANS = (
+PER_PHOTO_METRICS: tuple[str, ...] = (
     "mae",
     "f_adaptive_per_image",
     "f_at_half_focus",
@@ -50,6 +50,7 @@ _PER_IMAGE_MEANS = (
     "iou_at_half_blur",
     "kind_accuracy",
 )
+"""Those that are a mean over photos, so that two models can be compared photo by photo."""
 _PIXEL_COUNTS = ("hits", "predicted", "actual", "dd_hits", "dd_actual")
 _LEVELS = 256
 # Sums are kept in fixed point: integer addition is associative, so that the result is the same to the last bit
@@ -98,7 +99,7 @@ class FocusMetrics:
 
     def __init__(self) -> None:
         self._images = 0
-        self._sums: dict[str, int] = dict.fromkeys((*_PER_IMAGE_MEANS, "precision", "recall"), 0)
+        self._sums: dict[str, int] = dict.fromkeys((*PER_PHOTO_METRICS, "precision", "recall"), 0)
         self._pixels: dict[str, int] = dict.fromkeys(_PIXEL_COUNTS, 0)
         self._curve_sums = np.zeros((2, _LEVELS), np.int64)
 
@@ -200,7 +201,7 @@ class FocusMetrics:
             "f_adaptive_pooled": _f_pooled(pixels["hits"], pixels["predicted"], pixels["actual"]),
             "f_adaptive_of_mean_pr": float(_f_beta(np.array(means["precision"]), np.array(means["recall"]))),
             "f_max_of_mean_curve": float(_f_beta(curve.precision, curve.recall).max()),
-        } | {name: means[name] for name in _PER_IMAGE_MEANS}
+        } | {name: means[name] for name in PER_PHOTO_METRICS}
         return {name: values[name] for name in METRIC_NAMES}
 
     def curve(self) -> PrCurve:

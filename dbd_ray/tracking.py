@@ -1,19 +1,17 @@
 """MLflow, and nothing but MLflow: one run per training, its metrics, figures and files."""
 
 import os
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-import mlflow
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.utils.time import get_current_time_millis
 
-from dbd_ray.errors import CheckpointError, ConfigError
+from dbd_ray.errors import ConfigError
 
 EXPERIMENT = "dbd-ray"
 RUN_TAG = "dbd_ray.run"
@@ -139,31 +137,6 @@ class RunLog:
     def finish(self, *, failed: bool = False) -> None:
         """Mark the run as finished or failed."""
         self._client.set_terminated(self.run_id, "FAILED" if failed else "FINISHED")
-
-
-def download_model(uri: str) -> Path:
-    """Fetch a registered model's checkpoint.
-
-    Args:
-        uri: models:/NAME@ALIAS or models:/NAME/VERSION, in the registry that MLFLOW_TRACKING_URI names.
-
-    Returns:
-        A local folder with `model.safetensors` and `card.json`.
-
-    Raises:
-        CheckpointError: There is no such model, or it holds no checkpoint of ours.
-    """
-    registry = tracking_uri()
-    try:
-        local = mlflow.artifacts.download_artifacts(
-            artifact_uri=uri, dst_path=tempfile.mkdtemp(prefix="dbd-ray-"), tracking_uri=registry
-        )
-    except MlflowException as error:
-        raise CheckpointError(f"{uri}: not found in the MLflow registry {registry}: {error.message}") from None
-    cards = sorted(Path(local).rglob("card.json"))
-    if not cards:
-        raise CheckpointError(f"{uri}: holds no card.json, so it is not a dbd_ray model")
-    return cards[0].parent
 
 
 def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

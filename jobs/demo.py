@@ -99,6 +99,7 @@ def _train_config(options: argparse.Namespace, data: str, *, has_depth: bool) ->
         "ema_decay": 0.95,
         "augment": {"colour": 0.0, "gray_probability": 0.0, "jpeg_probability": 0.0},
         "workers": {"count": 2, "cpus": 1},
+        "registered_model": None,  # a miniature is no candidate
     }
     return train_config(settings, where="demo")
 

@@ -149,7 +149,10 @@ def train(
 @app.command(
     epilog=settings_help(
         EvaluateConfig,
-        options=("model", "root", "layout", "polarity", "prepared", "split", "refine", "out", "device"),
+        options=(
+            *("model", "root", "layout", "polarity", "prepared", "split", "refine", "out", "device"),
+            *("against", "promote"),
+        ),
     )
 )
 def evaluate(
@@ -164,12 +167,18 @@ def evaluate(
     refine: Annotated[str | None, typer.Option(help="guided (default) or bilinear.")] = None,
     out: Annotated[str | None, typer.Option(help="Folder of the report.")] = None,
     device: Annotated[str | None, typer.Option(help="auto (default), cpu, cuda or cuda:N.")] = None,
+    against: Annotated[str | None, typer.Option(help="A model to compare with, photo by photo.")] = None,
+    promote: Annotated[
+        bool | None, typer.Option("--promote", help="Compare with @champion, and take its place if better.")
+    ] = None,
     config: Config = None,
     set_: Set = None,
 ) -> None:
     """Measure a model: every metric, PR curve, worst cases, comparison with published results.
 
     dbd-ray evaluate runs/mine/model --root cuhk/ --out runs/mine/report
+
+    dbd-ray evaluate models:/dbd-ray@candidate --root cuhk/ --out runs/mine/report --promote
     """
     steps.evaluate(
         _given(
@@ -182,6 +191,8 @@ def evaluate(
             refine=refine,
             out=out,
             device=device,
+            against=against,
+            promote=promote,
         ),
         config,
         set_ or [],

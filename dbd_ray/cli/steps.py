@@ -79,6 +79,10 @@ def evaluate(options: dict[str, Any], config: Path | None, overrides: Sequence[s
     with show_progress("photos") as advance:
         found = run(settings, on_photo=advance)
     show_table(("metric", "value"), [(name, f"{value:.4f}") for name, value in found.metrics.items()])
+    if found.comparison:
+        say(str(found.comparison), aside=True)
+    if found.decision:
+        say(found.decision, aside=True)
     say(f"report: {found.files['html']}", aside=True)
     say(f"MLflow run {found.run_id}: mlflow ui --backend-store-uri {tracking_uri(settings.storage)}", aside=True)
 

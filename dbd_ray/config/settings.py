@@ -11,6 +11,8 @@ from dbd_ray.errors import ConfigError
 
 # below, the networks' deepest stage (stride 32) is empty; above, one training picture takes gigabytes
 Side = Annotated[int, Field(ge=32, le=8192)]
+# of a registered model: MLflow refuses / and :, and what follows @ is an alias
+ModelName = Annotated[str, Field(pattern=r"^\w[\w.-]*$")]
 
 
 class Settings(BaseModel):

@@ -5,7 +5,7 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, Field, model_validator
 
-from dbd_ray.config.settings import Settings, Side
+from dbd_ray.config.settings import ModelName, Settings, Side
 
 LayoutName = Literal["cuhk", "dut", "szu-bd", "folder", "sharp"]
 EngineName = Literal["auto", "eager", "fused", "compiled", "onnx", "openvino"]
@@ -70,6 +70,11 @@ class EvaluateConfig(Settings):
     engine: EngineName = Field("eager", description="What runs the network; eager: float32, the same everywhere.")
     batch_size: int = Field(8, ge=1)
     storage: str = Field("runs", description="Folder of mlflow.db where MLFLOW_TRACKING_URI is not set.")
+    against: str | None = Field(None, min_length=1, description="A model to compare with, photo by photo.")
+    promote: bool = Field(False, description="Compare with @champion, and take its place if better.")
+    registered_model: ModelName = Field("dbd-ray", description="Whose @champion; promote only.")
+    compare_by: str = Field("mae", description="The metric of the comparison, one that is a mean over photos.")
+    significance: float = Field(0.05, gt=0, le=1, description="Largest two-sided p-value that makes it better.")
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
@@ -80,4 +85,17 @@ class EvaluateConfig(Settings):
             raise ValueError(f"{', '.join(idle)} has no effect with prepared: remove it")
         if self.root is not None and self.split == "val":
             raise ValueError("split=val exists only in prepared datasets")
+        return self
+
+    @model_validator(mode="after")
+    def _one_comparison(self) -> Self:
+        if self.promote and self.against is not None:
+            raise ValueError("promote compares with the champion: remove against, or promote")
+        idle = _stated(self, ("compare_by", "significance"))
+        if idle and not (self.promote or self.against is not None):
+            raise ValueError(f"{', '.join(idle)} has no effect without against or promote: remove it")
+        if _stated(self, ("registered_model",)) and not self.promote:
+            raise ValueError("registered_model has no effect without promote: remove it")
+        if self.promote and self.split == "train":
+            raise ValueError("promote needs photos that were not trained on: choose split=test, or val")
         return self

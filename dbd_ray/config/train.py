@@ -9,7 +9,7 @@ from pydantic import Field, field_validator, model_validator
 
 from dbd_ray.config.augment import AugmentConfig
 from dbd_ray.config.objective import ObjectiveConfig
-from dbd_ray.config.settings import Settings, Side, build, merge, parse_overrides, read_yaml
+from dbd_ray.config.settings import ModelName, Settings, Side, build, merge, parse_overrides, read_yaml
 from dbd_ray.config.workers import WorkersConfig
 from dbd_ray.errors import ConfigError
 
@@ -114,6 +114,9 @@ class TrainConfig(Settings):
     )
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     select_by: str = Field("mae", description="Validation metric by which the best epoch is kept.")
+    registered_model: ModelName | None = Field(
+        "dbd-ray", description="The model's name in MLflow's registry, where it becomes @candidate; null: not there."
+    )
     workers: WorkersConfig = WorkersConfig()
 
     @field_validator("name")

@@ -18,6 +18,7 @@ import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from dbd_ray.evaluation.charts import loss_chart, pr_curve_chart
+from dbd_ray.evaluation.comparison import Comparison
 from dbd_ray.evaluation.pictures import EvaluatedPhoto, data_uri, panels, picture_uri, strip_png
 from dbd_ray.evaluation.published import COMPARISON_REMARK, ComparisonRow, comparison_rows
 from dbd_ray.metrics import METRIC_DEFINITIONS, METRIC_NAMES, PrCurve, lower_is_better
@@ -45,6 +46,7 @@ class Report:
         history: One row per epoch of training (see `loss_chart`), or None.
         settings: The run's configuration, or None.
         compare_with: `cuhk` or `dut` where these are that set's test photos, to show published results beside.
+        comparison: With another model on the same photos, or None.
     """
 
     title: str
@@ -59,6 +61,7 @@ class Report:
     history: Sequence[Mapping[str, float]] | None = None
     settings: Mapping[str, Any] | None = None
     compare_with: str | None = None
+    comparison: Comparison | None = None
 
 
 def write_report(report: Report, folder: Path) -> dict[str, Path]:
@@ -130,6 +133,7 @@ def _metrics_json(report: Report) -> str:
         "model": report.model,
         "metrics": {name: report.metrics[name] for name in METRIC_NAMES},
         "pr_curve": {"precision": report.curve.precision, "recall": report.curve.recall},
+        "comparison": report.comparison.facts() if report.comparison else None,
         "history": report.history,
         "settings": report.settings,
     }
@@ -179,6 +183,8 @@ def _markdown(report: Report, rows: Sequence[ComparisonRow], worst_files: Mappin
         ),
         "",
     ]
+    if report.comparison:
+        lines += ["## Beside another model", "", f"{_md(str(report.comparison))}.", ""]
     if rows:
         lines += ["## Beside published results", "", "| method | Fβ | MAE | note |", "|---|---|---|---|"]
         for row in rows:

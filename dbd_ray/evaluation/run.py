@@ -15,10 +15,12 @@ from dbd_ray.config import EvaluateConfig
 from dbd_ray.datasets.labelled import read_labelled
 from dbd_ray.datasets.layouts import LabelledPhoto, Layout, scan_layout
 from dbd_ray.datasets.prepared import read_rows
-from dbd_ray.detector import Detector
+from dbd_ray.detector import Detector, find_checkpoint
 from dbd_ray.errors import CheckpointError, ConfigError, DatasetError, PhotoError
+from dbd_ray.evaluation.comparison import Comparison
 from dbd_ray.evaluation.pictures import EvaluatedPhoto, keep_worst, thumbnail
 from dbd_ray.evaluation.report import Report, write_report
+from dbd_ray.evaluation.rival import Rival, choose_rival, decide, find_champion_to_beat
 from dbd_ray.images.decode import decode_photo
 from dbd_ray.images.encode import decode_mask
 from dbd_ray.metrics import FocusMetrics
@@ -50,15 +52,19 @@ class Evaluation(NamedTuple):
         metrics: By the names in `metrics.METRIC_NAMES`.
         files: Path of each written file by name, see `report.write_report`.
         run_id: The MLflow run.
+        comparison: With the champion or with the model that `against` names; None where there was none.
+        decision: Who is champion now, for people; None where nobody asked.
     """
 
     metrics: dict[str, float]
     files: dict[str, Path]
     run_id: str
+    comparison: Comparison | None = None
+    decision: str | None = None
 
 
 def evaluate(config: EvaluateConfig, *, on_photo: Callable[[int, int], Any] = lambda done, total: None) -> Evaluation:
-    """Measure a model, write its report and log both to MLflow.
+    """Measure a model, write its report and log both to MLflow; compare it with another one, and promote it.
 
     Args:
         config: Model, data and where the report goes.
@@ -67,24 +73,28 @@ def evaluate(config: EvaluateConfig, *, on_photo: Callable[[int, int], Any] = la
     Raises:
         CheckpointError: The model cannot be loaded.
         DatasetError: The split that is measured has problems, all listed; no report is written then.
-        ConfigError: There is nowhere to write the report or to log it.
+        ConfigError: There is nowhere to write the report or to log it, or nothing to compare with.
     """
     uri = tracking_uri(config.storage)  # a mistake in where results go must not show only when they are there
     _make_folder(Path(config.out))
-    history = _history(config.model)
-    detector = Detector.load(config.model, device=config.device, engine=config.engine)
+    checkpoint = find_checkpoint(config.model, registry=uri)
+    history = _history(checkpoint)
+    detector = Detector.load(checkpoint, device=config.device, engine=config.engine)
     name, total, images = _open_data(config)
+    champion = find_champion_to_beat(config, uri)
+    rival = choose_rival(config, uri, detector, champion, total)
     metrics = FocusMetrics()
     rows: list[dict[str, Any]] = []
     examples: list[EvaluatedPhoto] = []
     worst: list[EvaluatedPhoto] = []
     shown = set(np.linspace(0, total - 1, min(EXAMPLES, total)).round().astype(int))
-    for evaluated in _each_evaluated(detector, images, metrics, config):
+    for evaluated in _each_evaluated(detector, rival, images, metrics, config):
         rows.append({"id": evaluated.id, **evaluated.values})
         if len(rows) - 1 in shown:
             examples.append(thumbnail(evaluated))
         worst = keep_worst(worst, evaluated, WORST)
         on_photo(len(rows), total)
+    comparison = rival.compare([row[config.compare_by] for row in rows]) if rival else None
     report = Report(
         title=f"{detector.card.name} on {name}, {config.split} split",
         dataset=name,
@@ -98,9 +108,14 @@ def evaluate(config: EvaluateConfig, *, on_photo: Callable[[int, int], Any] = la
         history=history,
         settings={"evaluation": config.model_dump(mode="json"), "training": detector.card.provenance},
         compare_with=_published_set(config, name),
+        comparison=comparison,
     )
     files = write_report(report, Path(config.out))
-    return Evaluation(dict(report.metrics), files, _log(uri, config, detector, report, files))
+    log = _log(uri, config, detector, report, files)
+    decision = decide(config, log, checkpoint, champion, comparison) if config.promote else None
+    if decision:
+        log.tags({"promotion": decision})
+    return Evaluation(dict(report.metrics), files, log.run_id, comparison, decision)
 
 
 def describe(detector: Detector) -> dict[str, str]:
@@ -170,10 +185,17 @@ def _prepared_images(table: pa.Table) -> Iterator[LabelledImage | str]:
 
 
 def _each_evaluated(
-    detector: Detector, images: Iterable[LabelledImage], metrics: FocusMetrics, config: EvaluateConfig
+    detector: Detector,
+    rival: Rival | None,
+    images: Iterable[LabelledImage],
+    metrics: FocusMetrics,
+    config: EvaluateConfig,
 ) -> Iterator[EvaluatedPhoto]:
     for chunk in _chunks(images, config.batch_size):
-        found = detector.detect_each([image.photo for image in chunk], refine=config.refine)
+        photos = [image.photo for image in chunk]
+        if rival:
+            rival.measure(photos, [image.truth for image in chunk])
+        found = detector.detect_each(photos, refine=config.refine)
         for image, focus_map in zip(chunk, found, strict=True):
             values = metrics.update(focus_map.focus, image.truth)
             yield EvaluatedPhoto(image.id, values, image.photo, image.truth, focus_map.focus)
@@ -186,8 +208,8 @@ def _chunks(images: Iterable[LabelledImage], size: int) -> Iterator[list[Labelle
         yield chunk
 
 
-def _history(model: str) -> list[dict[str, float]] | None:
-    path = Path(model) / "history.json"
+def _history(checkpoint: Path) -> list[dict[str, float]] | None:
+    path = checkpoint / "history.json"
     try:
         history: list[dict[str, float]] | None = json.loads(path.read_text()) if path.is_file() else None
     except ValueError as error:
@@ -202,9 +224,11 @@ def _make_folder(folder: Path) -> None:
         raise ConfigError(f"out: {folder} cannot be made a folder ({error.strerror}); choose another") from None
 
 
-def _log(uri: str, config: EvaluateConfig, detector: Detector, report: Report, files: dict[str, Path]) -> str:
+def _log(uri: str, config: EvaluateConfig, detector: Detector, report: Report, files: dict[str, Path]) -> RunLog:
     log = RunLog.open(uri, f"evaluate {report.title}", params=config.model_dump(mode="json"))
     log.tags({"stage": "evaluate", "model": detector.card.name, "model.fingerprint": detector.card.fingerprint})
+    if report.comparison:
+        log.tags({f"comparison.{name}": value for name, value in report.comparison.facts().items()})
     log.metrics({f"{config.split}/{name}": value for name, value in report.metrics.items()})
     with tempfile.TemporaryDirectory() as folder:
         # the report alone: its folder may hold anything else, a dataset and checkpoints for instance
@@ -212,4 +236,4 @@ def _log(uri: str, config: EvaluateConfig, detector: Detector, report: Report, f
             (shutil.copytree if path.is_dir() else shutil.copyfile)(path, Path(folder) / path.name)
         log.files(Path(folder), under="report")
     log.finish()
-    return log.run_id
+    return log

@@ -1,12 +1,15 @@
-"""Publishing a run's best checkpoint as the model that users load."""
+"""Publishing a run's best checkpoint as the model that users load: in its folder, and in MLflow."""
 
 import json
+import tempfile
 from collections.abc import Sequence
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 import pyarrow.fs
 
-from dbd_ray.checkpoints import CARD, WEIGHTS, is_staged, staged_names
+from dbd_ray.checkpoints import CARD, WEIGHTS, is_staged, read_card, staged_names
+from dbd_ray.registry import log_model, register
+from dbd_ray.tracking import RunLog
 from dbd_ray.training.state import HISTORY_FILE
 
 
@@ -40,6 +43,32 @@ def publish_model(
     for left in target.get_file_info(pyarrow.fs.FileSelector(folder)):
         if is_staged(PurePosixPath(left.path)):
             target.delete_file(left.path)
+
+
+def record_model(log: RunLog, source: pyarrow.fs.FileSystem, checkpoint: str, registered_model: str | None) -> str:
+    """Store a model in its MLflow run, and register it.
+
+    Args:
+        log: The run.
+        source: Where the checkpoint is.
+        checkpoint: Its folder.
+        registered_model: Name in the registry; None: it is not registered.
+
+    Returns:
+        What came of it, for people.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        for name in (CARD, WEIGHTS):
+            pyarrow.fs.copy_files(
+                f"{checkpoint}/{name}",
+                f"{folder}/{name}",
+                source_filesystem=source,
+                destination_filesystem=pyarrow.fs.LocalFileSystem(),
+            )
+        log_model(log, Path(folder))
+        if registered_model is None:
+            return "the model is in its MLflow run, and not registered"
+        return f"registered as {register(log, read_card(Path(folder)), registered_model).uri}"
 
 
 def read_history(filesystem: pyarrow.fs.FileSystem, checkpoint: str) -> list[dict[str, float]]:

@@ -15,6 +15,7 @@ from dbd_ray.tracking import flatten
 SETTINGS_FILE = "train.json"
 RESULT_FILE = "result.json"
 KEY_FIELD = "run_key"
+MAY_CHANGE = ("workers.", "registered_model")  # of a run that goes on: they do not change what is trained
 MODEL_FILES = ("model.safetensors", "card.json")
 
 
@@ -42,7 +43,7 @@ def model_folder(config: TrainConfig) -> str:
 
 
 def find_claim(config: TrainConfig) -> str | None:
-    """Find the run that has this name; it must have been started with the same settings (the workers may differ).
+    """Find the run that has this name; it must have been started with the same settings (but for `MAY_CHANGE`).
 
     Ray resumes by name alone: other settings under an old name would silently go on with the old run.
 
@@ -61,7 +62,7 @@ def find_claim(config: TrainConfig) -> str | None:
     differing = [
         f"{name}: {theirs.get(name)} → {mine.get(name)}"
         for name in sorted(theirs.keys() | mine.keys())
-        if not name.startswith("workers.") and theirs.get(name) != mine.get(name)
+        if not name.startswith(MAY_CHANGE) and theirs.get(name) != mine.get(name)
     ]
     if differing:
         raise ConfigError(

@@ -1,9 +1,7 @@
 """Starting and resuming a training run on Ray, tracked in MLflow."""
 
 import re
-import tempfile
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pyarrow.fs
@@ -24,10 +22,9 @@ from dbd_ray.training.checks import check_settings, check_store, check_workers
 from dbd_ray.training.distill import absolute_checkpoint, load_teachers
 from dbd_ray.training.failures import StopAtOwnErrors
 from dbd_ray.training.ingest import choose_ingest
-from dbd_ray.training.publish import publish_model, read_history
+from dbd_ray.training.publish import publish_model, read_history, record_model
 from dbd_ray.training.reporting import Event, listening
 from dbd_ray.training.run_folder import (
-    MODEL_FILES,
     TrainedModel,
     claim_name,
     find_claim,
@@ -71,6 +68,11 @@ def train(config: TrainConfig, *, on_event: Callable[[Event], Any] = lambda even
     def on_mlflow_failure(problem: str) -> None:
         on_event(f"{problem}; the run goes on")
 
+    def on_model_failure(problem: str) -> None:
+        on_event(
+            f"{problem}; the model is in {model_folder(config)} alone, and `dbd-ray evaluate --promote` can register it"
+        )
+
     try:
         with listening(on_event) as progress:
             trainer = make_trainer(config, mlflow_run=log, progress=progress)
@@ -87,8 +89,9 @@ def train(config: TrainConfig, *, on_event: Callable[[Event], Any] = lambda even
     filesystem, path = pyarrow.fs.FileSystem.from_uri(model_folder(config))
     publish_model(best.filesystem, best.path, filesystem, path, history)
     trained = TrainedModel(model_folder(config), metrics, history, log.run_id, log.uri)
-    for step in (lambda: log.missing_metrics(history), lambda: _log_model(log, best), log.finish):
-        attempt(step, on_mlflow_failure)
+    attempt(lambda: log.missing_metrics(history), on_mlflow_failure)
+    attempt(lambda: on_event(record_model(log, best.filesystem, best.path, config.registered_model)), on_model_failure)
+    attempt(log.finish, on_mlflow_failure)
     write_result(config, trained)  # last: a run that was cut off before is recorded when it is started again
     return trained
 
@@ -230,18 +233,6 @@ def _best(config: TrainConfig, result: ray.train.Result) -> tuple[ray.train.Chec
         return max(candidates, key=lambda pair: pair[1]["epoch"])
     sign = 1 if lower_is_better(config.select_by) else -1
     return min(scored, key=lambda pair: sign * pair[1][f"val/{config.select_by}"])
-
-
-def _log_model(log: RunLog, checkpoint: ray.train.Checkpoint) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        for name in MODEL_FILES:
-            pyarrow.fs.copy_files(
-                f"{checkpoint.path}/{name}",
-                f"{folder}/{name}",
-                source_filesystem=checkpoint.filesystem,
-                destination_filesystem=pyarrow.fs.LocalFileSystem(),
-            )
-        log.files(Path(folder), under="model")
 
 
 def _use_gpu(config: TrainConfig) -> bool:

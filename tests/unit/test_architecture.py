@@ -21,14 +21,17 @@ LAYERS: tuple[frozenset[str], ...] = (
     # authors reads foreign weights for checkpoints; focus_map is what the detector returns; a teacher may be one of
     # our own checkpoints
     frozenset({"checkpoints", "authors", "detector", "engines", "focus_map", "tiling", "teachers"}),
-    # tracking serves training and evaluation; predictor and predict are the detector's two ways out
+    # tracking and registry serve training and evaluation; predictor, predict and pyfunc are the detector's ways out
     frozenset(
-        {"training", "teaching", "evaluation", "library", "serving", "baselines", "tracking", "predictor", "predict"}
+        {
+            *("training", "teaching", "evaluation", "library", "serving", "baselines"),
+            *("tracking", "registry", "predictor", "predict", "pyfunc"),
+        }
     ),
     frozenset({"cli"}),
 )
 # the facade and the one thing below that reaches up, both only inside the function that needs it
-LAZY_ONLY = {("detector", "tracking")}
+LAZY_ONLY = {("detector", "registry")}
 
 RAY_USERS = {
     *("datasets.prepare", "datasets.publish", "predictor"),
@@ -156,8 +159,9 @@ def test_ray_is_imported_by_the_pipelines_alone() -> None:
     assert {"datasets.prepare", "training.worker", "training.trainer"} <= users, "this test reads the wrong files"
 
 
-def test_mlflow_is_imported_by_tracking_alone() -> None:
-    assert {n for n, path in MODULES.items() if "mlflow" in _libraries(_imports(path, at_top=False))} == {"tracking"}
+def test_mlflow_is_imported_by_tracking_and_registry_alone() -> None:
+    users = {name for name, path in MODULES.items() if "mlflow" in _libraries(_imports(path, at_top=False))}
+    assert users == {"tracking", "registry"}
 
 
 @pytest.mark.parametrize("module", PURE)

@@ -29,7 +29,9 @@ FROZEN = {
         "--config --set"
     ),
     "train": "--config --set",
-    "evaluate": "model --root --layout --polarity --prepared --split --refine --out --device --config --set",
+    "evaluate": (
+        "model --root --layout --polarity --prepared --split --refine --out --device --against --promote --config --set"
+    ),
     "predict": (
         "photos --out --model --save --refine --tile --polarity --batch-size --max-pixels --recursive --device --engine"
     ),

@@ -250,6 +250,11 @@ def test_defaults_of_each_part_have_no_setting_without_effect() -> None:
         (EvaluateConfig, {"model": "m"}, "give either root"),
         (EvaluateConfig, {"model": "m", "prepared": "p", "polarity": "blur"}, "polarity has no effect with prepared"),
         (EvaluateConfig, {"model": "m", "root": "r", "split": "val"}, "split=val exists only in prepared"),
+        (EvaluateConfig, {"model": "m", "root": "r", "promote": True, "against": "n"}, "compares with the champion"),
+        (EvaluateConfig, {"model": "m", "root": "r", "significance": 0.1}, "significance has no effect without"),
+        (EvaluateConfig, {"model": "m", "root": "r", "against": "n", "registered_model": "x"}, "without promote"),
+        (EvaluateConfig, {"model": "m", "root": "r", "promote": True, "split": "train"}, "were not trained on"),
+        (EvaluateConfig, {"model": "m", "root": "r", "promote": True, "registered_model": "a@b"}, "registered_model"),
     ],
 )
 def test_stages_refuse_settings_that_do_not_belong_together(

@@ -1,0 +1,66 @@
+"""A registered model as MLflow's own tools see it: encoded photos in, focus columns out."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from dbd_ray.images.decode import MAX_PIXELS
+from dbd_ray.predictor import FocusPredictor
+
+PHOTO_COLUMN = "image"
+OUTPUT_COLUMNS: Mapping[str, str] = {
+    "focus": "binary",
+    "focus_kind": "string",
+    "in_focus_fraction": "double",
+    "sharp_left": "long",
+    "sharp_top": "long",
+    "sharp_right": "long",
+    "sharp_bottom": "long",
+    "focus_confidence": "double",
+    "focus_model": "string",
+    "error": "string",
+}
+"""What `FocusPredictor` adds, with MLflow's names of their types."""
+
+DEFAULTS: dict[str, Any] = {
+    "device": "auto",
+    "engine": "auto",
+    "refine": "guided",
+    "tile": 1,
+    "max_pixels": MAX_PIXELS,
+}
+"""What `mlflow.pyfunc.load_model(…, model_config=…)` may change, see `FocusPredictor`."""
+
+
+class FocusModel:
+    """What `mlflow.pyfunc.load_model` gives and `mlflow models serve` asks.
+
+    Args:
+        checkpoint: Local checkpoint folder.
+        options: Of `FocusPredictor`.
+    """
+
+    def __init__(self, checkpoint: Path, options: Mapping[str, Any]) -> None:
+        self._predictor = FocusPredictor(str(checkpoint), column=PHOTO_COLUMN, drop_photo=True, **options)
+
+    def predict(self, model_input: pd.DataFrame, params: Mapping[str, Any] | None = None) -> pd.DataFrame:
+        """Find the focus in photos.
+
+        Args:
+            model_input: A column `image` of encoded photos (JPEG, PNG, …).
+            params: None are known; MLflow hands over those of the signature.
+
+        Returns:
+            One row per photo, in their order, with the columns of `FocusPredictor`; a photo that cannot be read has
+            its reason in `error`.
+        """
+        found = self._predictor({PHOTO_COLUMN: model_input[PHOTO_COLUMN].to_numpy()})
+        answer = pd.DataFrame({name: list(found[name]) for name in OUTPUT_COLUMNS})
+        # NaN, which stands for no value, is nothing that JSON has
+        return answer.astype(object).where(answer.notna(), None)
+
+
+def _load_pyfunc(path: str, model_config: Mapping[str, Any] | None = None) -> FocusModel:
+    return FocusModel(Path(path), {**DEFAULTS, **(model_config or {})})
