@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
 from dbd_ray.cli.console import say, show_predictions, show_progress, show_table, show_teaching, show_training
+from dbd_ray.cli.submitted import folder_of_records, require_lasting
 from dbd_ray.config import (
     EngineName,
     EvaluateConfig,
@@ -27,6 +28,7 @@ HEADLINE = ("mae", "f_adaptive_pooled_dd_notebook", "f_max_of_mean_curve", "iou_
 def prepare(options: dict[str, Any], config: Path | None, overrides: Sequence[str]) -> None:
     """Write a prepared dataset."""
     settings = build(PrepareConfig, _settings(options, config, overrides), where=str(config or "prepare"))
+    require_lasting(out=settings.out)
     from dbd_ray.cli.ray_session import local_or_cluster
     from dbd_ray.datasets.prepare import prepare_from
 
@@ -39,6 +41,7 @@ def prepare(options: dict[str, Any], config: Path | None, overrides: Sequence[st
 def teach(options: dict[str, Any], config: Path | None, overrides: Sequence[str]) -> None:
     """Run a depth teacher and say what came of it; exit status 1 if any photo has no depth."""
     settings = build(TeachConfig, _settings(options, config, overrides), where=str(config or "teach"))
+    require_lasting(out=settings.out, storage=folder_of_records(settings.storage))
     from dbd_ray.cli.ray_session import local_or_cluster
     from dbd_ray.teaching.job import teach as run
 
@@ -52,6 +55,7 @@ def teach(options: dict[str, Any], config: Path | None, overrides: Sequence[str]
 def train(config: Path | None, overrides: Sequence[str]) -> None:
     """Train, or resume, and say where the model is."""
     settings = load_train_config(config, overrides)
+    require_lasting(storage=settings.storage)
     from dbd_ray.cli.ray_session import local_or_cluster
     from dbd_ray.training.checks import check_settings
     from dbd_ray.training.trainer import finished_run
@@ -73,6 +77,7 @@ def train(config: Path | None, overrides: Sequence[str]) -> None:
 def evaluate(options: dict[str, Any], config: Path | None, overrides: Sequence[str]) -> None:
     """Measure a model and say the main figures."""
     settings = build(EvaluateConfig, _settings(options, config, overrides), where=str(config or "evaluate"))
+    require_lasting(out=settings.out, storage=folder_of_records(settings.storage))
     from dbd_ray.evaluation.run import evaluate as run
     from dbd_ray.tracking import tracking_uri
 

@@ -1,97 +1,19 @@
-import os
-import signal
 import socket
 import subprocess
 import sys
-import urllib.error
-import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
-import torch
 from mlflow import MlflowClient
 
-from dbd_ray import Detector
-from dbd_ray.checkpoints import load_checkpoint, make_card, save_checkpoint
-from dbd_ray.config import NetworkConfig
-from dbd_ray.errors import CheckpointError, ConfigError
-from dbd_ray.models import build_network
-from dbd_ray.tracking import EXPERIMENT, RunLog, attempt, download_model, flatten, tracking_uri
+from dbd_ray.errors import ConfigError
+from dbd_ray.tracking import EXPERIMENT, RunLog, attempt, flatten, tracking_uri
 
 
 @pytest.fixture(autouse=True)
 def _no_server_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.delenv("MLFLOW_REGISTRY_URI", raising=False)
-
-
-@pytest.fixture(scope="module")
-def sqlite(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The default store, in a folder with an awkward name."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        return tracking_uri(tmp_path_factory.mktemp("runs") / "Bob's 1st runs")
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a real MLflow server."""
-    folder = tmp_path_factory.mktemp("server")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    url = f"http://127.0.0.1:{port}"
-    command = ["-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-    stores = ["--backend-store-uri", f"sqlite:///{folder}/mlflow.db", "--artifacts-destination", str(folder / "files")]
-    with (folder / "log.txt").open("w") as log:
-        process = subprocess.Popen(
-            [sys.executable, *command, *stores], stdout=log, stderr=log, cwd=folder, start_new_session=True
-        )
-    try:
-        while not _is_healthy(url):
-            try:
-                process.wait(timeout=0.2)
-            except subprocess.TimeoutExpired:
-                continue
-            pytest.fail(f"mlflow server ended:\n{(folder / 'log.txt').read_text()}")
-        yield url
-    finally:
-        os.killpg(process.pid, signal.SIGKILL)  # its web workers are processes of their own
-        process.wait()
-
-
-def _is_healthy(url: str) -> bool:
-    try:
-        with urllib.request.urlopen(f"{url}/health", timeout=5) as answer:
-            return bool(answer.status == 200)
-    except (urllib.error.URLError, OSError):
-        return False
-
-
-@pytest.fixture(params=["sqlite", "server"])
-def store(request: pytest.FixtureRequest) -> str:
-    uri: str = request.getfixturevalue(request.param)
-    return uri
-
-
-@pytest.fixture
-def checkpoint(tmp_path: Path) -> Path:
-    config = NetworkConfig(backbone="mobilenetv3_small_050", srfb="none", reduction=16)
-    torch.manual_seed(0)
-    network = build_network(config)
-    save_checkpoint(tmp_path / "checkpoint", network, make_card(network, config, name="tiny", input_size=(64, 64)))
-    return tmp_path / "checkpoint"
-
-
-def _register(uri: str, log: RunLog, name: str, *, under: str) -> MlflowClient:
-    client = MlflowClient(tracking_uri=uri)
-    client.create_registered_model(name)
-    source = f"{client.get_run(log.run_id).info.artifact_uri}/{under}"
-    client.create_model_version(name, source, log.run_id)
-    client.set_registered_model_alias(name, "champion", "1")
-    return client
 
 
 def test_a_run_records_settings_metrics_and_tags(store: str) -> None:
@@ -122,7 +44,9 @@ AWKWARD_KEYS = ("runs/mine", "/home/Bob's runs/mine", 'quo"ted', "back`tick", "s
 
 
 @pytest.mark.parametrize(
-    ("store", "key"), [*(("sqlite", key) for key in AWKWARD_KEYS), ("server", AWKWARD_KEYS[1])], indirect=["store"]
+    ("store", "key"),
+    [*(("sqlite", key) for key in AWKWARD_KEYS), ("mlflow_server", AWKWARD_KEYS[1])],
+    indirect=["store"],
 )
 def test_the_same_key_goes_on_in_the_same_run(store: str, key: str) -> None:
     first = RunLog.open(store, "resumed", key=key)
@@ -151,46 +75,15 @@ def test_a_run_can_be_written_to_from_another_process(store: str) -> None:
     assert (entry.step, entry.value) == (7, 0.25)
 
 
-def test_a_registered_model_is_fetched_by_alias_and_by_version(
-    store: str, checkpoint: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    log = RunLog.open(store, "trained")
-    log.files(checkpoint, under="model")
-    _register(store, log, "dbd-ray", under="model")
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", store)
-    for uri in ("models:/dbd-ray@champion", "models:/dbd-ray/1"):
-        folder = download_model(uri)
-        assert load_checkpoint(folder)[1] == load_checkpoint(checkpoint)[1]
-    detector = Detector.load("models:/dbd-ray@champion", device="cpu")
-    assert detector.detect([np.zeros((40, 50, 3), np.uint8)])[0].focus.shape == (40, 50)
-
-
-def test_a_model_that_is_not_registered_or_not_ours_is_named(
-    store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", store)
-    for uri in ("models:/absent@champion", "models:/absent/3"):
-        with pytest.raises(CheckpointError, match=f"{uri}: not found in the MLflow registry") as error:
-            download_model(uri)
-        assert store in str(error.value)
-    (tmp_path / "other").mkdir()
-    (tmp_path / "other" / "weights.bin").write_bytes(b"")
-    log = RunLog.open(store, "not ours")
-    log.files(tmp_path / "other", under="other")
-    _register(store, log, "not-ours", under="other")
-    with pytest.raises(CheckpointError, match=r"models:/not-ours@champion: holds no card\.json"):
-        download_model("models:/not-ours@champion")
-
-
 def test_files_lie_beside_the_database_whatever_folder_the_command_ran_in(
-    sqlite: str, checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    sqlite: str, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     log = RunLog.open(sqlite, "files")
-    log.files(checkpoint, under="model")
+    log.files(tiny_model, under="model")
     beside = Path(sqlite.removeprefix("sqlite:///")).parent / "mlartifacts"
     assert list(beside.rglob(f"{log.run_id}/artifacts/model/card.json"))
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint"]
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_runs_are_in_one_experiment(store: str) -> None:

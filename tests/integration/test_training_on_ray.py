@@ -21,6 +21,7 @@ from dbd_ray.datasets.prepared import read_rows
 from dbd_ray.datasets.scenes import SceneConfig
 from dbd_ray.errors import ConfigError, DatasetError, TrainingError
 from dbd_ray.metrics import METRIC_NAMES, FocusMetrics
+from dbd_ray.registry import download_model
 from dbd_ray.tracking import EXPERIMENT
 from dbd_ray.training.engine import validate
 from dbd_ray.training.learner import make_learner
@@ -55,6 +56,7 @@ def make_config(folder: Path) -> Callable[..., TrainConfig]:
             "optimizer": {"lr": 3e-3},
             "augment": {"flip": True, "rotate_degrees": 20},
             "workers": {"count": 2, "gpu": False},
+            "registered_model": None,
         }
         return TrainConfig(name=name, **{**defaults, **settings})
 
@@ -63,7 +65,7 @@ def make_config(folder: Path) -> Callable[..., TrainConfig]:
 
 @pytest.fixture(scope="module")
 def config(make_config: Callable[..., TrainConfig]) -> TrainConfig:
-    return make_config("two-workers", ema_decay=0.9)
+    return make_config("two-workers", ema_decay=0.9, registered_model="dbd-ray")
 
 
 @pytest.fixture(scope="module")
@@ -126,12 +128,13 @@ def test_a_finished_run_is_not_repeated(trained: TrainedModel, config: TrainConf
 def test_other_settings_under_an_old_name_are_refused_by_their_fields(
     trained: TrainedModel, make_config: Callable[..., TrainConfig]
 ) -> None:
-    other = make_config("two-workers", ema_decay=0.9, optimizer={"lr": 0.5}, epochs=2)
+    other = make_config("two-workers", ema_decay=0.9, optimizer={"lr": 0.5}, epochs=2, registered_model="other")
     with pytest.raises(ConfigError, match="run two-workers exists in") as error:
         train(other)
     assert "epochs: 1 → 2" in str(error.value)
     assert "optimizer.lr: 0.003 → 0.5" in str(error.value)
     assert "weight_decay" not in str(error.value)
+    assert "registered_model" not in str(error.value), "it may change, it is no part of what is trained"
     assert "choose another name, or delete that folder" in str(error.value)
 
 
@@ -194,7 +197,8 @@ def test_progress_arrives_while_the_run_goes_on(trained: TrainedModel, events: l
     assert notes[0].startswith("precision float32: ")
     assert notes[1].startswith("cached rows: ")
     assert notes[2].startswith("18 training and 6 validation rows; 4 steps of 4 an epoch, 2 on each of 2 worker(s)")
-    assert notes[-1].startswith("epoch 1/1 done  loss ")
+    assert notes[-2].startswith("epoch 1/1 done  loss ")
+    assert notes[-1] == "registered as models:/dbd-ray/1"
 
 
 def test_every_epoch_and_setting_is_in_mlflow(trained: TrainedModel, config: TrainConfig, folder: Path) -> None:
@@ -210,11 +214,23 @@ def test_every_epoch_and_setting_is_in_mlflow(trained: TrainedModel, config: Tra
     assert run.data.tags["data.0.fingerprint"]
 
 
-def test_the_model_is_in_mlflow_too(trained: TrainedModel, tmp_path: Path) -> None:
+def test_the_model_is_a_candidate_in_mlflow_once_however_often_the_run_is_ended(
+    trained: TrainedModel, config: TrainConfig, folder: Path
+) -> None:
+    card = load_checkpoint(trained.folder)[1]
     client = MlflowClient(tracking_uri=trained.tracking_uri)
-    fetched = Path(client.download_artifacts(trained.run_id, "model", str(tmp_path)))
-    assert sorted(path.name for path in fetched.iterdir()) == ["card.json", "model.safetensors"]
-    assert load_checkpoint(fetched)[1] == load_checkpoint(trained.folder)[1]
+    assert load_checkpoint(download_model("models:/dbd-ray@candidate", trained.tracking_uri))[1] == card
+    candidate = client.get_model_version_by_alias("dbd-ray", "candidate")
+    (run,) = _runs(folder, "two-workers")
+    assert candidate.run_id == run.info.run_id
+    assert candidate.tags["fingerprint"] == card.fingerprint
+    assert candidate.tags["data.fingerprints"] == run.data.tags["data.0.fingerprint"]
+    assert float(candidate.tags["metrics.mae"]) == pytest.approx(trained.metrics["val/mae"], abs=1e-6)
+
+    (folder / "runs" / "two-workers" / "result.json").unlink()  # as if it was killed right before it was finished
+    assert train(config) == trained
+    assert len(client.search_model_versions("name = 'dbd-ray'")) == 1
+    assert [one.name for one in client.search_registered_models()] == ["dbd-ray"], "others did not ask for it"
 
 
 def test_a_loss_that_is_not_finite_ends_the_run_and_names_the_terms(
@@ -236,11 +252,29 @@ def test_one_worker_without_a_validation_split_keeps_the_last_epoch(
     make_config: Callable[..., TrainConfig], folder: Path
 ) -> None:
     config = make_config("no-val", data=[str(folder / "train only")], epochs=2, workers={"gpu": False})
-    trained = train(config)
+    events: list[Event] = []
+    trained = train(config, on_event=events.append)
+    assert events[-1] == "the model is in its MLflow run, and not registered"
     assert [epoch["epoch"] for epoch in trained.history] == [1, 2]
     assert trained.metrics["epoch"] == 2
     assert not any(name.startswith("val/") for name in trained.metrics)
     assert Detector.load(trained.folder, device="cpu").card.provenance["epoch"] == 2
+
+
+def test_a_model_that_cannot_be_registered_is_said_and_costs_nothing(
+    make_config: Callable[..., TrainConfig], tmp_path: Path
+) -> None:
+    (tmp_path / "mlartifacts").touch()  # where files of MLflow's runs would go
+    config = make_config("unregistered", storage=str(tmp_path), workers={"gpu": False}, registered_model="dbd-ray")
+    events: list[Event] = []
+    trained = train(config, on_event=events.append)
+    failed = [str(event) for event in events if "MLflow failed (" in str(event)]
+    assert len(failed) == 1
+    assert f"the model is in {trained.folder} alone, and `dbd-ray evaluate --promote` can register it" in failed[0]
+    client = MlflowClient(tracking_uri=trained.tracking_uri)
+    assert client.get_run(trained.run_id).info.status == "FINISHED"
+    assert list(client.search_registered_models()) == []
+    assert load_checkpoint(trained.folder)[1].name == "unregistered"
 
 
 def test_settings_that_do_not_fit_the_data_do_not_hold_the_name(
