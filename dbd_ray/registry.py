@@ -13,6 +13,7 @@ from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model, ModelSignature
+from mlflow.store.artifact.utils.models import get_model_name_and_version
 from mlflow.types import ColSpec, DataType, Schema
 
 from dbd_ray import __version__, pyfunc
@@ -159,7 +160,7 @@ def download_model(uri: str, registry: str | None = None) -> Path:
     registry = registry or tracking_uri()
     try:
         local = mlflow.artifacts.download_artifacts(
-            artifact_uri=uri, dst_path=tempfile.mkdtemp(prefix="dbd-ray-"), tracking_uri=registry
+            artifact_uri=_source(uri, registry), dst_path=tempfile.mkdtemp(prefix="dbd-ray-"), tracking_uri=registry
         )
     except MlflowException as error:
         raise CheckpointError(f"{uri}: not found in the MLflow registry {registry}: {error.message}") from None
@@ -167,6 +168,15 @@ def download_model(uri: str, registry: str | None = None) -> Path:
     if not cards:
         raise CheckpointError(f"{uri}: holds no {CARD}, so it is not a dbd_ray model")
     return cards[0].parent
+
+
+def _source(uri: str, registry: str) -> str:
+    # download_artifacts would look a models:/ URI up in the registry of the environment, whatever it is told
+    client = _client(registry)
+    found = get_model_name_and_version(client, uri)
+    if len(found) == 1:  # models:/ID, which MLflow gives to models that are not registered
+        return str(client.get_logged_model(*found).artifact_location)
+    return str(client.get_model_version_download_uri(*found))
 
 
 def _write_model(checkpoint: Path, folder: Path, run_id: str) -> None:

@@ -20,7 +20,7 @@ from dbd_ray.errors import CheckpointError, ConfigError
 from dbd_ray.images.decode import decode_photo
 from dbd_ray.images.encode import decode_mask, encode_photo
 from dbd_ray.registry import RegisteredModel, download_model, find_champion, log_model, promote, register
-from dbd_ray.tracking import RunLog
+from dbd_ray.tracking import RunLog, tracking_uri
 
 
 @pytest.fixture(autouse=True)
@@ -122,6 +122,15 @@ def test_mlflow_serves_the_champion(mlflow_server: str, tiny_model: Path, tmp_pa
     assert good["focus_model"] == f"tiny@{read_card(tiny_model).fingerprint[:16]}"
     assert (good["error"], bad["in_focus_fraction"]) == ("", None)
     assert "not_an_image" in bad["error"]
+
+
+def test_the_default_store_needs_no_address(tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    log, version = _train(tracking_uri("runs"), tiny_model, "dbd-ray")
+    promote(log, tiny_model, "dbd-ray", {})
+    for uri in ("models:/dbd-ray@champion", version.uri):
+        assert Detector.load(uri, device="cpu").card == read_card(tiny_model)
+    assert [path.name for path in tmp_path.iterdir()] == ["runs"], "MLflow looked elsewhere"
 
 
 def test_a_model_that_is_not_registered_or_not_ours_is_named(
