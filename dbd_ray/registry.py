@@ -78,22 +78,11 @@ def register(log: RunLog, card: Card, name: str) -> RegisteredModel:
         The version; on a run that was registered before, e.g. when it was resumed, the one that it has.
     """
     client = _client(log.uri)
-    try:
-        client.create_registered_model(name, description="Which pixels of a photo are in focus; made by dbd_ray.")
-    except MlflowException as error:
-        if error.error_code != _PRESENT:
-            raise
-    found = client.search_model_versions(f"name = '{name}' and run_id = '{log.run_id}'", max_results=1)
-    source = f"{client.get_run(log.run_id).info.artifact_uri}/{MODEL_FOLDER}"
-    version = (
-        found[0]
-        if found
-        else client.create_model_version(name, source, log.run_id, tags=_tags(card), description=_describe(card))
-    )
-    newest = client.search_model_versions(f"name = '{name}'", max_results=1, order_by=["version_number DESC"])[0]
-    if str(newest.version) == str(version.version):  # a run that is resumed late must not push a newer one out
-        client.set_registered_model_alias(name, CANDIDATE, str(version.version))
-    return _registered(version)
+    version = _version_of_run(client, log, card, name)
+    candidate = client.get_registered_model(name).aliases.get(CANDIDATE)
+    if candidate is None or int(candidate) < int(version.version):  # a run resumed late must not push a newer one out
+        client.set_registered_model_alias(name, CANDIDATE, version.version)
+    return version
 
 
 def find_champion(uri: str, name: str) -> RegisteredModel | None:
@@ -137,7 +126,7 @@ def promote(log: RunLog, checkpoint: Path, name: str, reasons: Mapping[str, Any]
             version = _registered(known[0])
         else:
             log_model(log, checkpoint)
-            version = register(log, card, name)
+            version = _version_of_run(client, log, card, name)  # no candidate: it was not trained just now
         for key, value in reasons.items():
             client.set_model_version_tag(name, version.version, key, str(value))
         client.set_registered_model_alias(name, CHAMPION, version.version)
@@ -168,6 +157,20 @@ def download_model(uri: str, registry: str | None = None) -> Path:
     if not cards:
         raise CheckpointError(f"{uri}: holds no {CARD}, so it is not a dbd_ray model")
     return cards[0].parent
+
+
+def _version_of_run(client: MlflowClient, log: RunLog, card: Card, name: str) -> RegisteredModel:
+    try:
+        client.create_registered_model(name, description="Which pixels of a photo are in focus; made by dbd_ray.")
+    except MlflowException as error:
+        if error.error_code != _PRESENT:
+            raise
+    found = client.search_model_versions(f"name = '{name}' and run_id = '{log.run_id}'", max_results=1)
+    if found:
+        return _registered(found[0])
+    source = f"{client.get_run(log.run_id).info.artifact_uri}/{MODEL_FOLDER}"
+    version = client.create_model_version(name, source, log.run_id, tags=_tags(card), description=_describe(card))
+    return _registered(version)
 
 
 def _source(uri: str, registry: str) -> str:

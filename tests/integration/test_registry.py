@@ -71,7 +71,7 @@ def test_the_champion_is_who_was_promoted_and_loads_by_alias_and_version(
     assert (other.version, find_champion(store, "crowned")) == ("2", other)
 
     monkeypatch.setenv("MLFLOW_TRACKING_URI", store)
-    for uri, folder in (("@champion", tiny_depth_model), ("@candidate", tiny_depth_model), ("/1", tiny_model)):
+    for uri, folder in (("@champion", tiny_depth_model), ("@candidate", tiny_model), ("/2", tiny_depth_model)):
         assert load_checkpoint(download_model(f"models:/crowned{uri}"))[1] == read_card(folder)
     detector = Detector.load("models:/crowned@champion", device="cpu")
     assert detector.detect([np.zeros((40, 50, 3), np.uint8)])[0].focus.shape == (40, 50)
