@@ -11,10 +11,12 @@ from mlflow.entities import Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.utils.time import get_current_time_millis
 
+from dbd_ray.config import flatten
 from dbd_ray.errors import ConfigError
 
 EXPERIMENT = "dbd-ray"
 RUN_TAG = "dbd_ray.run"
+PARENT_TAG = "mlflow.parentRunId"
 SQLITE = "sqlite:///"
 _PARAM_LIMIT = 6000
 _WITHOUT_ADDRESS = ("databricks", "databricks-uc")  # MLflow takes the address from its own profile
@@ -137,17 +139,6 @@ class RunLog:
     def finish(self, *, failed: bool = False) -> None:
         """Mark the run as finished or failed."""
         self._client.set_terminated(self.run_id, "FAILED" if failed else "FINISHED")
-
-
-def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Turn {"a": {"b": 1}} into {"a.b": 1}."""
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            flat |= flatten(value, f"{prefix}{key}.")
-        else:
-            flat[f"{prefix}{key}"] = value
-    return flat
 
 
 def _absolute_database(uri: str) -> str:

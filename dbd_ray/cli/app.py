@@ -1,14 +1,15 @@
 """The commands and their options."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.markup import escape
 
-from dbd_ray.cli import steps
+from dbd_ray.cli import steps, study_commands
+from dbd_ray.cli.options import Config, Set, given
 from dbd_ray.cli.settings_help import settings_help
-from dbd_ray.config import EvaluateConfig, PrepareConfig, TeachConfig, TrainConfig
+from dbd_ray.config import AblateConfig, EvaluateConfig, PrepareConfig, TeachConfig, TrainConfig, TuneConfig
 from dbd_ray.teachers import teacher_help
 
 app = typer.Typer(
@@ -18,15 +19,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-Config = Annotated[Path | None, typer.Option("--config", help="YAML file of settings.", dir_okay=False)]
-Set = Annotated[
-    list[str] | None, typer.Option("--set", metavar="A.B=C", help="Change one setting; may be given often.")
-]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
-
-
-def _given(**options: Any) -> dict[str, Any]:
-    return {name: value for name, value in options.items() if value is not None}
 
 
 @app.command(
@@ -60,7 +53,7 @@ def prepare(
     """
     sizes = None if size is None else (size, size)
     steps.prepare(
-        _given(
+        given(
             root=root,
             out=out,
             layout=layout,
@@ -115,7 +108,7 @@ def teach(
     dbd-ray teach hf:depth-anything/Depth-Anything-V2-Small-hf --photos s3://bucket/photos --out s3://bucket/depths
     """
     steps.teach(
-        _given(
+        given(
             teacher=teacher,
             data=data,
             photos=photos,
@@ -144,6 +137,10 @@ def train(
     dbd-ray train --set name=mine --set 'data=\[runs/cuhk]' --set workers.count=2
     """
     steps.train(config, set_ or [])
+
+
+app.command(epilog=settings_help(TuneConfig, options=("grid", "trials")))(study_commands.tune)
+app.command(epilog=settings_help(AblateConfig))(study_commands.ablate)
 
 
 @app.command(
@@ -181,7 +178,7 @@ def evaluate(
     dbd-ray evaluate models:/dbd-ray@candidate --root cuhk/ --out runs/mine/report --promote
     """
     steps.evaluate(
-        _given(
+        given(
             model=model,
             root=root,
             layout=layout,

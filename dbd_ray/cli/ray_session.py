@@ -5,7 +5,8 @@ import os
 import socket
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from typing import Any
 from urllib.parse import urlsplit
 
 import ray
@@ -14,16 +15,18 @@ import ray.data
 from dbd_ray.errors import DbdRayError
 
 CONNECT_TIMEOUT_S = 10.0
+DASHBOARD_VARIABLE = "RAY_API_SERVER_ADDRESS"
 
 
 @contextmanager
-def local_or_cluster(*, data_bars: bool = False) -> Iterator[None]:
+def local_or_cluster(*, data_bars: bool = False, dashboard: bool = False) -> Iterator[None]:
     """Connect to Ray for the length of a command; a Ray that is already connected is left as it is.
 
     Inside `ray job submit` and where RAY_ADDRESS is set, that cluster is used; elsewhere Ray starts here.
 
     Args:
         data_bars: Show Ray Data's progress bars on a terminal (in a log they would be hundreds of lines).
+        dashboard: Start the dashboard of a Ray that starts here; a search needs it.
 
     Raises:
         DbdRayError: There is no Ray at RAY_ADDRESS.
@@ -36,26 +39,49 @@ def local_or_cluster(*, data_bars: bool = False) -> Iterator[None]:
     # one bar for each dataset; Ray's older bars come through the workers' logs, which are switched off below
     data.enable_rich_progress_bars, data.use_ray_tqdm, data.enable_operator_progress_bars = True, False, False
     logging.getLogger("ray.data").setLevel(logging.ERROR)
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # a failed trial is told by its reason, not by a traceback
     cluster = os.environ.get("RAY_ADDRESS")
     if not cluster:
         # it warns of machines that a cloud is about to take back: this one is not, and its start fills the console
         os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
     else:
         _check_reachable(cluster)
-    ray.init(
-        address=None if cluster else "local",
-        include_dashboard=None if cluster else False,
-        # without a dashboard Ray still notes the usual port of one, and Ray Train, asking there for its own controller,
-        # would take the "unknown" of another Ray's dashboard on this machine for its death, and end the run
-        dashboard_port=None if cluster else 0,
-        logging_level=logging.ERROR,
-        # the workers' own words come through training.progress; Ray's are for whoever looks into Ray
-        log_to_driver=bool(os.environ.get("DBD_RAY_VERBOSE")),
-    )
+    # without a dashboard Ray still notes the usual port of one, and Ray Train, asking there for its own controller,
+    # would take the "unknown" of another Ray's dashboard on this machine for its death, and end the run
+    none: dict[str, Any] = {"include_dashboard": False, "dashboard_port": 0}
+    with own_dashboard() if dashboard and not cluster else nullcontext({} if cluster else none) as of_dashboard:
+        ray.init(
+            address=None if cluster else "local",
+            logging_level=logging.ERROR,
+            # the workers' own words come through training.progress; Ray's are for whoever looks into Ray
+            log_to_driver=bool(os.environ.get("DBD_RAY_VERBOSE")),
+            **of_dashboard,
+        )
+        try:
+            yield
+        finally:
+            ray.shutdown()
+
+
+@contextmanager
+def own_dashboard() -> Iterator[dict[str, Any]]:
+    """Give the arguments of ray.init for a dashboard that its workers find whatever other Ray is on this machine.
+
+    Ray Train asks it which runs have died and frees what they held. It would look for it by what runs on the machine,
+    and refuses to choose among several.
+    """
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    before = os.environ.get(DASHBOARD_VARIABLE)
+    os.environ[DASHBOARD_VARIABLE] = f"http://127.0.0.1:{port}"  # which Ray's processes inherit
     try:
-        yield
+        yield {"include_dashboard": True, "dashboard_port": port}
     finally:
-        ray.shutdown()
+        if before is None:
+            del os.environ[DASHBOARD_VARIABLE]
+        else:
+            os.environ[DASHBOARD_VARIABLE] = before
 
 
 def _check_reachable(address: str) -> None:

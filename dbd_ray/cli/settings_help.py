@@ -33,8 +33,10 @@ def settings_help(kind: type[Settings], *, options: Collection[str] = ()) -> str
 
 def _fields(kind: type[Settings], prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
     for name, field in kind.model_fields.items():
-        if isinstance(field.annotation, type) and issubclass(field.annotation, Settings):
-            yield from _fields(field.annotation, f"{prefix}{name}.")
+        kind_of_field = field.annotation
+        # the run that a study varies is told by `dbd-ray train --help`
+        if isinstance(kind_of_field, type) and issubclass(kind_of_field, Settings) and kind_of_field is not TrainConfig:
+            yield from _fields(kind_of_field, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", field
 

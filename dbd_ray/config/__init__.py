@@ -3,10 +3,13 @@
 A setting that is unknown, or that would have no effect beside the others, is an error.
 """
 
+from dbd_ray.config.ablate import VARIANTS, AblateConfig, load_ablate_config
 from dbd_ray.config.augment import AugmentConfig
 from dbd_ray.config.objective import ObjectiveConfig
-from dbd_ray.config.settings import Settings, build, merge, parse_overrides, read_yaml
+from dbd_ray.config.search import Choice, Range, Space
+from dbd_ray.config.settings import Settings, build, flatten, merge, parse_overrides, read_yaml, unflatten
 from dbd_ray.config.stages import EngineName, EvaluateConfig, PrepareConfig
+from dbd_ray.config.study import MeasuredSplit, StudyConfig, vary
 from dbd_ray.config.teach import TeachConfig
 from dbd_ray.config.train import (
     RECIPES,
@@ -16,25 +19,40 @@ from dbd_ray.config.train import (
     load_train_config,
     train_config,
 )
+from dbd_ray.config.tune import PAPER_GAMMAS, TuneConfig, load_tune_config
 from dbd_ray.config.workers import WorkersConfig
 
 __all__ = [
+    "PAPER_GAMMAS",
     "RECIPES",
+    "VARIANTS",
+    "AblateConfig",
     "AugmentConfig",
+    "Choice",
     "EngineName",
     "EvaluateConfig",
+    "MeasuredSplit",
     "NetworkConfig",
     "ObjectiveConfig",
     "OptimizerConfig",
     "PrepareConfig",
+    "Range",
     "Settings",
+    "Space",
+    "StudyConfig",
     "TeachConfig",
     "TrainConfig",
+    "TuneConfig",
     "WorkersConfig",
     "build",
+    "flatten",
+    "load_ablate_config",
     "load_train_config",
+    "load_tune_config",
     "merge",
     "parse_overrides",
     "read_yaml",
     "train_config",
+    "unflatten",
+    "vary",
 ]

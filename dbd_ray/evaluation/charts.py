@@ -1,37 +1,17 @@
 """Precision-recall and training curves as SVG, readable in light and dark and by colour-blind people."""
 
-import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator
 
+from dbd_ray.evaluation.chart_style import DARK, LIGHT, Theme, add_legend, new_figure, svg_text
 from dbd_ray.metrics import F_BETA2, METRIC_NAMES, PrCurve, lower_is_better
 
-_FONTS = ["Inter", "Helvetica Neue", "Segoe UI", "Arial", "Liberation Sans", "DejaVu Sans"]
 _MAX_LINES = 5
 # what training reports beside its losses; on the same axis these would flatten every loss curve
 _NOT_A_LOSS = ("lr", "rate", "norm", "seconds", "_s", "images", "share", "step", "epoch", "memory", "_bytes")
-
-
-@dataclass(frozen=True)
-class _Theme:
-    surface: str
-    ink: str
-    muted: str
-    grid: str
-    colours: tuple[str, ...]
-
-
-# Okabe and Ito's palette, which stays apart under every common colour blindness
-_LIGHT = _Theme("#ffffff", "#1b2126", "#66717c", "#e3e7eb", ("#0072B2", "#D55E00", "#009E73", "#AA4499", "#B8860B"))
-_DARK = _Theme("#171b20", "#e8ecf0", "#98a3ae", "#2b3239", ("#56B4E9", "#FF9447", "#2FC79A", "#E08FC0", "#F0C945"))
 
 
 def pr_curve_chart(curves: Mapping[str, PrCurve], dark: bool = False) -> str:
@@ -44,8 +24,8 @@ def pr_curve_chart(curves: Mapping[str, PrCurve], dark: bool = False) -> str:
     Returns:
         The picture as SVG text.
     """
-    theme = _DARK if dark else _LIGHT
-    figure, (axes,) = _figure(theme, 1, (7.4, 4.6))
+    theme = DARK if dark else LIGHT
+    figure, (axes,) = new_figure(theme, 1, (7.4, 4.6))
     _draw_equal_f(axes, theme)
     for index, (label, curve) in enumerate(curves.items()):
         colour = theme.colours[index % len(theme.colours)]
@@ -66,8 +46,8 @@ def pr_curve_chart(curves: Mapping[str, PrCurve], dark: bool = False) -> str:
         )  # fmt: skip
     axes.set(xlim=(0, 1), ylim=(0, 1.005), xlabel="Recall of in-focus pixels", ylabel="Precision")
     if curves:
-        _legend(axes, theme, "lower left")
-    return _svg(figure)
+        add_legend(axes, theme, "lower left")
+    return svg_text(figure)
 
 
 def loss_chart(history: Sequence[Mapping[str, float]], dark: bool = False) -> str:
@@ -83,7 +63,7 @@ def loss_chart(history: Sequence[Mapping[str, float]], dark: bool = False) -> st
     Raises:
         ValueError: The history holds nothing to draw.
     """
-    theme = _DARK if dark else _LIGHT
+    theme = DARK if dark else LIGHT
     names = list(dict.fromkeys(name for row in history for name in row))
     validation = [name for name in METRIC_NAMES if f"val/{name}" in names]
     errors = [f"val/{name}" for name in validation if lower_is_better(name)]
@@ -101,7 +81,7 @@ def loss_chart(history: Sequence[Mapping[str, float]], dark: bool = False) -> st
     ]
     if not panels:
         raise ValueError(f"history has nothing to draw among {names}: name losses train/… and metrics val/…")
-    figure, all_axes = _figure(theme, len(panels), (4.3 * max(len(panels), 1.4), 3.5))
+    figure, all_axes = new_figure(theme, len(panels), (4.3 * max(len(panels), 1.4), 3.5))
     for axes, (title, lines) in zip(all_axes, panels, strict=True):
         for index, name in enumerate(lines):
             points = [
@@ -121,26 +101,11 @@ def loss_chart(history: Sequence[Mapping[str, float]], dark: bool = False) -> st
         axes.set_xlabel("Epoch")
         axes.xaxis.set_major_locator(MaxNLocator(nbins=7, integer=True))
         axes.margins(x=0.03, y=0.08)
-        _legend(axes, theme, "best")
-    return _svg(figure)
+        add_legend(axes, theme, "best")
+    return svg_text(figure)
 
 
-def _figure(theme: _Theme, columns: int, size_inches: tuple[float, float]) -> tuple[Figure, list[Axes]]:
-    figure = Figure(figsize=size_inches, layout=ConstrainedLayoutEngine(wspace=0.07), facecolor=theme.surface)
-    all_axes: list[Axes] = list(figure.subplots(1, columns, squeeze=False)[0])
-    for axes in all_axes:
-        axes.set_facecolor(theme.surface)
-        axes.grid(color=theme.grid, linewidth=0.8)
-        axes.set_axisbelow(True)
-        axes.spines[["top", "right", "left"]].set_visible(False)
-        axes.spines["bottom"].set_color(theme.muted)
-        axes.tick_params(colors=theme.muted, length=0, labelsize=10, pad=6)
-        axes.xaxis.label.set(color=theme.muted, fontsize=10.5)
-        axes.yaxis.label.set(color=theme.muted, fontsize=10.5)
-    return figure, all_axes
-
-
-def _draw_equal_f(axes: Axes, theme: _Theme) -> None:
+def _draw_equal_f(axes: Axes, theme: Theme) -> None:
     for f_value in (0.5, 0.6, 0.7, 0.8, 0.9):
         lowest_recall = F_BETA2 * f_value / (1 + F_BETA2 - f_value)  # where precision would have to be 1
         recall = np.linspace(lowest_recall, 1, 200)
@@ -150,18 +115,3 @@ def _draw_equal_f(axes: Axes, theme: _Theme) -> None:
             f"F {f_value:.1f}", (1, precision[-1]), xytext=(6, 0), textcoords="offset points", va="center",
             fontsize=9, color=theme.muted, annotation_clip=False,
         )  # fmt: skip
-
-
-def _legend(axes: Axes, theme: _Theme, place: Any) -> None:
-    axes.legend(
-        loc=place, fontsize=9.5, labelcolor=theme.ink, frameon=True, facecolor=theme.surface, edgecolor="none",
-        framealpha=0.85,
-    )  # fmt: skip
-
-
-def _svg(figure: Figure) -> str:
-    text = io.StringIO()
-    # labels stay text (small, searchable, in the page's font); the fixed salt makes equal charts equal files
-    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "dbd_ray", "font.sans-serif": _FONTS}):
-        figure.savefig(text, format="svg", metadata={"Date": None})
-    return text.getvalue()

@@ -86,11 +86,10 @@ def check_workers(workers: WorkersConfig, nodes: Nodes, *, use_gpu: bool) -> Non
         )
     if workers.wait_for_nodes:
         return
-    needed = {"CPU": workers.cpus, **({"GPU": 1.0} if use_gpu else {})}
-    alive = _alive(nodes)
-    room = sum(min(math.floor(node.get(kind, 0) / amount + 1e-6) for kind, amount in needed.items()) for node in alive)
+    room = room_for(workers, nodes, use_gpu=use_gpu)
     if room >= workers.fewest:
         return
+    alive = _alive(nodes)
     has = "; ".join(", ".join(f"{node.get(kind, 0):g} {kind}" for kind in ("CPU", "GPU")) for node in alive)
     gpu = " and a GPU" if use_gpu else ""
     count = workers.count if isinstance(workers.count, int) else list(workers.count)
@@ -98,6 +97,14 @@ def check_workers(workers: WorkersConfig, nodes: Nodes, *, use_gpu: bool) -> Non
         f"workers.count={count}, workers.cpus={workers.cpus:g}: the cluster has room for {room} worker(s) of "
         f"{workers.cpus:g} CPU{gpu} (its {len(alive)} node(s) have {has}); lower them, or set "
         "workers.wait_for_nodes=true where the cluster adds nodes by itself"
+    )
+
+
+def room_for(workers: WorkersConfig, nodes: Nodes, *, use_gpu: bool) -> int:
+    """Count the workers, of any number of runs, for which an idle cluster has room (arguments as above)."""
+    needed = {"CPU": workers.cpus, **({"GPU": 1.0} if use_gpu else {})}
+    return sum(
+        min(math.floor(node.get(kind, 0) / amount + 1e-6) for kind, amount in needed.items()) for node in _alive(nodes)
     )
 
 

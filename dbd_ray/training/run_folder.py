@@ -4,19 +4,31 @@ import json
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
-from dbd_ray.config import TrainConfig, merge
+from dbd_ray.config import TrainConfig, flatten, merge
 from dbd_ray.datasets.listing import UNREACHABLE, open_storage
 from dbd_ray.datasets.prepared import read_info, replace_text
 from dbd_ray.errors import ConfigError, DatasetError
-from dbd_ray.tracking import flatten
 
 SETTINGS_FILE = "train.json"
 RESULT_FILE = "result.json"
 KEY_FIELD = "run_key"
-MAY_CHANGE = ("workers.", "registered_model")  # of a run that goes on: they do not change what is trained
 MODEL_FILES = ("model.safetensors", "card.json")
+# where and beside what a run is trained and what becomes of its model, not what is trained
+MAY_DIFFER = ("workers.", "train.workers.", "registered_model", "train.registered_model", "concurrent")
+
+
+class NamedSettings(Protocol):
+    """Settings of what has a folder of its own: a training run, or a study of many."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def storage(self) -> str: ...
+    @property
+    def data(self) -> tuple[str, ...]: ...
+    def model_dump(self, *, mode: str) -> dict[str, Any]: ...
 
 
 class TrainedModel(NamedTuple):
@@ -37,13 +49,13 @@ class TrainedModel(NamedTuple):
     tracking_uri: str
 
 
-def model_folder(config: TrainConfig) -> str:
+def model_folder(config: NamedSettings) -> str:
     """Where the best epoch's model of a run is published."""
     return f"{_folder(config)}/model"
 
 
-def find_claim(config: TrainConfig) -> str | None:
-    """Find the run that has this name; it must have been started with the same settings (but for `MAY_CHANGE`).
+def find_claim(config: NamedSettings) -> str | None:
+    """Find the run that has this name; it must have been started with the same settings, `MAY_DIFFER` aside.
 
     Ray resumes by name alone: other settings under an old name would silently go on with the old run.
 
@@ -53,16 +65,16 @@ def find_claim(config: TrainConfig) -> str | None:
     Raises:
         ConfigError: Lists every setting that differs; or the storage cannot be read.
     """
-    claimed = _read(config, SETTINGS_FILE)
+    claimed = read_record(config, SETTINGS_FILE)
     if claimed is None:
         return None
     key = str(claimed.pop(KEY_FIELD, _folder(config)))
     # a run that began before a setting existed was trained with what is its default now
-    theirs, mine = flatten(merge(_defaults(), claimed)), flatten(_identity(config))
+    theirs, mine = flatten(merge(_defaults(config), claimed)), flatten(_identity(config))
     differing = [
         f"{name}: {theirs.get(name)} → {mine.get(name)}"
         for name in sorted(theirs.keys() | mine.keys())
-        if not name.startswith(MAY_CHANGE) and theirs.get(name) != mine.get(name)
+        if not name.startswith(MAY_DIFFER) and theirs.get(name) != mine.get(name)
     ]
     if differing:
         raise ConfigError(
@@ -77,19 +89,19 @@ def new_key() -> str:
     return uuid.uuid4().hex
 
 
-def claim_name(config: TrainConfig, key: str) -> None:
+def claim_name(config: NamedSettings, key: str) -> None:
     """Record the settings and the key of a run before it starts; ConfigError where the storage cannot be written."""
-    _write(config, SETTINGS_FILE, {**_identity(config), KEY_FIELD: key})
+    write_record(config, SETTINGS_FILE, {**_identity(config), KEY_FIELD: key})
 
 
 def write_result(config: TrainConfig, trained: TrainedModel) -> None:
     """Record that the run is finished; its model must be published already."""
-    _write(config, RESULT_FILE, trained._asdict())
+    write_record(config, RESULT_FILE, trained._asdict())
 
 
 def read_result(config: TrainConfig) -> TrainedModel | None:
     """Read what a finished run left; None if it is not finished, or its model was deleted."""
-    result = _read(config, RESULT_FILE)
+    result = read_record(config, RESULT_FILE)
     with _storage_errors(config):
         storage, model = open_storage(model_folder(config))
         if result is None or not all(storage.exists(f"{model}/{name}") for name in MODEL_FILES):
@@ -97,23 +109,26 @@ def read_result(config: TrainConfig) -> TrainedModel | None:
     return TrainedModel(**{**result, "folder": model_folder(config)})
 
 
-def _identity(config: TrainConfig) -> dict[str, Any]:
+def _identity(config: NamedSettings) -> dict[str, Any]:
     # with the data's fingerprints: the same folder may have been prepared anew from other photos
     fingerprints = [read_info(location).fingerprint for location in config.data]
     return {**config.model_dump(mode="json"), "data_fingerprints": fingerprints}
 
 
-def _defaults() -> dict[str, Any]:
+def _defaults(config: NamedSettings) -> dict[str, Any]:
+    if not isinstance(config, TrainConfig):
+        return {}
     fields = TrainConfig.model_fields.items()
     given = {name: field.get_default(call_default_factory=True) for name, field in fields if not field.is_required()}
     return TrainConfig.model_construct(**given).model_dump(mode="json", include=set(given))
 
 
-def _folder(config: TrainConfig) -> str:
+def _folder(config: NamedSettings) -> str:
     return f"{config.storage}/{config.name}"
 
 
-def _read(config: TrainConfig, name: str) -> dict[str, Any] | None:
+def read_record(config: NamedSettings, name: str) -> dict[str, Any] | None:
+    """Read a JSON file of a folder; None if there is none, ConfigError where it is damaged or out of reach."""
     with _storage_errors(config):
         storage, path = open_storage(f"{_folder(config)}/{name}")
         try:
@@ -127,13 +142,14 @@ def _read(config: TrainConfig, name: str) -> dict[str, Any] | None:
     return content
 
 
-def _write(config: TrainConfig, name: str, content: dict[str, Any]) -> None:
+def write_record(config: NamedSettings, name: str, content: dict[str, Any]) -> None:
+    """Write a JSON file of a folder in one step; ConfigError where the storage cannot be written."""
     with _storage_errors(config):
         replace_text(f"{_folder(config)}/{name}", json.dumps(content, indent=2))
 
 
 @contextmanager
-def _storage_errors(config: TrainConfig) -> Iterator[None]:
+def _storage_errors(config: NamedSettings) -> Iterator[None]:
     try:
         yield
     except (OSError, DatasetError) as error:

@@ -1,14 +1,14 @@
 """Starting and resuming a training run on Ray, tracked in MLflow."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pyarrow.fs
 import ray
 import ray.data
 import ray.train
-from ray.train import CheckpointConfig, DataConfig, FailureConfig, RunConfig, ScalingConfig
+from ray.train import CheckpointConfig, DataConfig, FailureConfig, RunConfig, ScalingConfig, UserCallback
 from ray.train.torch import TorchTrainer
 from ray.util.queue import Queue
 
@@ -17,7 +17,7 @@ from dbd_ray.datasets.layouts import Split
 from dbd_ray.datasets.prepared import as_uri, parts_uri, read_info, require_rows
 from dbd_ray.errors import DatasetError, DbdRayError, TrainingError
 from dbd_ray.metrics import lower_is_better
-from dbd_ray.tracking import RunLog, attempt, tracking_uri
+from dbd_ray.tracking import PARENT_TAG, RunLog, attempt, tracking_uri
 from dbd_ray.training.checks import check_settings, check_store, check_workers
 from dbd_ray.training.distill import absolute_checkpoint, load_teachers
 from dbd_ray.training.failures import StopAtOwnErrors
@@ -38,7 +38,13 @@ from dbd_ray.training.start import load_start
 from dbd_ray.training.worker import describe_data, train_loop_per_worker
 
 
-def train(config: TrainConfig, *, on_event: Callable[[Event], Any] = lambda event: None) -> TrainedModel:
+def train(
+    config: TrainConfig,
+    *,
+    on_event: Callable[[Event], Any] = lambda event: None,
+    parent: RunLog | None = None,
+    callbacks: Sequence[UserCallback] = (),
+) -> TrainedModel:
     """Train, or go on with an interrupted run of the same name, and keep the best epoch's model.
 
     A run that is finished already is not repeated: its result is returned at once.
@@ -47,6 +53,8 @@ def train(config: TrainConfig, *, on_event: Callable[[Event], Any] = lambda even
         config: The run; `data` and `storage` may be relative to the current folder.
         on_event: Called with a `Progress` about twice a second and with lines of text now and then, mostly from
             another thread.
+        parent: The MLflow run of the study that this run is one of many of; it is recorded below it, in its store.
+        callbacks: Of Ray Train, e.g. to report to Ray Tune.
 
     Raises:
         ConfigError: A run of this name exists with other settings, or settings do not fit the cluster or data.
@@ -58,12 +66,12 @@ def train(config: TrainConfig, *, on_event: Callable[[Event], Any] = lambda even
     config = absolute(config)
     key = find_claim(config) or new_key()
     check_settings(config)
-    uri = tracking_uri(config.storage)
-    _connect()
+    uri = parent.uri if parent else tracking_uri(config.storage)
+    connect()
     check_store(uri, ray.nodes())
     fingerprints = {f"data.{i}.fingerprint": read_info(data).fingerprint for i, data in enumerate(config.data)}
     log = RunLog.open(uri, config.name, key=key, params=config.model_dump(mode="json"))
-    log.tags(fingerprints)
+    log.tags(fingerprints | ({PARENT_TAG: parent.run_id} if parent else {}))
 
     def on_mlflow_failure(problem: str) -> None:
         on_event(f"{problem}; the run goes on")
@@ -75,14 +83,14 @@ def train(config: TrainConfig, *, on_event: Callable[[Event], Any] = lambda even
 
     try:
         with listening(on_event) as progress:
-            trainer = make_trainer(config, mlflow_run=log, progress=progress)
+            trainer = make_trainer(config, mlflow_run=log, progress=progress, callbacks=list(callbacks))
             claim_name(config, key)  # only now: settings that do not fit the data must not hold the name
             result = trainer.fit()
     except (ray.train.TrainingFailedError, DbdRayError) as error:
         attempt(lambda: log.finish(failed=True), on_mlflow_failure)
         if isinstance(error, DbdRayError):
             raise
-        raise TrainingError(f"run {config.name} failed: {_cause(error)}") from error
+        raise TrainingError(f"run {config.name} failed: {cause_of(error)}") from error
     best, metrics = _best(config, result)
     latest = result.checkpoint or best
     history = read_history(latest.filesystem, latest.path)
@@ -124,8 +132,8 @@ def make_trainer(
     """
     check_settings(config)
     config = absolute(config)
-    _connect()
-    use_gpu = _use_gpu(config)
+    connect()
+    use_gpu = uses_gpu(config)
     check_workers(config.workers, ray.nodes(), use_gpu=use_gpu)
     ingest = choose_ingest(config)
     teachers = load_teachers(config.objective)  # here, where paths and registries are known, for all workers
@@ -203,7 +211,8 @@ def absolute(config: TrainConfig) -> TrainConfig:
     )
 
 
-def _connect() -> None:
+def connect() -> None:
+    """Connect to the cluster of RAY_ADDRESS, or start Ray here, unless that was done."""
     if not ray.is_initialized():
         ray.init()
 
@@ -235,13 +244,15 @@ def _best(config: TrainConfig, result: ray.train.Result) -> tuple[ray.train.Chec
     return min(scored, key=lambda pair: sign * pair[1][f"val/{config.select_by}"])
 
 
-def _use_gpu(config: TrainConfig) -> bool:
+def uses_gpu(config: TrainConfig) -> bool:
+    """Whether the run's workers get a GPU each, on the cluster that is connected."""
     if config.workers.gpu != "auto":
         return config.workers.gpu
     return bool(ray.cluster_resources().get("GPU", 0) >= config.workers.fewest)
 
 
-def _cause(error: BaseException) -> str:
+def cause_of(error: BaseException | str) -> str:
+    """What went wrong, of an error that Ray wrapped, or of its text."""
     if isinstance(error, ray.train.ControllerError):
         return str(error.controller_failure)
     # Ray puts whole tracebacks of all ranks into the message; the last line is the worker's own error

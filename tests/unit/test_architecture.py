@@ -28,6 +28,8 @@ LAYERS: tuple[frozenset[str], ...] = (
             *("tracking", "registry", "predictor", "predict", "pyfunc"),
         }
     ),
+    # many training runs
+    frozenset({"tuning"}),
     frozenset({"cli"}),
 )
 # the facade and the one thing below that reaches up, both only inside the function that needs it
@@ -36,10 +38,10 @@ LAZY_ONLY = {("detector", "registry")}
 RAY_USERS = {
     *("datasets.prepare", "datasets.publish", "predictor"),
     *("teaching.setup", "teaching.pipeline", "teaching.predictor", "teaching.sources", "teaching.join"),
-    *("training.worker", "training.reporting", "training.trainer", "training.sweep"),
+    *("training.worker", "training.reporting", "training.trainer"),
     *("training.streaming", "training.failures"),
 }
-RAY_ROOMS = {"cli", "library", "serving"}
+RAY_ROOMS = {"cli", "library", "serving", "tuning"}
 PURE = (
     *("errors", "config", "images.decode", "images.encode", "images.refine", "images.overlay"),
     *("datasets.layouts", "datasets.labelled", "datasets.prepared", "datasets.scenes"),

@@ -29,6 +29,8 @@ FROZEN = {
         "--config --set"
     ),
     "train": "--config --set",
+    "tune": "--grid --trials --config --set",
+    "ablate": "--config --set",
     "evaluate": (
         "model --root --layout --polarity --prepared --split --refine --out --device --against --promote --config --set"
     ),

@@ -1,0 +1,76 @@
+"""Settings of an ablation: which variants of the network are trained, on which backbones, with which seeds."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from dbd_ray.config.settings import build, merge, parse_overrides, read_yaml
+from dbd_ray.config.study import MeasuredSplit, Seeds, StudyConfig, with_run
+
+VariantName = Literal["FCN", "+D", "+D+SRFB", "+D+RFB+SA", "full"]
+
+# Table 2 of the paper; the field block of the run decides nothing, its gamma does
+VARIANTS: dict[VariantName, dict[str, Any]] = {
+    "FCN": {"network": {"depth": False, "srfb": "none", "branches": 4, "sab": False}, "objective": {"depth_weight": 0}},
+    "+D": {"network": {"depth": True, "srfb": "none", "branches": 4, "sab": False}},
+    "+D+SRFB": {"network": {"depth": True, "srfb": "srfb", "sab": False}},
+    "+D+RFB+SA": {"network": {"depth": True, "srfb": "rfb", "sab": True}},
+    "full": {"network": {"depth": True, "srfb": "srfb", "sab": True}},
+}
+
+
+class AblateConfig(StudyConfig):
+    """Table 2 of the paper: every variant on every backbone with every seed, at full length, in one table."""
+
+    backbones: dict[str, dict[str, Any]] = Field(
+        default_factory=dict,
+        description="Settings of train by label, e.g. {VGG16: {network: {backbone: vgg16}}}; none: train's backbone.",
+    )
+    variants: tuple[VariantName, ...] = Field(
+        tuple(VARIANTS), min_length=1, description="Which rows of the table; all by default."
+    )
+    seeds: Seeds = Field((0, 1, 2), description="Seeds of each variant's runs.")
+    split: MeasuredSplit = Field("test", description="On which rows the finished runs are measured.")
+
+    @field_validator("variants", "seeds")
+    @classmethod
+    def _each_once(cls, values: tuple[Any, ...]) -> tuple[Any, ...]:
+        if len(set(values)) < len(values):
+            raise ValueError("each may be named once only")
+        return values
+
+    @field_validator("backbones")
+    @classmethod
+    def _are_parts_of_folder_names(cls, backbones: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+        for label in backbones:
+            if not re.fullmatch(r"[\w.+=-]+", label):
+                raise ValueError(f"{label!r} becomes part of a folder's name: use letters, digits and _ . + = - only")
+        return backbones
+
+    @model_validator(mode="after")
+    def _can_be_ablated(self) -> Self:
+        network, objective = self.train.network, self.train.objective
+        if network.architecture != "depth_distillation":
+            raise ValueError(f"train.network.architecture={network.architecture} has none of these variants")
+        if objective.depth_weight == 0 and set(self.variants) != {"FCN"}:
+            raise ValueError(
+                "train.objective.depth_weight=0: variants with +D need a gamma above 0, the paper's is 0.1"
+            )
+        for name in ("srfb", "sab"):
+            if getattr(network, name) != type(network).model_fields[name].default:
+                raise ValueError(f"train.network.{name} has no effect: the variants say what it is; remove it")
+        return self
+
+
+def load_ablate_config(path: Path | None, options: dict[str, Any], overrides: Sequence[str]) -> AblateConfig:
+    """Read an ablation's settings: the file's, then the options', then the overrides'.
+
+    Raises:
+        ConfigError: Names the field and what was wrong with it.
+    """
+    where = str(path or "ablate")
+    settings = merge(merge(read_yaml(path) if path else {}, options), parse_overrides(overrides))
+    return build(AblateConfig, with_run(settings, where=where), where=where)

@@ -1,0 +1,202 @@
+"""Runs that are all trained at full length with several seeds: the paper's ablation and its gamma grid."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from ray import tune
+
+from dbd_ray.config import MeasuredSplit, StudyConfig, TrainConfig
+from dbd_ray.errors import TrainingError
+from dbd_ray.tracking import attempt
+from dbd_ray.training.run_folder import RESULT_FILE, find_claim, read_record, write_record
+from dbd_ray.tuning.study import Study, ending, open_study, run_trials
+from dbd_ray.tuning.tables import csv_text, log_texts, markdown_table, plus_minus, write_texts
+from dbd_ray.tuning.trial import metrics_of
+
+# the paper's F is that of its notebook
+F_BETA, MAE = "f_adaptive_pooled_dd_notebook", "mae"
+
+
+class GridRun(NamedTuple):
+    """One run.
+
+    Attributes:
+        backbone: Which part of the table it belongs to.
+        variant: Which row.
+        config: The run; its seed differs from those of the same row.
+    """
+
+    backbone: str
+    variant: str
+    config: TrainConfig
+
+
+class GridRow(NamedTuple):
+    """One row of the table.
+
+    Attributes:
+        backbone: Its part of the table.
+        variant: What it is called there.
+        metrics: One value per run that finished, by metric.
+        failures: Why the others failed, by run.
+    """
+
+    backbone: str
+    variant: str
+    metrics: dict[str, list[float]]
+    failures: dict[str, str]
+
+
+class Grid(NamedTuple):
+    """What a grid leaves.
+
+    Attributes:
+        rows: The table.
+        files: Path or URI of each table and chart.
+        run_id: The MLflow run above those of the runs.
+        tracking_uri: Where it is.
+    """
+
+    rows: list[GridRow]
+    files: list[str]
+    run_id: str
+    tracking_uri: str
+
+
+class GridPlan(NamedTuple):
+    """What a grid consists of.
+
+    Attributes:
+        runs: All of them, named apart.
+        split: On which rows they are measured.
+        title: Above the table.
+        published: (F, MAE) of the paper by its backbone and the row's variant.
+        charts: Makes more files of the rows.
+    """
+
+    runs: list[GridRun]
+    split: MeasuredSplit
+    title: str
+    published: Mapping[str, Mapping[str, tuple[float, float]]]
+    charts: Callable[[Sequence[GridRow]], dict[str, str]]
+
+
+def run_grid(config: StudyConfig, plan: GridPlan, *, on_event: Callable[[Any], Any]) -> Grid:
+    """Train what is not trained yet, measure it, and write the table.
+
+    Args:
+        config: The study, with absolute paths (`absolute_study`).
+        plan: Its runs.
+        on_event: Called with lines of text now and then.
+
+    Raises:
+        ConfigError: A study of this name has other settings, or settings do not fit the data or the cluster.
+        DatasetError: A prepared dataset is missing, or has no rows of the split.
+        TrainingError: Every run failed.
+    """
+    finished = finished_grid(config)
+    if finished:
+        return finished
+    study = open_study(config, [run.config for run in plan.runs], split=plan.split)
+    with ending(study, on_event):
+        failures = _train_missing(study, plan, on_event)
+        rows = collect(plan, failures)
+        if not any(row.metrics for row in rows):
+            reason = next(iter(failures.values()))
+            raise TrainingError(f"{config.name}: all {len(plan.runs)} runs failed, one with: {reason}")
+    texts = {**_tables(plan, rows), **plan.charts(rows)}
+    grid = Grid(rows, write_texts(study.folder, texts), study.log.run_id, study.log.uri)
+    for step in (lambda: log_texts(study.log, texts, under="table"), study.log.finish):
+        attempt(step, on_event)
+    if not failures:  # else the same command tries the failed ones again
+        write_record(config, RESULT_FILE, {**grid._asdict(), "rows": [row._asdict() for row in rows]})
+    return grid
+
+
+def finished_grid(config: StudyConfig) -> Grid | None:
+    """Read the table of a finished study; None if it is new, was interrupted, or some of its runs failed.
+
+    Raises:
+        ConfigError: A study of this name has other settings.
+    """
+    result = read_record(config, RESULT_FILE) if find_claim(config) else None
+    return Grid(**{**result, "rows": [GridRow(**row) for row in result["rows"]]}) if result else None
+
+
+def collect(plan: GridPlan, failures: Mapping[str, str]) -> list[GridRow]:
+    """Gather the metrics of all runs into rows, in the order of the plan."""
+    rows: dict[tuple[str, str], GridRow] = {}
+    for run in plan.runs:
+        row = rows.setdefault((run.backbone, run.variant), GridRow(run.backbone, run.variant, {}, {}))
+        for name, value in (metrics_of(run.config, plan.split) or {}).items():
+            row.metrics.setdefault(name, []).append(value)
+        if run.config.name in failures:
+            row.failures[run.config.name] = failures[run.config.name]
+    return list(rows.values())
+
+
+class _ByName:
+    """Makes the run of a trial; a trial of a grid is told the name of its run."""
+
+    def __init__(self, configs: dict[str, TrainConfig]) -> None:
+        self._configs = configs
+
+    def __call__(self, point: Mapping[str, Any], trial_id: str) -> TrainConfig:
+        return self._configs[point["run"]]
+
+
+def _train_missing(study: Study, plan: GridPlan, on_event: Callable[[Any], Any]) -> dict[str, str]:
+    missing = {run.config.name: run.config for run in plan.runs if metrics_of(run.config, plan.split) is None}
+    if len(missing) < len(plan.runs):
+        on_event(f"{len(plan.runs) - len(missing)} of {len(plan.runs)} runs are finished already")
+    if not missing:
+        return {}
+    recorder = run_trials(
+        study,
+        _ByName(missing),
+        metric=f"val/{next(iter(missing.values())).select_by}",
+        split=plan.split,
+        on_event=on_event,
+        resume=False,
+        config={"run": tune.grid_search(list(missing))},
+    )
+    return {record.point["run"]: record.reason for record in recorder.records.values() if record.status == "failed"}
+
+
+def _tables(plan: GridPlan, rows: Sequence[GridRow]) -> dict[str, str]:
+    papers = list(plan.published)
+    head = ["backbone", "variant", "runs", "Fβ", "MAE", *(f"paper, {paper}: Fβ / MAE" for paper in papers)]
+    cells = []
+    for row in rows:
+        of_papers = [plan.published[paper].get(row.variant) for paper in papers]
+        f_beta, mae = (row.metrics.get(name, []) for name in (F_BETA, MAE))
+        cells.append(
+            [
+                row.backbone,
+                row.variant,
+                f"{len(mae)}" + (f", {len(row.failures)} failed" if row.failures else ""),
+                plus_minus(f_beta),
+                plus_minus(mae),
+                *(f"{pair[0]:.4f} / {pair[1]:.4f}" if pair else "–" for pair in of_papers),
+            ]
+        )
+    first = plan.runs[0].config
+    size = "×".join(map(str, first.input_size)) + " px" if first.input_size else "the data's own size"
+    remark = (
+        f"Measured on the {plan.split} rows of the prepared data at {size}, after {first.epochs} epochs in batches of "
+        f"{first.batch_size}; mean ± sample standard deviation over seeds. Fβ is {F_BETA}. The paper's values are of "
+        "its own training on 320×320 px, one run each."
+    )
+    failed = "".join(f"\n- {run} failed: {why}" for row in rows for run, why in row.failures.items())
+    long_rows = [
+        [row.backbone, row.variant, name, str(len(values)), *map(repr, values)]
+        for row in rows
+        for name, values in row.metrics.items()
+    ]
+    seeds = max((len(row) - 4 for row in long_rows), default=0)
+    long_head = ["backbone", "variant", "metric", "runs", *(f"run {n}" for n in range(1, seeds + 1))]
+    return {
+        "table.md": f"# {plan.title}\n\n{markdown_table(head, cells)}\n{remark}\n{failed}",
+        "table.csv": csv_text(head, cells),
+        "values.csv": csv_text(long_head, long_rows),
+    }

@@ -1,0 +1,103 @@
+"""The studies of the paper (Cun & Pun, ECCV 2020): Table 2, the ablation, and Table 3, gamma."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from dbd_ray.config import PAPER_GAMMAS, VARIANTS, AblateConfig, TrainConfig, TuneConfig, vary
+from dbd_ray.training.trainer import absolute
+from dbd_ray.tuning.grid import MAE, Grid, GridPlan, GridRow, GridRun, finished_grid, run_grid
+from dbd_ray.tuning.plots import gamma_grid_chart
+from dbd_ray.tuning.study import absolute_study, folder_of
+
+# CUHK, (F, MAE)
+TABLE_2 = {
+    "ResNeXt-101": {
+        "FCN": (0.917, 0.046),
+        "+D": (0.922, 0.046),
+        "+D+SRFB": (0.926, 0.045),
+        "+D+RFB+SA": (0.931, 0.040),
+        "full": (0.927, 0.042),
+    },
+    "VGG16": {"FCN": (0.911, 0.053), "full": (0.919, 0.048)},
+}
+TABLE_3 = {
+    "ResNeXt-101": {
+        "γ 0.01": (0.9253, 0.0438),
+        "γ 0.05": (0.9208, 0.0442),
+        "γ 0.1": (0.9267, 0.0424),
+        "γ 1": (0.9231, 0.0434),
+        "γ 5": (0.9222, 0.0430),
+    }
+}
+
+
+def ablate(config: AblateConfig, *, on_event: Callable[[Any], Any] = lambda event: None) -> Grid:
+    """Train and measure the variants of Table 2, or go on where that was interrupted.
+
+    Args:
+        config: The ablation; `train.data` and `train.storage` may be relative to the current folder.
+        on_event: Called with lines of text now and then.
+
+    Raises:
+        ConfigError: A study of this name has other settings, or settings do not fit the data or the cluster.
+        DatasetError: A prepared dataset is missing, or has no rows of the split.
+        TrainingError: Every run failed.
+    """
+    config = absolute_study(config)
+    return run_grid(config, ablation_plan(config), on_event=on_event)
+
+
+def finished_ablation(config: AblateConfig) -> Grid | None:
+    """Read the table of a finished ablation of this name; None if there is none."""
+    return finished_grid(absolute_study(config))
+
+
+def ablation_plan(config: AblateConfig) -> GridPlan:
+    """Lay out the runs of an ablation: backbone by backbone, variant by variant, seed by seed."""
+    backbones = config.backbones or {config.train.network.backbone: {}}
+    runs = []
+    for backbone, settings in backbones.items():
+        base = vary(config.train, settings, where=f"{config.name}, backbones.{backbone}")
+        for variant in config.variants:
+            varied = vary(base, VARIANTS[variant], where=f"{config.name}, {backbone} {variant}")
+            runs += _seeded(config, varied, backbone, variant, config.seeds)
+    return GridPlan(runs, config.split, f"Ablation {config.name}", TABLE_2, lambda rows: {})
+
+
+def gamma_grid(config: TuneConfig, *, on_event: Callable[[Any], Any] = lambda event: None) -> Grid:
+    """Train and measure the gammas of Table 3, or go on where that was interrupted (arguments as of `ablate`)."""
+    config = absolute_study(config)
+    return run_grid(config, gamma_plan(config), on_event=on_event)
+
+
+def finished_gamma_grid(config: TuneConfig) -> Grid | None:
+    """Read the table of a finished gamma grid of this name; None if there is none."""
+    return finished_grid(absolute_study(config))
+
+
+def gamma_plan(config: TuneConfig) -> GridPlan:
+    """Lay out the runs of the gamma grid."""
+    backbone = config.train.network.backbone
+    runs = []
+    for gamma in PAPER_GAMMAS:
+        settings = {"objective": {"depth_weight": gamma}}
+        varied = vary(config.train, settings, where=f"{config.name}, gamma {gamma:g}")
+        runs += _seeded(config, varied, backbone, f"γ {gamma:g}", config.seeds or (config.train.seed,))
+    return GridPlan(runs, config.split, f"Gamma grid {config.name}", TABLE_3, _gamma_files)
+
+
+def _seeded(
+    config: AblateConfig | TuneConfig, varied: TrainConfig, backbone: str, variant: str, seeds: Sequence[int]
+) -> list[GridRun]:
+    runs = []
+    for seed in seeds:
+        name = "-".join((config.name, backbone, variant.replace("γ ", "gamma"), f"seed{seed}"))
+        settings = {"name": name, "seed": seed, "storage": f"{folder_of(config)}/trials"}
+        # a backbone may bring weights of its own
+        runs.append(GridRun(backbone, variant, absolute(vary(varied, settings, where=name))))
+    return runs
+
+
+def _gamma_files(rows: Sequence[GridRow]) -> dict[str, str]:
+    values = dict(zip(PAPER_GAMMAS, (row.metrics.get(MAE, []) for row in rows), strict=True))
+    return {"gamma.svg": gamma_grid_chart(values, MAE)}

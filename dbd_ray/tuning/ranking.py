@@ -1,0 +1,89 @@
+"""The trials of a search, ranked: as rows, as a table and as charts."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from dbd_ray.config import TuneConfig
+from dbd_ray.tuning.plots import GAMMA, gamma_chart, parallel_chart
+from dbd_ray.tuning.recorder import TrialRecord
+from dbd_ray.tuning.tables import csv_text, markdown_table
+
+_ORDER = ("finished", "stopped", "failed")
+
+
+class RankedTrial(NamedTuple):
+    """One trial of a sweep.
+
+    Attributes:
+        run: Name of its training run, in the folder `trials` of the sweep.
+        status: "finished", "stopped" (early, by ASHA) or "failed".
+        epochs: For how many it was trained.
+        value: Its best epoch's metric; None if it failed before its first epoch was over.
+        point: The settings that it tried, by dotted name.
+        reason: Why it failed, or empty.
+    """
+
+    run: str
+    status: str
+    epochs: int
+    value: float | None
+    point: dict[str, Any]
+    reason: str
+
+
+def ranked(records: list[TrialRecord], *, mode: str, name: str) -> list[RankedTrial]:
+    """Rank trials: those that finished by their best epoch, then those stopped early, then the failed.
+
+    Args:
+        records: What was recorded of them.
+        mode: "min" or "max".
+        name: The sweep's.
+    """
+    best = min if mode == "min" else max
+    trials = [
+        RankedTrial(
+            f"{name}-{record.id}",
+            record.status,
+            record.epochs,
+            best(record.values.values()) if record.values else None,
+            record.point,
+            record.reason,
+        )
+        for record in records
+    ]
+    sign = 1 if mode == "min" else -1
+    return sorted(trials, key=lambda t: (_ORDER.index(t.status), t.value is None, sign * (t.value or 0), t.run))
+
+
+def ranking_files(config: TuneConfig, ranking: list[RankedTrial]) -> dict[str, str]:
+    """Write a ranking as a table and as charts; texts by file name."""
+    metric = config.train.select_by
+    names = list(config.space)
+    rows = [
+        (
+            str(place),
+            trial.run,
+            trial.status,
+            str(trial.epochs),
+            "–" if trial.value is None else f"{trial.value:.4f}",
+            *(_short(trial.point[name]) for name in names),
+            trial.reason,
+        )
+        for place, trial in enumerate(ranking, 1)
+    ]
+    head = ("rank", "run", "status", "epochs", metric, *names, "reason")
+    return {
+        "ranking.md": f"# Sweep {config.name}\n\n{markdown_table(head, rows)}",
+        "ranking.csv": csv_text(head, rows),
+        "parallel.svg": parallel_chart(config.space, ranking, metric),
+        **({"gamma.svg": gamma_chart(config.space[GAMMA], ranking, metric)} if GAMMA in config.space else {}),
+    }
+
+
+def words(point: Mapping[str, Any]) -> str:
+    """Write a point for people."""
+    return ", ".join(f"{name}={_short(value)}" for name, value in point.items())
+
+
+def _short(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,117 @@
+"""What is told and kept of a study's trials while Ray Tune runs them."""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from ray.tune import Callback
+from ray.tune.experiment import Trial
+
+from dbd_ray.tracking import RunLog, attempt
+from dbd_ray.training.run_folder import find_claim
+from dbd_ray.training.trainer import cause_of
+from dbd_ray.tuning.trial import Plan
+
+TRIAL_TAG = "dbd_ray.trial"
+Status = Literal["running", "finished", "stopped", "failed"]
+
+
+@dataclass
+class TrialRecord:
+    """One trial.
+
+    Attributes:
+        id: Ray Tune's name for it.
+        point: What it varies.
+        values: The study's metric by epoch.
+        status: "stopped" is what the scheduler ended early.
+        reason: Why it failed, or empty.
+    """
+
+    id: str
+    point: dict[str, Any]
+    values: dict[int, float] = field(default_factory=dict)
+    status: Status = "running"
+    reason: str = ""
+
+    @property
+    def epochs(self) -> int:
+        """Epochs that it was trained for."""
+        return max(self.values, default=0)
+
+
+class Recorder(Callback):
+    """Hears of every trial; Ray Tune saves and restores what it knows together with its own state.
+
+    Args:
+        plan: Makes the run of a trial.
+        log: The study's MLflow run.
+        metric: Which reported value counts, e.g. val/mae.
+        on_event: Called with a line of text now and then.
+    """
+
+    def __init__(self, plan: Plan, log: RunLog, *, metric: str, on_event: Callable[[str], Any]) -> None:
+        self.records: dict[str, TrialRecord] = {}
+        self._plan = plan
+        self._log = log
+        self._metric = metric
+        self._on_event = on_event
+
+    def unfinished(self) -> list[TrialRecord]:
+        """Trials that Ray Tune left before their end."""
+        return [record for record in self.records.values() if record.status == "running"]
+
+    def get_state(self) -> dict[str, Any]:
+        """What Ray Tune keeps for `set_state`."""
+        return {"records": [asdict(record) for record in self.records.values()]}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Take up what an interrupted study knew."""
+        self.records = {record["id"]: TrialRecord(**record) for record in state["records"]}
+
+    def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        """Note the trial's point; a failed trial that is tried again is as new."""
+        record = self.records.setdefault(trial.trial_id, TrialRecord(trial.trial_id, dict(trial.config)))
+        record.status, record.reason = "running", ""
+
+    def on_trial_result(
+        self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
+    ) -> None:
+        """Note an epoch."""
+        record, epoch, value = self.records[trial.trial_id], result.get("epoch"), result.get(self._metric)
+        if epoch is None or value is None or epoch in record.values:  # Ray Tune repeats the last one when a run ends
+            return
+        record.values[epoch] = float(value)
+        run = self._run(trial)
+        self._on_event(f"{run.name}: epoch {epoch}/{run.epochs}  {self._metric} {value:.4f}")
+
+    def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        """Note the end; the MLflow run of a trial that was stopped has nobody else left to end it."""
+        record, run = self.records[trial.trial_id], self._run(trial)
+        record.status = "finished" if record.epochs >= run.epochs else "stopped"
+        if record.status == "stopped":
+            self._on_event(f"{run.name}: stopped early after epoch {record.epochs}")
+            self._end(trial, failed=False)
+
+    def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        """Note a failure; the study goes on."""
+        record = self.records[trial.trial_id]
+        record.status = "failed"
+        record.reason = cause_of(Path(trial.error_file).read_text(encoding="utf-8"))
+        self._on_event(f"{self._run(trial).name}: failed, the others go on: {record.reason}")
+        self._end(trial, failed=True)
+
+    def _run(self, trial: Trial) -> Any:
+        return self._plan(trial.config, trial.trial_id)
+
+    def _end(self, trial: Trial, *, failed: bool) -> None:
+        def end() -> None:
+            run = self._run(trial)
+            key = find_claim(run)
+            if key:  # else it never began
+                log = RunLog.open(self._log.uri, run.name, key=key)
+                log.tags({TRIAL_TAG: "failed" if failed else "stopped early"})
+                log.finish(failed=failed)
+
+        attempt(end, lambda problem: self._on_event(f"{problem}; the study goes on"))

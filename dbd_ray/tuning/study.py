@@ -1,0 +1,198 @@
+"""What sweeps and ablations share: refusals before anything starts, the study's MLflow run, and Ray Tune."""
+
+import json
+import uuid
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import PurePosixPath
+from typing import Any, NamedTuple
+
+import ray
+from ray import tune
+from ray.tune import PlacementGroupFactory
+from ray.util.state import list_nodes
+from ray.util.state.exception import RayStateApiException
+
+from dbd_ray.config import MeasuredSplit, StudyConfig, TrainConfig
+from dbd_ray.datasets.listing import open_storage
+from dbd_ray.datasets.prepared import read_info
+from dbd_ray.errors import ConfigError, DatasetError
+from dbd_ray.tracking import RunLog, attempt, tracking_uri
+from dbd_ray.training.checks import check_settings, check_store, check_workers, room_for
+from dbd_ray.training.run_folder import KEY_FIELD, SETTINGS_FILE, claim_name, find_claim, new_key
+from dbd_ray.training.trainer import absolute, connect, uses_gpu
+from dbd_ray.tuning.recorder import TRIAL_TAG, Recorder
+from dbd_ray.tuning.trial import Plan, run_trial
+
+# what the process that starts a run holds; with a CPU of its own it would wait for the CPUs that its workers need
+DRIVER_BYTES = 512 * 2**20
+SEARCH = "search"  # the folder of Ray Tune's own record, of which a study that searches has one
+
+
+class Study(NamedTuple):
+    """A study that may start.
+
+    Attributes:
+        folder: Where all that it writes goes.
+        log: Its MLflow run.
+        concurrent: How many runs go on side by side.
+    """
+
+    folder: str
+    log: RunLog
+    concurrent: int
+
+
+def folder_of(config: StudyConfig) -> str:
+    """Where a study writes: its runs, its tables and charts, and Ray Tune's own state."""
+    return f"{config.storage}/{config.name}"
+
+
+def absolute_study(config: StudyConfig) -> Any:
+    """Make the local paths of a study absolute; its runs start in folders of their own."""
+    return config.model_copy(update={"train": absolute(config.train)})
+
+
+def open_study(
+    config: StudyConfig, runs: Sequence[TrainConfig], *, split: MeasuredSplit, dashboard: bool = False
+) -> Study:
+    """Refuse what cannot work before any run starts; then take the study's name and open its MLflow run.
+
+    Args:
+        config: The study, with absolute paths.
+        runs: Its runs, or enough of them to stand for all.
+        split: On which rows runs are compared.
+        dashboard: Whether runs may be stopped early, which needs Ray's dashboard.
+
+    Raises:
+        ConfigError: A study of this name has other settings, or settings do not fit the data or the cluster.
+        DatasetError: A prepared dataset is missing, or has no rows of the split.
+    """
+    key = find_claim(config) or new_key()
+    if not any(read_info(location).rows.get(split) for location in config.data):
+        raise DatasetError(
+            ", ".join(config.data), [f"no rows of split {split!r} to compare the runs on; prepare again"]
+        )
+    for run in runs:
+        check_settings(run)
+    uri = tracking_uri(config.storage)
+    connect()
+    check_store(uri, ray.nodes())
+    concurrent = _concurrent(config)
+    if dashboard:
+        require_dashboard()
+    log = RunLog.open(uri, config.name, key=key, params=config.model_dump(mode="json"))
+    log.tags({f"data.{i}.fingerprint": read_info(data).fingerprint for i, data in enumerate(config.data)})
+    claim_name(config, key)
+    return Study(folder_of(config), log, concurrent)
+
+
+def require_dashboard() -> None:
+    """Refuse a cluster without dashboard: Ray Train asks there which stopped runs hold resources, and frees them.
+
+    Raises:
+        ConfigError: It does not answer.
+    """
+    try:
+        list_nodes(limit=1)
+    except (RayStateApiException, ConnectionError, ValueError, RuntimeError) as error:
+        raise ConfigError(
+            f"this cluster's dashboard does not answer ({str(error).splitlines()[0]}): without it, trials that are "
+            "stopped early hold their CPUs for ever; start Ray with --include-dashboard=true"
+        ) from None
+
+
+@contextmanager
+def ending(study: Study, on_event: Callable[[str], Any]) -> Iterator[None]:
+    """Mark the study's MLflow run as failed where an error or an interruption ends the study."""
+    try:
+        yield
+    except BaseException:
+        attempt(lambda: study.log.finish(failed=True), on_event)
+        raise
+
+
+def run_trials(
+    study: Study,
+    plan: Plan,
+    *,
+    metric: str,
+    split: MeasuredSplit,
+    on_event: Callable[[str], Any],
+    resume: bool,
+    **settings: Any,
+) -> Recorder:
+    """Run a study's trials on Ray Tune; one that fails does not end the others.
+
+    Args:
+        study: From `open_study`.
+        plan: Makes the run of a trial of its point and its id.
+        metric: What is reported of every epoch, e.g. val/mae.
+        split: On which rows finished runs are measured.
+        on_event: Called with a line of text now and then.
+        resume: Go on with the search that was interrupted, if there was one; else trials are new.
+        settings: Further arguments of ray.tune.run.
+
+    Returns:
+        What was recorded of every trial.
+
+    Raises:
+        KeyboardInterrupt: Ray Tune was interrupted; the same call goes on.
+    """
+    recorder = Recorder(plan, study.log, metric=metric, on_event=on_event)
+    parent = {"uri": study.log.uri, "run_id": study.log.run_id}
+    tune.run(
+        tune.with_parameters(run_trial, plan=plan, parent=parent, split=split),
+        name=SEARCH if resume else uuid.uuid4().hex[:8],
+        storage_path=f"{study.folder}/tune",
+        resources_per_trial=PlacementGroupFactory([{"memory": DRIVER_BYTES}]),
+        max_concurrent_trials=study.concurrent,
+        resume="AUTO+ERRORED" if resume and _has_record(f"{study.folder}/tune/{SEARCH}") else None,
+        raise_on_failed_trial=False,
+        callbacks=[recorder],
+        trial_dirname_creator=lambda trial: trial.trial_id,
+        verbose=0,
+        **settings,
+    )
+    if recorder.unfinished():
+        raise KeyboardInterrupt
+    return recorder
+
+
+def end_forgotten(study: Study, known: Collection[str]) -> None:
+    """Mark as failed the MLflow runs of trials that began after Ray Tune's last record before an interruption.
+
+    Args:
+        study: Whose.
+        known: Names of the runs that Ray Tune knows.
+    """
+    storage, folder = open_storage(f"{study.folder}/trials")
+    for path in storage.ls(folder, detail=False):
+        name = PurePosixPath(path).name
+        claim = f"{path}/{SETTINGS_FILE}"
+        if name in known or not storage.exists(claim):
+            continue
+        log = RunLog.open(study.log.uri, name, key=json.loads(storage.cat_file(claim))[KEY_FIELD])
+        log.tags({TRIAL_TAG: "forgotten"})
+        log.finish(failed=True)
+
+
+def _has_record(folder: str) -> bool:
+    storage, path = open_storage(folder)
+    return bool(storage.glob(f"{path}/experiment_state-*.json"))
+
+
+def _concurrent(config: StudyConfig) -> int:
+    train = config.train
+    use_gpu = uses_gpu(train)
+    check_workers(train.workers, ray.nodes(), use_gpu=use_gpu)
+    room = room_for(train.workers, ray.nodes(), use_gpu=use_gpu) // train.workers.fewest
+    if config.concurrent is None:
+        return max(1, room)
+    if config.concurrent > room and not train.workers.wait_for_nodes:
+        raise ConfigError(
+            f"concurrent={config.concurrent}: the cluster has room for {room} run(s) of {train.workers.fewest} "
+            f"worker(s) with {train.workers.cpus:g} CPU each; lower it, or set train.workers.wait_for_nodes=true where "
+            "the cluster adds nodes by itself"
+        )
+    return config.concurrent

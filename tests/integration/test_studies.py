@@ -1,0 +1,303 @@
+"""Sweeps and ablations on a real Ray with its dashboard: killed, failed and stopped runs, and what is left of them."""
+
+import csv
+import json
+import logging
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import ray
+import ray.data
+import torch
+import yaml
+from mlflow import MlflowClient
+from mlflow.entities import Run
+
+from dbd_ray import Detector
+from dbd_ray.cli.ray_session import DASHBOARD_VARIABLE, own_dashboard
+from dbd_ray.config import AblateConfig, TuneConfig, load_ablate_config, load_tune_config
+from dbd_ray.datasets.prepare import prepare_scenes
+from dbd_ray.datasets.scenes import SceneConfig
+from dbd_ray.errors import ConfigError, DatasetError
+from dbd_ray.tracking import EXPERIMENT, PARENT_TAG
+from dbd_ray.tuning.grid import F_BETA, MAE, Grid
+from dbd_ray.tuning.paper import ablate, finished_ablation
+from dbd_ray.tuning.sweep import Sweep, finished_sweep, search
+
+# whichever test comes first waits for a whole study
+pytestmark = [pytest.mark.ray, pytest.mark.chaos, pytest.mark.timeout(1800)]
+ROOT = Path(__file__).parents[2]
+GOOD, HOPELESS, TOO_FAST = 0.1, 1e-9, 1e30
+TRIALS = 8
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cluster() -> Iterator[str]:
+    """The address of a Ray of two CPUs with a dashboard, which frees what stopped runs held."""
+    torch.set_num_threads(1)
+    with pytest.MonkeyPatch.context() as patch, own_dashboard() as of_dashboard:
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        ray.init(address="local", num_cpus=2, logging_level=logging.ERROR, log_to_driver=False, **of_dashboard)
+        ray.data.DataContext.get_current().enable_progress_bars = False
+        yield ray.get_runtime_context().gcs_address
+        ray.shutdown()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Prepared scenes in `data`, to train, validate and test with; `runs` beside them."""
+    folder = tmp_path_factory.mktemp("studies")
+    scenes = SceneConfig(size=(64, 64))
+    prepare_scenes(32, folder / "data", config=scenes, validation_fraction=0.25, test_fraction=0.25)
+    return folder
+
+
+def _train_settings(folder: Path, **settings: Any) -> dict[str, Any]:
+    return {
+        "data": [str(folder / "data")],
+        "storage": str(folder / "runs"),
+        "batch_size": 2,
+        "network": {"backbone": "mobilenetv3_small_050", "reduction": 16},
+        "optimizer": {"lr": GOOD, "schedule": "constant", "warmup_epochs": 0},
+        "ema_decay": None,
+        "workers": {"gpu": False},
+        **settings,
+    }
+
+
+@pytest.fixture(scope="module")
+def sweep_file(folder: Path) -> Path:
+    """A sweep of which one trial fails, some are hopeless, and some are not."""
+    rates = [GOOD, GOOD, TOO_FAST, HOPELESS, HOPELESS, HOPELESS, HOPELESS, GOOD]
+    settings = {
+        "name": "sweep",
+        "trials": TRIALS,
+        "trial_epochs": 3,
+        "keep_one_in": 2,
+        "search": {"optimizer": {"lr": [GOOD, HOPELESS, TOO_FAST]}, "objective": {"depth_weight": [0.1, 1.0]}},
+        "first": [{"optimizer": {"lr": rate}, "objective": {"depth_weight": 0.1}} for rate in rates],
+        "train": _train_settings(folder, epochs=4),
+    }
+    (folder / "sweep.yaml").write_text(yaml.safe_dump(settings))
+    return folder / "sweep.yaml"
+
+
+@pytest.fixture(scope="module")
+def ablation_file(folder: Path) -> Path:
+    """Two seeds of one variant, on a backbone that learns and on one whose runs all fail."""
+    broken = {"optimizer": {"lr": TOO_FAST}}
+    settings = {
+        "name": "ablation",
+        "variants": ["full"],
+        "seeds": [0, 1],
+        "backbones": {"broken": broken, "tiny": {}},
+        "train": _train_settings(folder, epochs=2),
+    }
+    (folder / "ablation.yaml").write_text(yaml.safe_dump(settings))
+    return folder / "ablation.yaml"
+
+
+def _kill_once(condition: Callable[[], bool], job: str, config: Path, cluster: str) -> None:
+    """Start a job on the cluster as `ray job submit` would, and kill its driver."""
+    command = [sys.executable, str(ROOT / "jobs" / job), "--config", str(config)]
+    environment = {**os.environ, "RAY_ADDRESS": cluster}
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=environment)
+    try:
+        while not condition():
+            try:
+                _, complaint = process.communicate(timeout=0.1)
+            except subprocess.TimeoutExpired:
+                continue
+            pytest.fail(f"the study ended before it could be interrupted: {complaint}")
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _recorded(folder: Path) -> list[str]:
+    """Trials that Ray Tune's own record names as done."""
+    records = sorted((folder / "runs" / "sweep" / "tune" / "search").glob("experiment_state-*.json"))
+    if not records:
+        return []
+    try:
+        trials = json.loads(records[-1].read_text())["trial_data"]
+    except ValueError:  # being written
+        return []
+    states = [json.loads(state) if isinstance(state, str) else state for state, _ in trials]
+    return [state["trial_id"] for state in states if state["status"] in ("TERMINATED", "ERROR")]
+
+
+def _started(folder: Path, study: str) -> dict[str, int]:
+    """When each finished run of a study ended, by name."""
+    results = (folder / "runs" / study / "trials").glob("*/result.json")
+    return {path.parent.name: path.stat().st_mtime_ns for path in results}
+
+
+def _children(folder: Path, run_id: str) -> list[Run]:
+    client = MlflowClient(tracking_uri=f"sqlite:///{folder}/runs/mlflow.db")
+    experiment = client.get_experiment_by_name(EXPERIMENT)
+    assert experiment is not None
+    return list(client.search_runs([experiment.experiment_id], f"tags.`{PARENT_TAG}` = '{run_id}'"))
+
+
+def _status(folder: Path, run_id: str) -> str:
+    return str(MlflowClient(tracking_uri=f"sqlite:///{folder}/runs/mlflow.db").get_run(run_id).info.status)
+
+
+@pytest.fixture(scope="module")
+def sweep_config(sweep_file: Path) -> TuneConfig:
+    return load_tune_config(sweep_file, {}, [])
+
+
+@pytest.fixture(scope="module")
+def done_before() -> dict[str, int]:
+    """Trials that were finished when the sweep's first driver was killed."""
+    return {}
+
+
+@pytest.fixture(scope="module")
+def sweep(sweep_file: Path, sweep_config: TuneConfig, folder: Path, cluster: str, done_before: dict[str, int]) -> Sweep:
+    """What a sweep leaves whose first driver was killed half-way."""
+    _kill_once(lambda: len(_recorded(folder)) >= 2 and bool(_started(folder, "sweep")), "tune.py", sweep_file, cluster)
+    done_before.update(_started(folder, "sweep"))
+    return search(sweep_config)
+
+
+def test_a_killed_sweep_is_completed_by_the_same_command_without_repeating_trials(
+    sweep: Sweep, folder: Path, done_before: dict[str, int]
+) -> None:
+    assert len(sweep.ranking) == TRIALS
+    assert done_before
+    assert done_before.items() <= _started(folder, "sweep").items(), "a finished trial was trained again"
+    client = MlflowClient(tracking_uri=sweep.tracking_uri)
+    for run in _children(folder, sweep.run_id):
+        epochs = [entry.step for entry in client.get_metric_history(run.info.run_id, "train/loss")]
+        assert len(epochs) == len(set(epochs)), f"{run.info.run_name} trained an epoch twice"
+
+
+def test_a_failing_trial_is_named_and_hopeless_ones_are_stopped_early(sweep: Sweep) -> None:
+    statuses = [trial.status for trial in sweep.ranking]
+    assert statuses == sorted(statuses, key=("finished", "stopped", "failed").index)
+    assert statuses.count("stopped") >= 2
+    failed = [trial for trial in sweep.ranking if trial.status == "failed"]
+    assert failed
+    assert all("loss term(s)" in trial.reason and trial.point["optimizer.lr"] == TOO_FAST for trial in failed)
+    stopped = [trial for trial in sweep.ranking if trial.status == "stopped"]
+    assert all(trial.epochs < 3 and trial.value is not None for trial in stopped)
+    finished = [trial.value for trial in sweep.ranking if trial.status == "finished" and trial.value is not None]
+    assert finished == sorted(finished)
+    assert all(trial.epochs == 3 for trial in sweep.ranking if trial.status == "finished")
+
+
+def test_the_winner_is_trained_in_full_as_an_ordinary_run(sweep: Sweep, folder: Path) -> None:
+    assert sweep.winner.folder == str(folder / "runs" / "sweep-winner" / "model")
+    assert [epoch["epoch"] for epoch in sweep.winner.history] == [1, 2, 3, 4]
+    card = Detector.load(sweep.winner.folder, device="cpu").card
+    assert (card.name, card.provenance["epochs"]) == ("sweep-winner", 4)
+
+
+def test_all_resources_are_free_after_a_sweep(sweep: Sweep) -> None:
+    patience = time.monotonic() + 240
+    while ray.available_resources() != ray.cluster_resources() and time.monotonic() < patience:
+        threading.Event().wait(0.2)
+    assert ray.available_resources() == ray.cluster_resources()
+
+
+def test_every_trial_has_an_mlflow_run_below_the_sweeps(sweep: Sweep, folder: Path) -> None:
+    children = {run.info.run_name: run for run in _children(folder, sweep.run_id)}
+    assert set(children) >= {trial.run for trial in sweep.ranking} | {"sweep-winner"}
+    assert not [name for name, run in children.items() if run.info.status == "RUNNING"]
+    expected = {"finished": "FINISHED", "stopped": "FINISHED", "failed": "FAILED"}
+    for trial in sweep.ranking:
+        assert children[trial.run].info.status == expected[trial.status]
+        assert float(children[trial.run].data.params["optimizer.lr"]) == trial.point["optimizer.lr"]
+    assert _status(folder, sweep.run_id) == "FINISHED"
+    client = MlflowClient(tracking_uri=sweep.tracking_uri)
+    logged = {Path(item.path).name for item in client.list_artifacts(sweep.run_id, "sweep")}
+    assert logged == {Path(file).name for file in sweep.files}
+
+
+def test_the_ranking_and_its_charts_are_files(sweep: Sweep, folder: Path) -> None:
+    names = ["ranking.md", "ranking.csv", "parallel.svg", "gamma.svg"]
+    assert sweep.files == [str(folder / "runs" / "sweep" / name) for name in names]
+    with Path(sweep.files[1]).open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["run"] for row in rows] == [trial.run for trial in sweep.ranking]
+    assert [row["status"] for row in rows] == [trial.status for trial in sweep.ranking]
+    assert all(Path(file).read_text().strip() for file in sweep.files)
+
+
+def test_a_finished_sweep_is_not_repeated_and_its_name_is_taken(sweep: Sweep, sweep_config: TuneConfig) -> None:
+    assert finished_sweep(sweep_config) == sweep
+    assert search(sweep_config) == sweep
+    with pytest.raises(ConfigError, match=r"run sweep exists in .*trials: 8 → 9"):
+        search(sweep_config.model_copy(update={"trials": 9}))
+
+
+@pytest.fixture(scope="module")
+def ablation_config(ablation_file: Path) -> AblateConfig:
+    return load_ablate_config(ablation_file, {}, [])
+
+
+@pytest.fixture(scope="module")
+def grid(ablation_file: Path, ablation_config: AblateConfig, folder: Path, cluster: str) -> Grid:
+    """What an ablation leaves whose first driver was killed after its first run."""
+    trials = folder / "runs" / "ablation" / "trials"
+    _kill_once(lambda: any(trials.glob("*/measured.json")), "ablate.py", ablation_file, cluster)
+    before = _started(folder, "ablation")
+    grid = ablate(ablation_config)
+    assert before.items() <= _started(folder, "ablation").items(), "a finished run was trained again"
+    return grid
+
+
+def test_an_ablation_ends_in_one_table_with_the_spread_of_its_seeds(grid: Grid, folder: Path) -> None:
+    broken, tiny = grid.rows
+    assert (broken.backbone, broken.metrics) == ("broken", {})
+    assert (tiny.backbone, tiny.failures) == ("tiny", {})
+    assert all(len(tiny.metrics[name]) == 2 for name in (F_BETA, MAE))
+    text = Path(grid.files[0]).read_text()
+    assert f"| tiny | full | 2 | {sum(tiny.metrics[F_BETA]) / 2:.4f} ± " in text
+    assert "| broken | full | 0, 2 failed | – | – | 0.9270 / 0.0420 | 0.9190 / 0.0480 |" in text
+    measured = [json.loads(path.read_text())["mae"] for path in sorted(folder.rglob("*tiny*/measured.json"))]
+    assert measured == tiny.metrics[MAE]
+    assert _status(folder, grid.run_id) == "FINISHED"
+    children = {run.info.run_name: run for run in _children(folder, grid.run_id)}
+    assert len(children) == 4
+    assert children["ablation-tiny-full-seed0"].data.metrics["test/mae"] == pytest.approx(measured[0])
+
+
+def test_runs_that_failed_are_named_and_tried_again_by_the_same_command(
+    grid: Grid, ablation_config: AblateConfig
+) -> None:
+    assert set(grid.rows[0].failures) == {"ablation-broken-full-seed0", "ablation-broken-full-seed1"}
+    assert all("loss term(s)" in reason for reason in grid.rows[0].failures.values())
+    assert finished_ablation(ablation_config) is None
+
+
+def test_what_cannot_work_is_refused_before_any_run_starts(
+    folder: Path, sweep_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def config(*overrides: str) -> TuneConfig:
+        return load_tune_config(sweep_file, {"name": "refused"}, list(overrides))
+
+    with pytest.raises(ConfigError, match="concurrent=5: the cluster has room for 2 run"):
+        search(config("concurrent=5"))
+    with pytest.raises(ConfigError, match=r"workers\.count=1, workers\.cpus=3: the cluster has room for 0"):
+        search(config("train.workers.cpus=3"))
+    prepare_scenes(4, tmp_path / "train only", config=SceneConfig(size=(64, 64)), validation_fraction=0)
+    with pytest.raises(DatasetError, match="no rows of split 'val' to compare runs on"):
+        search(config(f"train.data=[{tmp_path / 'train only'}]"))
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        monkeypatch.setenv(DASHBOARD_VARIABLE, f"http://127.0.0.1:{probe.getsockname()[1]}")
+        with pytest.raises(ConfigError, match=r"dashboard does not answer .*start Ray with --include-dashboard=true"):
+            search(config())
+    assert not (folder / "runs" / "refused").exists()
