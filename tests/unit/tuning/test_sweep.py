@@ -54,7 +54,7 @@ def test_trials_are_short_and_the_winner_is_an_ordinary_run_at_full_length(tmp_p
             ["search.network.srfb=[srfb, none]", "search.network.branches=[2, 4]"],
             "branches has no effect with srfb=none",
         ),
-        (["search.workers.count=[1, 3]"], "must be a multiple of workers.count 3"),
+        (["search.micro_batch_size=[1, 64]"], "micro_batch_size=64 has no effect"),
         (
             ["train.network.depth=false", "train.objective.depth_weight=0"],
             "depth_weight has no effect with network.depth",
