@@ -60,6 +60,8 @@ class StreamedRows:
         return [(folder, name) for folder in folders for name in _part_names(folder)]
 
     def _windows(self, files: list[tuple[str, str]]) -> Iterator[list[EncodedRow]]:
+        if not files:
+            raise self._incomplete(0)
         parts = ray.data.from_items([{"folder": folder, "name": name} for folder, name in files])
         parts.context.execution_options.preserve_order = True
         # without a CPU of their own: the workers may hold all, and the reading would wait for them for ever
@@ -68,7 +70,7 @@ class StreamedRows:
             batch_size=1,
             batch_format="pyarrow",
             num_cpus=0,
-            compute=TaskPoolStrategy(size=READING_TASKS),
+            compute=TaskPoolStrategy(size=min(READING_TASKS, len(files))),
         )
         found = 0
         for batch in rows.iter_batches(batch_size=self._window, batch_format="pyarrow"):
@@ -76,10 +78,11 @@ class StreamedRows:
             found += table.num_rows
             yield rows_from_columns(table.to_pydict())
         if found != self.available:
-            raise DatasetError(
-                ", ".join(self._config.data),
-                [f"{found} of {self.available} rows of split {self._split!r} found: files are missing, prepare again"],
-            )
+            raise self._incomplete(found)
+
+    def _incomplete(self, found: int) -> DatasetError:
+        what = f"{found} of {self.available} rows of split {self._split!r} found: files are missing, prepare it again"
+        return DatasetError(", ".join(self._config.data), [what])
 
 
 def _part_names(folder: str) -> list[str]:
