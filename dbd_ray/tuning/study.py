@@ -95,7 +95,7 @@ def require_dashboard() -> None:
     """
     try:
         list_nodes(limit=1)
-    except (RayStateApiException, ConnectionError, ValueError, RuntimeError) as error:
+    except (RayStateApiException, OSError, ValueError, RuntimeError) as error:
         raise ConfigError(
             f"this cluster's dashboard does not answer ({str(error).splitlines()[0]}): without it, trials that are "
             "stopped early hold their CPUs for ever; start Ray with --include-dashboard=true"

