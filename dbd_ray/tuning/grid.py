@@ -104,7 +104,7 @@ def run_grid(config: StudyConfig, plan: GridPlan, *, on_event: Callable[[Any], A
         if not any(row.metrics for row in rows):
             reason = next(iter(failures.values()))
             raise TrainingError(f"{config.name}: all {len(plan.runs)} runs failed, one with: {reason}")
-    texts = {**_tables(plan, rows), **plan.charts(rows)}
+    texts = {**grid_tables(plan, rows), **plan.charts(rows)}
     grid = Grid(rows, write_texts(study.folder, texts), study.log.run_id, study.log.uri)
     for step in (lambda: log_texts(study.log, texts, under="table"), study.log.finish):
         attempt(step, on_event)
@@ -163,7 +163,8 @@ def _train_missing(study: Study, plan: GridPlan, on_event: Callable[[Any], Any])
     return {record.point["run"]: record.reason for record in recorder.records.values() if record.status == "failed"}
 
 
-def _tables(plan: GridPlan, rows: Sequence[GridRow]) -> dict[str, str]:
+def grid_tables(plan: GridPlan, rows: Sequence[GridRow]) -> dict[str, str]:
+    """Write the table beside the paper's values, and every run's metrics; texts by file name."""
     papers = list(plan.published)
     head = ["backbone", "variant", "runs", "Fβ", "MAE", *(f"paper, {paper}: Fβ / MAE" for paper in papers)]
     cells = []

@@ -96,9 +96,10 @@ def require_dashboard() -> None:
     try:
         list_nodes(limit=1)
     except (RayStateApiException, OSError, ValueError, RuntimeError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise ConfigError(
-            f"this cluster's dashboard does not answer ({str(error).splitlines()[0]}): without it, trials that are "
-            "stopped early hold their CPUs for ever; start Ray with --include-dashboard=true"
+            f"this cluster's dashboard does not answer ({reason}): without it, trials that are stopped early hold "
+            "their CPUs for ever; start Ray with --include-dashboard=true"
         ) from None
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from dbd_ray.config import load_ablate_config, load_tune_config
 from dbd_ray.models import build_network
+from dbd_ray.tuning.grid import F_BETA, MAE, GridRow, grid_tables
 from dbd_ray.tuning.paper import TABLE_2, TABLE_3, ablation_plan, gamma_plan
 from dbd_ray.tuning.tables import csv_text, markdown_table, mean_and_deviation, plus_minus
 
@@ -75,3 +76,20 @@ def test_the_deviation_is_that_of_a_sample() -> None:
 def test_tables_survive_the_signs_that_markdown_and_csv_give_a_meaning() -> None:
     assert markdown_table(["a|b"], [["c"]]) == "| a\\|b |\n| --- |\n| c |\n"
     assert csv_text(["a"], [['x,"y"']]) == 'a\n"x,""y"""\n'
+
+
+def test_the_table_has_spread_failures_and_the_papers_values_beside_ours() -> None:
+    config = load_ablate_config(None, {}, ["name=a", "variants=[FCN, +D]", "seeds=[0, 1]", "train.epochs=8", *SMALL])
+    plan = ablation_plan(config)
+    rows = [
+        GridRow("tiny", "FCN", {F_BETA: [0.9, 0.92], MAE: [0.05, 0.07]}, {}),
+        GridRow("tiny", "+D", {}, {"a-tiny-+D-seed0": "not finite", "a-tiny-+D-seed1": "not finite"}),
+    ]
+    texts = grid_tables(plan, rows)
+    lines = texts["table.md"].splitlines()
+    assert "| tiny | FCN | 2 | 0.9100 ± 0.0141 | 0.0600 ± 0.0141 | 0.9170 / 0.0460 | 0.9110 / 0.0530 |" in lines
+    assert "| tiny | +D | 0, 2 failed | – | – | 0.9220 / 0.0460 | – |" in lines
+    assert "- a-tiny-+D-seed1 failed: not finite" in lines
+    assert "on the test rows" in texts["table.md"]
+    assert "after 8 epochs in batches of 8" in texts["table.md"]
+    assert "tiny,FCN,mae,2,0.05,0.07" in texts["values.csv"].splitlines()
