@@ -16,7 +16,7 @@ FINISHED = "study {} is finished already, this is its result; choose another nam
 
 
 def tune(options: dict[str, Any], config: Path | None, overrides: Sequence[str]) -> None:
-    """Search, or go through a grid, and say what came of it; exit status 1 if any run failed."""
+    """Search, or go through a grid, and say what came of it."""
     settings = load_tune_config(config, options, overrides)
     if settings.grid:
         _gamma_grid(settings)

@@ -22,6 +22,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from dbd_ray import Detector
+from dbd_ray.cli import main
 from dbd_ray.cli.ray_session import DASHBOARD_VARIABLE, own_dashboard
 from dbd_ray.config import AblateConfig, TuneConfig, load_ablate_config, load_tune_config
 from dbd_ray.datasets.prepare import prepare_scenes
@@ -45,6 +46,7 @@ def cluster() -> Iterator[str]:
     torch.set_num_threads(1)
     with pytest.MonkeyPatch.context() as patch, own_dashboard() as of_dashboard:
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        patch.setenv("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")  # as in a command's own Ray
         ray.init(address="local", num_cpus=2, logging_level=logging.ERROR, log_to_driver=False, **of_dashboard)
         ray.data.DataContext.get_current().enable_progress_bars = False
         yield ray.get_runtime_context().gcs_address
@@ -121,6 +123,12 @@ def _kill_once(condition: Callable[[], bool], job: str, config: Path, cluster: s
         process.wait()
 
 
+def _command(*arguments: str) -> int:
+    with pytest.raises(SystemExit) as stopped:
+        main(arguments)
+    return int(stopped.value.code or 0)
+
+
 def _recorded(folder: Path) -> list[str]:
     """Trials that Ray Tune's own record names as done."""
     records = sorted((folder / "runs" / "sweep" / "tune" / "search").glob("experiment_state-*.json"))
@@ -167,7 +175,10 @@ def sweep(sweep_file: Path, sweep_config: TuneConfig, folder: Path, cluster: str
     """What a sweep leaves whose first driver was killed half-way."""
     _kill_once(lambda: len(_recorded(folder)) >= 2 and bool(_started(folder, "sweep")), "tune.py", sweep_file, cluster)
     done_before.update(_started(folder, "sweep"))
-    return search(sweep_config)
+    assert _command("tune", "--config", str(sweep_file)) == 0
+    sweep = finished_sweep(sweep_config)
+    assert sweep
+    return sweep
 
 
 def test_a_killed_sweep_is_completed_by_the_same_command_without_repeating_trials(
@@ -234,8 +245,15 @@ def test_the_ranking_and_its_charts_are_files(sweep: Sweep, folder: Path) -> Non
     assert all(Path(file).read_text().strip() for file in sweep.files)
 
 
-def test_a_finished_sweep_is_not_repeated_and_its_name_is_taken(sweep: Sweep, sweep_config: TuneConfig) -> None:
-    assert finished_sweep(sweep_config) == sweep
+def test_a_finished_sweep_is_shown_and_not_repeated_and_its_name_is_taken(
+    sweep: Sweep, sweep_config: TuneConfig, sweep_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert _command("tune", "--config", str(sweep_file)) == 0
+    said = capsys.readouterr()
+    shown = [line.split("\t") for line in said.out.splitlines()]
+    assert shown[0][0].startswith("study sweep is finished already")
+    assert [row[:2] for row in shown[2:]] == [[trial.run, trial.status] for trial in sweep.ranking]
+    assert "winner, trained in full: " in said.err
     assert search(sweep_config) == sweep
     with pytest.raises(ConfigError, match=r"run sweep exists in .*trials: 8 → 9"):
         search(sweep_config.model_copy(update={"trials": 9}))
@@ -247,13 +265,20 @@ def ablation_config(ablation_file: Path) -> AblateConfig:
 
 
 def test_a_killed_ablation_is_completed_into_one_table_with_the_spread_of_its_seeds(
-    ablation_file: Path, ablation_config: AblateConfig, folder: Path, cluster: str
+    ablation_file: Path,
+    ablation_config: AblateConfig,
+    folder: Path,
+    cluster: str,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     trials = folder / "runs" / "ablation" / "trials"
     _kill_once(lambda: any(trials.glob("*/measured.json")), "ablate.py", ablation_file, cluster)
     before = _started(folder, "ablation")
     assert set(before) == {"ablation-mobilenetv3_small_050-full-seed0"}
-    grid = ablate(ablation_config)
+    capsys.readouterr()
+    assert _command("ablate", "--config", str(ablation_file)) == 0
+    grid = finished_ablation(ablation_config)
+    assert grid
     assert before.items() <= _started(folder, "ablation").items(), "a finished run was trained again"
 
     (row,) = grid.rows
@@ -267,7 +292,8 @@ def test_a_killed_ablation_is_completed_into_one_table_with_the_spread_of_its_se
     assert {name: run.data.metrics["test/mae"] for name, run in children.items()} == {
         f"ablation-mobilenetv3_small_050-full-seed{seed}": pytest.approx(mae) for seed, mae in enumerate(measured)
     }
-    assert finished_ablation(ablation_config) == grid
+    assert ablate(ablation_config) == grid
+    assert f"full\t2\t{sum(row.metrics[F_BETA]) / 2:.4f} ± " in capsys.readouterr().out
 
 
 def test_what_cannot_work_is_refused_before_any_run_starts(
