@@ -159,7 +159,7 @@ def test_help_of_other_commands_names_the_settings_without_an_option(capsys: pyt
         (["train", "--config", "absent.yaml"], "error: absent.yaml: cannot be read (No such file or directory)"),
         (["train", "--config", "bad.yaml"], "error: bad.yaml: not valid YAML"),
         (["tune"], "error: tune, train:\n  data: Field required"),
-        (["tune", "--grid", "all", "--set", "train.data=[d]", "--set", "name=n"], "grid: Input should be 'paper-gamma'"),
+        (["tune", "--grid", "all", "--set", "train.data=[d]"], "grid: Input should be 'paper-gamma'"),
         (["ablate", "--set", "train.data=[d]"], "error: ablate:\n  name: Field required"),
         (["evaluate"], "error: evaluate:\n  model: Field required\n  out: Field required"),
         (["evaluate", "m", "--out", "o", "--root", "r", "--split", "all"], "split: Input should be 'train', 'val' or"),
