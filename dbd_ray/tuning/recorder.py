@@ -3,10 +3,12 @@
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
 from ray.tune import Callback
 from ray.tune.experiment import Trial
+from ray.tune.schedulers import ASHAScheduler
 
 from dbd_ray.tracking import RunLog, attempt
 from dbd_ray.training.run_folder import find_claim
@@ -49,14 +51,25 @@ class Recorder(Callback):
         log: The study's MLflow run.
         metric: Which reported value counts, e.g. val/mae.
         on_event: Called with a line of text now and then.
+        scheduler: What stops trials, if anything does. Ray Tune restores searchers and callbacks after an interruption,
+            but no scheduler, which would then have nothing to compare trials with.
     """
 
-    def __init__(self, plan: Plan, log: RunLog, *, metric: str, on_event: Callable[[str], Any]) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        log: RunLog,
+        *,
+        metric: str,
+        on_event: Callable[[str], Any],
+        scheduler: ASHAScheduler | None = None,
+    ) -> None:
         self.records: dict[str, TrialRecord] = {}
         self._plan = plan
         self._log = log
         self._metric = metric
         self._on_event = on_event
+        self._scheduler = scheduler
 
     def unfinished(self) -> list[TrialRecord]:
         """Trials that Ray Tune left before their end."""
@@ -64,11 +77,16 @@ class Recorder(Callback):
 
     def get_state(self) -> dict[str, Any]:
         """What Ray Tune keeps for `set_state`."""
-        return {"records": [asdict(record) for record in self.records.values()]}
+        return {"records": [asdict(record) for record in self.records.values()], "scheduler": self._saved_scheduler()}
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Take up what an interrupted study knew."""
         self.records = {record["id"]: TrialRecord(**record) for record in state["records"]}
+        if self._scheduler is not None and state["scheduler"] is not None:
+            with TemporaryDirectory() as folder:
+                path = Path(folder) / "scheduler"
+                path.write_bytes(state["scheduler"])
+                self._scheduler.restore(str(path))
 
     def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """Note the trial's point; a failed trial that is tried again is as new."""
@@ -101,6 +119,14 @@ class Recorder(Callback):
         record.reason = cause_of(Path(trial.error_file).read_text(encoding="utf-8"))
         self._on_event(f"{self._run(trial).name}: failed, the others go on: {record.reason}")
         self._end(trial, failed=True)
+
+    def _saved_scheduler(self) -> bytes | None:
+        if self._scheduler is None:
+            return None
+        with TemporaryDirectory() as folder:
+            path = Path(folder) / "scheduler"
+            self._scheduler.save(str(path))
+            return path.read_bytes()
 
     def _run(self, trial: Trial) -> Any:
         return self._plan(trial.config, trial.trial_id)

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import ray
 from ray import tune
 from ray.tune import PlacementGroupFactory
+from ray.tune.schedulers import ASHAScheduler
 from ray.util.state import list_nodes
 from ray.util.state.exception import RayStateApiException
 
@@ -121,6 +122,7 @@ def run_trials(
     split: MeasuredSplit,
     on_event: Callable[[str], Any],
     resume: bool,
+    scheduler: ASHAScheduler | None = None,
     **settings: Any,
 ) -> Recorder:
     """Run a study's trials on Ray Tune; one that fails does not end the others.
@@ -132,6 +134,7 @@ def run_trials(
         split: On which rows finished runs are measured.
         on_event: Called with a line of text now and then.
         resume: Go on with the search that was interrupted, if there was one; else trials are new.
+        scheduler: Stops trials early; None: nothing does.
         settings: Further arguments of ray.tune.run.
 
     Returns:
@@ -140,7 +143,7 @@ def run_trials(
     Raises:
         KeyboardInterrupt: Ray Tune was interrupted; the same call goes on.
     """
-    recorder = Recorder(plan, study.log, metric=metric, on_event=on_event)
+    recorder = Recorder(plan, study.log, metric=metric, on_event=on_event, scheduler=scheduler)
     parent = {"uri": study.log.uri, "run_id": study.log.run_id}
     tune.run(
         tune.with_parameters(run_trial, plan=plan, parent=parent, split=split),
@@ -150,6 +153,7 @@ def run_trials(
         max_concurrent_trials=study.concurrent,
         resume="AUTO+ERRORED" if resume and _has_record(f"{study.folder}/tune/{SEARCH}") else None,
         raise_on_failed_trial=False,
+        scheduler=scheduler,
         callbacks=[recorder],
         trial_dirname_creator=lambda trial: trial.trial_id,
         verbose=0,
