@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from dbd_ray.config import load_ablate_config, load_train_config, load_tune_config
+from dbd_ray.config import PrepareConfig, load_ablate_config, load_train_config, load_tune_config, read_yaml
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
@@ -66,6 +66,12 @@ def test_every_shipped_configuration_is_valid() -> None:
     for path in sorted((ROOT / "jobs" / "configs").glob("*.yaml")):
         load = runs.get(path.stem)
         assert (load(path, {}, []).train if load else load_train_config(path)).epochs >= 1
+    lite = ROOT / "jobs" / "configs" / "lite"
+    first, last = (load_train_config(lite / f"{stage}.yaml") for stage in ("first", "train"))
+    assert last.start_from == f"runs/{first.name}/model"
+    assert first.data == last.data
+    prepared = [PrepareConfig(**read_yaml(lite / f"{name}.yaml")) for name in ("cuhk", "sharp", "scenes")]
+    assert {one.out for one in prepared} >= set(first.data)
 
 
 def test_make_targets_of_the_readme_exist() -> None:
