@@ -181,6 +181,7 @@ def sweep(sweep_file: Path, sweep_config: TuneConfig, folder: Path, cluster: str
     return sweep
 
 
+@pytest.mark.slow
 def test_a_killed_sweep_is_completed_by_the_same_command_without_repeating_trials(
     sweep: Sweep, folder: Path, done_before: dict[str, int]
 ) -> None:
@@ -193,6 +194,7 @@ def test_a_killed_sweep_is_completed_by_the_same_command_without_repeating_trial
         assert len(epochs) == len(set(epochs)), f"{run.info.run_name} trained an epoch twice"
 
 
+@pytest.mark.slow
 def test_a_failing_trial_is_named_and_hopeless_ones_are_stopped_early(sweep: Sweep) -> None:
     statuses = [trial.status for trial in sweep.ranking]
     assert statuses == sorted(statuses, key=("finished", "stopped", "failed").index)
@@ -207,6 +209,7 @@ def test_a_failing_trial_is_named_and_hopeless_ones_are_stopped_early(sweep: Swe
     assert all(trial.epochs == 3 for trial in sweep.ranking if trial.status == "finished")
 
 
+@pytest.mark.slow
 def test_the_winner_is_trained_in_full_as_an_ordinary_run(sweep: Sweep, folder: Path) -> None:
     assert sweep.winner.folder == str(folder / "runs" / "sweep-winner" / "model")
     assert [epoch["epoch"] for epoch in sweep.winner.history] == [1, 2, 3, 4]
@@ -214,13 +217,20 @@ def test_the_winner_is_trained_in_full_as_an_ordinary_run(sweep: Sweep, folder: 
     assert (card.name, card.provenance["epochs"]) == ("sweep-winner", 4)
 
 
+@pytest.mark.slow
 def test_all_resources_are_free_after_a_sweep(sweep: Sweep) -> None:
+    def free() -> bool:
+        now, whole = ray.available_resources(), ray.cluster_resources()
+        # kilobytes that this process itself still refers to are no resource that a trial holds
+        return all(now.get(kind, 0) == amount for kind, amount in whole.items() if kind != "object_store_memory")
+
     patience = time.monotonic() + 240
-    while ray.available_resources() != ray.cluster_resources() and time.monotonic() < patience:
+    while not free() and time.monotonic() < patience:
         threading.Event().wait(0.2)
-    assert ray.available_resources() == ray.cluster_resources()
+    assert free()
 
 
+@pytest.mark.slow
 def test_every_trial_has_an_mlflow_run_below_the_sweeps(sweep: Sweep, folder: Path) -> None:
     children = {run.info.run_name: run for run in _children(folder, sweep.run_id)}
     assert set(children) >= {trial.run for trial in sweep.ranking} | {"sweep-winner"}
@@ -235,6 +245,7 @@ def test_every_trial_has_an_mlflow_run_below_the_sweeps(sweep: Sweep, folder: Pa
     assert logged == {Path(file).name for file in sweep.files}
 
 
+@pytest.mark.slow
 def test_the_ranking_and_its_charts_are_files(sweep: Sweep, folder: Path) -> None:
     names = ["ranking.md", "ranking.csv", "parallel.svg", "gamma.svg"]
     assert sweep.files == [str(folder / "runs" / "sweep" / name) for name in names]
@@ -245,6 +256,7 @@ def test_the_ranking_and_its_charts_are_files(sweep: Sweep, folder: Path) -> Non
     assert all(Path(file).read_text().strip() for file in sweep.files)
 
 
+@pytest.mark.slow
 def test_a_finished_sweep_is_shown_and_not_repeated_and_its_name_is_taken(
     sweep: Sweep, sweep_config: TuneConfig, sweep_file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -307,7 +319,7 @@ def test_what_cannot_work_is_refused_before_any_run_starts(
     with pytest.raises(ConfigError, match=r"workers\.count=1, workers\.cpus=3: the cluster has room for 0"):
         search(config("train.workers.cpus=3"))
     prepare_scenes(4, tmp_path / "train-only", config=SceneConfig(size=(64, 64)), validation_fraction=0)
-    with pytest.raises(DatasetError, match="no rows of split 'val' to compare runs on"):
+    with pytest.raises(DatasetError, match="no rows of split 'val' to compare the runs on"):
         search(config(f"train.data=[{tmp_path / 'train-only'}]"))
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
