@@ -1,7 +1,7 @@
 """What a packaged model gets most wrong: drawn beside its card, from scenes whose focus is known exactly.
 
-Renders painted scenes (no photo is in them), detects, and writes dbd_ray/weights/MODEL/failures.png: of each kind of
-scene the worst, as photo, truth and map.
+Renders painted scenes (no photo is in them), detects, prints how many are taken for what they are, and writes
+dbd_ray/weights/MODEL/failures.png: of each kind of scene the worst, as photo, truth, map and error.
 """
 
 import argparse
@@ -31,27 +31,32 @@ def main() -> None:
     """Render, detect, and draw the worst."""
     options = _options()
     detector = Detector.load(options.model, engine="eager")
-    rows = {kind: worst_scenes(detector, kind, options.scenes, options.worst) for kind in SHARES}
+    console, rows = Console(), {}
+    for kind in SHARES:
+        rows[kind], metrics = look_at_scenes(detector, kind, options.scenes, options.worst)
+        console.print(f"{kind}: {metrics['kind_accuracy']:.0%} taken for that, MAE {metrics['mae']:.3f}")
     target = packaged_models()[options.model] / "failures.png"
     draw(rows).savefig(target, dpi=70)
-    Console().print(str(target))
+    console.print(str(target))
 
 
-def worst_scenes(detector: Detector, kind: Kind, scenes: int, worst: int) -> list[EvaluatedPhoto]:
-    """Return the scenes of a kind whose maps are farthest from the truth, the worst first."""
+def look_at_scenes(
+    detector: Detector, kind: Kind, scenes: int, worst: int
+) -> tuple[list[EvaluatedPhoto], dict[str, float]]:
+    """Return the scenes of a kind whose maps are farthest from the truth, the worst first, and all metrics of all."""
     config = SceneConfig(size=(320, 480), painted_share=1, **SHARES[kind])
-    kept: list[EvaluatedPhoto] = []
+    metrics, kept = FocusMetrics(), list[EvaluatedPhoto]()
     for index in range(scenes):
         scene = render_scene(index, seed=0, config=config)
         focus = detector.detect([scene.photo])[0].focus
-        values = FocusMetrics().update(focus, scene.focus)
+        values = metrics.update(focus, scene.focus)
         kept = keep_worst(kept, EvaluatedPhoto(str(index), values, scene.photo, scene.focus, focus), limit=worst)
-    return kept
+    return kept, metrics.compute()
 
 
 def draw(rows: dict[Kind, list[EvaluatedPhoto]]) -> Figure:
     """Lay out one row of strips for each kind."""
-    figure = matplotlib.figure.Figure(figsize=(16, 2.6 * len(rows)), layout="constrained")
+    figure = matplotlib.figure.Figure(figsize=(16, 1.6 * len(rows)), layout="constrained")
     axes = np.atleast_2d(figure.subplots(len(rows), max(map(len, rows.values()))))
     for (kind, worst), line in zip(rows.items(), axes, strict=True):
         for scene, axis in zip(worst, line, strict=True):

@@ -31,6 +31,7 @@ class Learner:
         step: Number of completed optimiser steps.
         history: One dict of metrics per completed epoch.
         teachers: Detectors to learn from, or None; no part of what is saved.
+        started_from: The detector whose weights it began with, name@fingerprint; None: there was none.
         ranks: This worker among all.
         ledger: What was trained on in every completed epoch.
         trained: Names of the rows of every step since, of this rank; no part of what is saved.
@@ -48,6 +49,7 @@ class Learner:
     step: int = 0
     history: list[dict[str, float]] = field(default_factory=list)
     teachers: TeacherEnsemble | None = None
+    started_from: str | None = None
     ranks: Ranks = ALONE
     ledger: list[Entry] = field(default_factory=list)
     trained: list[tuple[str, ...]] = field(default_factory=list)

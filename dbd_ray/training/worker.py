@@ -72,6 +72,7 @@ def train_loop_per_worker(settings: dict[str, Any]) -> None:
         teachers=ray.get(settings["teachers"]) if settings.get("teachers") else (),
         ranks=ranks,
     )
+    learner.started_from = start.name if start else None
     seed_everything(config.seed, rank=ranks.rank)
     saved = ray.train.get_checkpoint()
     if saved:
@@ -177,7 +178,7 @@ def _card(learner: Learner, data: dict[str, Any]) -> Card:
             "epochs": config.epochs,
             "seed": config.seed,
             "backbone_weights": Path(config.network.backbone_weights or "random").name,
-            **({"start_from": config.start_from} if config.start_from else {}),
+            **({"start_from": learner.started_from} if learner.started_from else {}),
             "data": data["data"],
             **({"teachers": list(learner.teachers.names)} if learner.teachers else {}),
             "torch": str(torch.__version__),

@@ -78,6 +78,6 @@ def test_a_run_begins_with_the_weights_of_a_detector(
         optimizer={"lr": 1e-9},
     )
     tuned, its_card = load_checkpoint(train(config).folder)
-    assert its_card.provenance["start_from"] == str(tiny_model)
+    assert its_card.provenance["start_from"] == f"tiny@{card.fingerprint[:16]}"
     for name, parameter in tuned.named_parameters():
         torch.testing.assert_close(parameter, network.get_parameter(name), atol=1e-6, rtol=0)
