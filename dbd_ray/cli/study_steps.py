@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dbd_ray.cli.console import say, show_table, show_training
+from dbd_ray.cli.submitted import require_lasting
 from dbd_ray.config import AblateConfig, TuneConfig, load_ablate_config, load_tune_config
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ FINISHED = "study {} is finished already, this is its result; choose another nam
 def tune(options: dict[str, Any], config: Path | None, overrides: Sequence[str]) -> None:
     """Search, or go through a grid, and say what came of it."""
     settings = load_tune_config(config, options, overrides)
+    require_lasting(**{"train.storage": settings.train.storage})
     if settings.grid:
         _gamma_grid(settings)
     else:
@@ -27,6 +29,7 @@ def tune(options: dict[str, Any], config: Path | None, overrides: Sequence[str])
 def ablate(config: Path | None, overrides: Sequence[str]) -> None:
     """Run an ablation and show its table; exit status 1 if any run failed."""
     settings: AblateConfig = load_ablate_config(config, {}, overrides)
+    require_lasting(**{"train.storage": settings.train.storage})
     from dbd_ray.cli.ray_session import local_or_cluster
     from dbd_ray.tuning.paper import ablate as run
     from dbd_ray.tuning.paper import finished_ablation

@@ -30,6 +30,10 @@ class Range(Settings):
             raise ValueError("log needs low above 0")
         return self
 
+    def of_integers(self, current: Any) -> bool:
+        """Whether the setting, by its present value, takes whole numbers only, and the bounds are such."""
+        return isinstance(current, int) and not isinstance(current, bool) and self.low % 1 == self.high % 1 == 0
+
     def holds(self, value: Any) -> bool:
         """Whether a value lies within."""
         return isinstance(value, int | float) and self.low <= value <= self.high

@@ -8,9 +8,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from dbd_ray.checkpoints import load_checkpoint
 from dbd_ray.config import ObjectiveConfig
 from dbd_ray.datasets.prepared import as_uri
-from dbd_ray.detector import Detector, packaged_models
+from dbd_ray.detector import find_checkpoint, packaged_models
 from dbd_ray.errors import CheckpointError, ConfigError
 from dbd_ray.losses import TeacherMaps
 from dbd_ray.models import FocusNetwork
@@ -29,11 +30,12 @@ class Teacher(NamedTuple):
     network: FocusNetwork
 
 
-def load_teachers(config: ObjectiveConfig) -> tuple[Teacher, ...]:
+def load_teachers(config: ObjectiveConfig, registry: str | None = None) -> tuple[Teacher, ...]:
     """Load the teachers of a run, none if it has none.
 
     Args:
         config: `teacher_checkpoints` is used; paths may be relative to the current folder.
+        registry: URI of the MLflow registry for models:/ URIs; None: the one that MLFLOW_TRACKING_URI names.
 
     Raises:
         ConfigError: One of them is missing or damaged; names it.
@@ -41,12 +43,11 @@ def load_teachers(config: ObjectiveConfig) -> tuple[Teacher, ...]:
     teachers = []
     for checkpoint in config.teacher_checkpoints:
         try:
-            # eager: other engines cannot tell what their encoders see
-            detector = Detector.load(absolute_checkpoint(checkpoint), device="cpu", engine="eager")
+            network, card = load_checkpoint(find_checkpoint(absolute_checkpoint(checkpoint), registry=registry))
         except (CheckpointError, ConfigError) as error:
             raise ConfigError(f"objective.teacher_checkpoints: {error}") from error
-        name = f"{detector.card.name}@{detector.card.fingerprint[:16]}"
-        teachers.append(Teacher(name, detector.network.eval().requires_grad_(False)))
+        name = f"{card.name}@{card.fingerprint[:16]}"
+        teachers.append(Teacher(name, network.eval().requires_grad_(False)))
     return tuple(teachers)
 
 

@@ -16,7 +16,8 @@ RESULT_FILE = "result.json"
 KEY_FIELD = "run_key"
 MODEL_FILES = ("model.safetensors", "card.json")
 # where and beside what a run is trained and what becomes of its model, not what is trained
-MAY_DIFFER = ("workers.", "train.workers.", "registered_model", "train.registered_model", "concurrent")
+_OF_TRAINING = ("workers.", "micro_batch_size", "registered_model")
+MAY_DIFFER = (*_OF_TRAINING, *(f"train.{name}" for name in _OF_TRAINING), "concurrent")
 
 
 class NamedSettings(Protocol):
@@ -82,6 +83,13 @@ def find_claim(config: NamedSettings) -> str | None:
             "choose another name, or delete that folder"
         )
     return key
+
+
+def has_checkpoint(config: NamedSettings) -> bool:
+    """Whether a run has completed an epoch, from which it goes on."""
+    with _storage_errors(config):
+        storage, path = open_storage(_folder(config))
+        return bool(storage.glob(f"{path}/checkpoint_*/{MODEL_FILES[1]}"))
 
 
 def new_key() -> str:

@@ -4,8 +4,9 @@ from typing import Any, NamedTuple
 
 import torch
 
+from dbd_ray.checkpoints import load_checkpoint
 from dbd_ray.config import NetworkConfig, TrainConfig
-from dbd_ray.detector import Detector
+from dbd_ray.detector import find_checkpoint
 from dbd_ray.errors import CheckpointError, ConfigError
 from dbd_ray.models import FocusNetwork, build_network
 from dbd_ray.training.distill import absolute_checkpoint
@@ -25,11 +26,12 @@ class Start(NamedTuple):
     weights: dict[str, torch.Tensor]
 
 
-def load_start(config: TrainConfig) -> Start | None:
+def load_start(config: TrainConfig, registry: str | None = None) -> Start | None:
     """Load the detector that `start_from` names, None if it names none.
 
     Args:
         config: The run; the path may be relative to the current folder.
+        registry: URI of the MLflow registry for models:/ URIs; None: the one that MLFLOW_TRACKING_URI names.
 
     Raises:
         ConfigError: It is missing, damaged, or of another network; names the settings that differ.
@@ -37,15 +39,16 @@ def load_start(config: TrainConfig) -> Start | None:
     if config.start_from is None:
         return None
     try:
-        detector = Detector.load(absolute_checkpoint(config.start_from), device="cpu", engine="eager")
+        checkpoint = find_checkpoint(absolute_checkpoint(config.start_from), registry=registry)
+        network, card = load_checkpoint(checkpoint)
     except (CheckpointError, ConfigError) as error:
         raise ConfigError(f"start_from: {error}") from error
-    theirs, ours = _function(detector.card.network), _function(config.network)
+    theirs, ours = _function(card.network), _function(config.network)
     if differing := [f"{name}={theirs[name]!r}" for name in ours if theirs[name] != ours[name]]:
         raise ConfigError(
             f"start_from: {config.start_from} is another network; set network.{', network.'.join(differing)}"
         )
-    return Start(f"{detector.card.name}@{detector.card.fingerprint[:16]}", detector.network.state_dict())
+    return Start(f"{card.name}@{card.fingerprint[:16]}", network.state_dict())
 
 
 def starting_network(config: TrainConfig, start: Start | None) -> FocusNetwork:

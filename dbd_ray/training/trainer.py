@@ -28,6 +28,7 @@ from dbd_ray.training.run_folder import (
     TrainedModel,
     claim_name,
     find_claim,
+    has_checkpoint,
     model_folder,
     new_key,
     read_result,
@@ -136,8 +137,10 @@ def make_trainer(
     use_gpu = uses_gpu(config)
     check_workers(config.workers, ray.nodes(), use_gpu=use_gpu)
     ingest = choose_ingest(config)
-    teachers = load_teachers(config.objective)  # here, where paths and registries are known, for all workers
-    start = load_start(config)
+    registry = mlflow_run.uri if mlflow_run else tracking_uri(config.storage)
+    teachers = load_teachers(config.objective, registry)  # here, where paths are known, for all workers
+    # a run that goes on has its weights in its own checkpoint
+    start = None if has_checkpoint(config) else load_start(config, registry)
     has_val = any("val" in read_info(location).rows for location in config.data)
     splits: tuple[Split, ...] = ("train", "val") if has_val else ("train",)
     held = splits if ingest.kind == "cached" else ()

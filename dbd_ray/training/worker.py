@@ -62,7 +62,10 @@ def train_loop_per_worker(settings: dict[str, Any]) -> None:
     ingest = Ingest(*settings["ingest"]) if settings.get("ingest") else choose_ingest(config)
     rows, val_rows = _rows("train", config, ingest), _rows("val", config, ingest)
     steps = rows.per_epoch() // config.batch_size
-    start = ray.get(settings["start"]) if settings.get("start") else load_start(config)
+    saved = ray.train.get_checkpoint()
+    start = None
+    if not saved:
+        start = ray.get(settings["start"]) if settings.get("start") else load_start(config)
     learner = make_learner(
         config,
         starting_network(config, start),
@@ -74,11 +77,11 @@ def train_loop_per_worker(settings: dict[str, Any]) -> None:
     )
     learner.started_from = start.name if start else None
     seed_everything(config.seed, rank=ranks.rank)
-    saved = ray.train.get_checkpoint()
     if saved:
         with saved.as_directory() as folder:
             restore_run(learner, Path(folder))
             require_same_teachers(learner, Path(folder))
+            learner.started_from = _provenance(Path(folder)).get("start_from")
         check_ledger(learner.ledger, epoch=learner.epoch, photos=steps * config.batch_size, planned=rows.digest)
     reporter = Reporter(ranks.rank, settings.get("progress"))
     reporter.note(f"precision {learner.precision.reason}")
@@ -138,7 +141,7 @@ def require_same_teachers(learner: Learner, folder: Path) -> None:
     Raises:
         ConfigError: They differ; names both.
     """
-    before = json.loads((folder / CARD).read_text(encoding="utf-8"))["provenance"].get("teachers", [])
+    before = _provenance(folder).get("teachers", [])
     now = list(learner.teachers.names) if learner.teachers else []
     if before != now:
         raise ConfigError(
@@ -177,13 +180,21 @@ def _card(learner: Learner, data: dict[str, Any]) -> Card:
             "epoch": learner.epoch,
             "epochs": config.epochs,
             "seed": config.seed,
-            "backbone_weights": Path(config.network.backbone_weights or "random").name,
-            **({"start_from": learner.started_from} if learner.started_from else {}),
+            **(
+                {"start_from": learner.started_from}
+                if learner.started_from
+                else {"backbone_weights": Path(config.network.backbone_weights or "random").name}
+            ),
             "data": data["data"],
             **({"teachers": list(learner.teachers.names)} if learner.teachers else {}),
             "torch": str(torch.__version__),
         },
     )
+
+
+def _provenance(checkpoint: Path) -> dict[str, Any]:
+    provenance: dict[str, Any] = json.loads((checkpoint / CARD).read_text(encoding="utf-8"))["provenance"]
+    return provenance
 
 
 def _rows(split: Split, config: TrainConfig, ingest: Ingest) -> Rows:

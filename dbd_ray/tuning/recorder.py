@@ -90,7 +90,7 @@ class Recorder(Callback):
 
     def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """Note the trial's point; a failed trial that is tried again is as new."""
-        record = self.records.setdefault(trial.trial_id, TrialRecord(trial.trial_id, dict(trial.config)))
+        record = self._record(trial)
         record.status, record.reason = "running", ""
 
     def on_trial_result(
@@ -106,7 +106,7 @@ class Recorder(Callback):
 
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """Note the end; the MLflow run of a trial that was stopped has nobody else left to end it."""
-        record, run = self.records[trial.trial_id], self._run(trial)
+        record, run = self._record(trial), self._run(trial)
         record.status = "finished" if record.epochs >= run.epochs else "stopped"
         if record.status == "stopped":
             self._on_event(f"{run.name}: stopped early after epoch {record.epochs}")
@@ -114,11 +114,15 @@ class Recorder(Callback):
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """Note a failure; the study goes on."""
-        record = self.records[trial.trial_id]
+        record = self._record(trial)  # a process that cannot even be started fails without having begun
         record.status = "failed"
-        record.reason = cause_of(Path(trial.error_file).read_text(encoding="utf-8"))
+        told = Path(trial.error_file).read_text(encoding="utf-8") if trial.error_file else "its process was lost"
+        record.reason = cause_of(told)
         self._on_event(f"{self._run(trial).name}: failed, the others go on: {record.reason}")
         self._end(trial, failed=True)
+
+    def _record(self, trial: Trial) -> TrialRecord:
+        return self.records.setdefault(trial.trial_id, TrialRecord(trial.trial_id, dict(trial.config)))
 
     def _saved_scheduler(self) -> bytes | None:
         if self._scheduler is None:

@@ -164,20 +164,29 @@ def _aim(config: TuneConfig) -> tuple[str, str]:
     return f"val/{config.train.select_by}", "min" if lower_is_better(config.train.select_by) else "max"
 
 
+def optuna_space(config: TuneConfig) -> dict[str, Any]:
+    """What Optuna may draw for each searched setting: whole numbers where the setting takes no others."""
+    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+    current = flatten(config.train.model_dump(mode="json"))
+    space: dict[str, Any] = {}
+    for name, domain in config.space.items():
+        if not isinstance(domain, Range):
+            space[name] = CategoricalDistribution(domain.values)
+        elif domain.of_integers(current.get(name)):
+            space[name] = IntDistribution(int(domain.low), int(domain.high), log=domain.log)
+        else:
+            space[name] = FloatDistribution(domain.low, domain.high, log=domain.log)
+    return space
+
+
 def _optuna(config: TuneConfig) -> Searcher:
     try:
         import optuna
-        from optuna.distributions import CategoricalDistribution, FloatDistribution
         from ray.tune.search.optuna import OptunaSearch
     except ImportError:
         raise ConfigError("a search needs Optuna: pip install 'dbd-ray[tune]', or take a grid") from None
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    space: dict[str, Any] = {
-        name: FloatDistribution(domain.low, domain.high, log=domain.log)
-        if isinstance(domain, Range)
-        else CategoricalDistribution(domain.values)
-        for name, domain in config.space.items()
-    }
     metric, mode = _aim(config)
     first = [flatten(point) for point in config.first]
-    return OptunaSearch(space, metric=metric, mode=mode, points_to_evaluate=first, seed=config.seed)
+    return OptunaSearch(optuna_space(config), metric=metric, mode=mode, points_to_evaluate=first, seed=config.seed)

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from dbd_ray.cli import main
 from dbd_ray.cli.submitted import JOB_CONFIG, folder_of_records, require_lasting
 from dbd_ray.errors import ConfigError
 
@@ -17,6 +18,16 @@ def test_a_relative_folder_is_refused_only_in_a_submitted_jobs_copy(monkeypatch:
     require_lasting(storage="/shared/runs", out="s3://bucket/report", data=None)
     with pytest.raises(ConfigError, match=r"out: report would lie in this job's own copy.*give a URI, or an absolute"):
         require_lasting(storage="/shared/runs", out="report")
+
+
+@pytest.mark.parametrize("command", ["tune", "ablate"])
+def test_a_submitted_study_refuses_a_relative_folder(
+    command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv(JOB_CONFIG, json.dumps({"runtime_env": {"working_dir": "gcs://_ray_pkg_1.zip"}}))
+    with pytest.raises(SystemExit):
+        main([command, "--set", "name=s", "--set", "train.data=[/shared/data]", "--set", "train.epochs=2"])
+    assert "train.storage: runs would lie in this job's own copy" in capsys.readouterr().err
 
 
 def test_mlflows_database_needs_no_folder_where_there_is_a_server(monkeypatch: pytest.MonkeyPatch) -> None:

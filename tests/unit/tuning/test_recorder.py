@@ -1,6 +1,7 @@
 """What a study remembers of its trials over an interruption."""
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -80,3 +81,12 @@ def test_a_trial_is_told_once_an_epoch_and_by_how_it_ended(make: Any) -> None:
     assert (recorder.records["a"].status, recorder.records["a"].epochs) == ("stopped", 1)
     assert said[1:] == ["s-a: stopped early after epoch 1"]
     assert recorder.unfinished() == []
+
+
+def test_a_trial_that_could_not_even_begin_is_a_failed_one(make: Any) -> None:
+    recorder, _, said = make()
+    lost = _trial("lost")
+    lost.storage = SimpleNamespace(trial_driver_staging_path="")  # nothing of it was ever written
+    recorder.on_trial_error(0, [], lost)
+    assert recorder.records["lost"].status == "failed"
+    assert said == ["s-lost: failed, the others go on: its process was lost"]

@@ -4,13 +4,14 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from dbd_ray.config import Choice, Range, load_tune_config
 from dbd_ray.errors import ConfigError
 from dbd_ray.tuning.plots import GAMMA, gamma_chart, gamma_grid_chart, parallel_chart
 from dbd_ray.tuning.ranking import RankedTrial, ranked
 from dbd_ray.tuning.recorder import TrialRecord
-from dbd_ray.tuning.sweep import corners, trial_base, trial_run, winner_run
+from dbd_ray.tuning.sweep import corners, optuna_space, trial_base, trial_run, winner_run
 
 BASE = ["name=s", "train.data=[nowhere]", "train.epochs=20"]
 SPACE = {GAMMA: Range(low=0.01, high=5, log=True), "network.branches": Choice(values=(2, 4))}
@@ -45,6 +46,20 @@ def test_trials_are_short_and_the_winner_is_an_ordinary_run_at_full_length(tmp_p
     assert (winner.name, winner.epochs, winner.storage) == ("s-winner", 20, str(tmp_path))
     assert trial.objective == winner.objective
     assert (winner.objective.depth_weight, winner.network.branches) == (0.5, 2)
+
+
+@pytest.mark.parametrize(
+    ("setting", "kind"),
+    [
+        ("network.reduction={low: 2, high: 8}", IntDistribution),
+        ("network.reduction={low: 2, high: 8, log: true}", IntDistribution),
+        ("optimizer.lr={low: 1, high: 8}", FloatDistribution),
+        ("network.reduction=[2, 8]", CategoricalDistribution),
+    ],
+)
+def test_a_range_over_whole_numbers_draws_whole_numbers(setting: str, kind: type) -> None:
+    config = load_tune_config(None, {}, [*BASE, f"search.{setting}"])
+    assert isinstance(optuna_space(config)[setting.partition("=")[0]], kind)
 
 
 @pytest.mark.parametrize(
