@@ -68,4 +68,7 @@ def vary(train: TrainConfig, settings: Mapping[str, Any], *, where: str) -> Trai
     Raises:
         ConfigError: They do not fit the run's others, or do not exist.
     """
+    if "recipe" in settings:
+        # the run has all its settings already, which go before a recipe's
+        raise ConfigError(f"{where}:\n  recipe: has no effect here, vary the settings that it stands for")
     return train_config(merge(train.model_dump(mode="json"), settings), where=where)

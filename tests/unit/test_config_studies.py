@@ -87,6 +87,8 @@ def test_a_varied_run_keeps_what_was_not_varied_and_is_checked_again() -> None:
     assert varied == run.model_copy(update={"network": run.network.model_copy(update={"branches": 2})})
     with pytest.raises(ConfigError, match=r"here:\n.*branches has no effect with srfb=none"):
         vary(run, {"network": {"branches": 2, "srfb": "none"}}, where="here")
+    with pytest.raises(ConfigError, match=r"here:\n  recipe: has no effect here"):
+        vary(run, {"recipe": "paper"}, where="here")
 
 
 def test_flat_and_nested_settings_are_the_same() -> None:
