@@ -103,12 +103,14 @@ def test_mlflow_serves_the_champion(mlflow_server: str, tiny_model: Path, tmp_pa
     promote(log, tiny_model, "served", {})
     port = services.free_port()
     url = f"http://127.0.0.1:{port}"
+    # MLflow starts uvicorn by its name, which is there in an environment that was activated
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", "models:/served@champion"]
     serving = services.start(
         [*command, "--env-manager", "local", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"],
         lambda: services.answers(f"{url}/ping"),
         log=tmp_path / "log.txt",
-        env={**os.environ, "MLFLOW_TRACKING_URI": mlflow_server},
+        env={**os.environ, "MLFLOW_TRACKING_URI": mlflow_server, "PATH": path},
     )
     pixels = np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)
     photo = base64.b64encode(encode_photo(pixels)).decode()
