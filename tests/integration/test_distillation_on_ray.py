@@ -1,5 +1,6 @@
 """A detector that another one teaches, or that begins as another one, on Ray's workers."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from dbd_ray.config import TrainConfig
 from dbd_ray.datasets.prepare import prepare_scenes
 from dbd_ray.datasets.scenes import SceneConfig
 from dbd_ray.errors import ConfigError
+from dbd_ray.training.run_folder import RESULT_FILE
 from dbd_ray.training.trainer import make_trainer, train
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("training_ray")]
@@ -62,22 +64,27 @@ def test_a_teacher_that_is_not_there_is_refused_before_a_worker_starts(
     assert not Path("runs/untaught").exists()
 
 
-def test_a_run_begins_with_the_weights_of_a_detector(
+def test_a_run_begins_with_the_weights_of_a_detector_and_goes_on_without_it(
     folder: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(folder)
     network, card = load_checkpoint(tiny_model)
+    shutil.copytree(tiny_model, "begun")
     config = TrainConfig(
         name="tuned",
         data=("data",),
         epochs=1,
         batch_size=2,
-        start_from=str(tiny_model),
+        start_from="begun",
         network=card.network,
         objective={"depth_weight": 0},
         optimizer={"lr": 1e-9},
     )
-    tuned, its_card = load_checkpoint(train(config).folder)
+    trained = train(config)
+    tuned, its_card = load_checkpoint(trained.folder)
     assert its_card.provenance["start_from"] == f"tiny@{card.fingerprint[:16]}"
     for name, parameter in tuned.named_parameters():
         torch.testing.assert_close(parameter, network.get_parameter(name), atol=1e-6, rtol=0)
+    shutil.rmtree("begun")
+    Path("runs/tuned", RESULT_FILE).unlink()  # as if it had been cut off before its end was recorded
+    assert train(config).metrics == trained.metrics
