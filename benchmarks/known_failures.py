@@ -6,9 +6,7 @@ dbd_ray/weights/MODEL/failures.png: of each kind of scene the worst, as photo, t
 
 import argparse
 import io
-from typing import Literal
 
-import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
@@ -17,9 +15,9 @@ from rich.console import Console
 from dbd_ray.datasets.scenes import SceneConfig, render_scene
 from dbd_ray.detector import Detector, packaged_models
 from dbd_ray.evaluation.pictures import EvaluatedPhoto, keep_worst, strip_png
+from dbd_ray.kinds import Kind
 from dbd_ray.metrics import FocusMetrics
 
-Kind = Literal["partial", "all_in_focus", "none_in_focus"]
 SHARES: dict[Kind, dict[str, float]] = {
     "partial": {"all_in_focus_share": 0, "none_in_focus_share": 0},
     "all_in_focus": {"all_in_focus_share": 1, "none_in_focus_share": 0},
@@ -56,7 +54,7 @@ def look_at_scenes(
 
 def draw(rows: dict[Kind, list[EvaluatedPhoto]]) -> Figure:
     """Lay out one row of strips for each kind."""
-    figure = matplotlib.figure.Figure(figsize=(16, 1.6 * len(rows)), layout="constrained")
+    figure = Figure(figsize=(16, 1.6 * len(rows)), layout="constrained")
     axes = np.atleast_2d(figure.subplots(len(rows), max(map(len, rows.values()))))
     for (kind, worst), line in zip(rows.items(), axes, strict=True):
         for scene, axis in zip(worst, line, strict=True):

@@ -2,8 +2,13 @@
 
 import logging
 import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -91,6 +96,42 @@ def s3() -> Iterator[str]:
     server.stop()
 
 
+@pytest.fixture(scope="session")
+def part_of_cuhk(cuhk: Path) -> Callable[..., None]:
+    """Copy the first photos and masks of CUHK into a folder, in its layout; the first of them test."""
+
+    def copy(folder: Path, *, photos: int, test: int) -> None:
+        chosen = sorted((cuhk / "image").iterdir())[:photos]
+        for name in ("image", "gt"):
+            (folder / name).mkdir(parents=True)
+        for source in chosen:
+            shutil.copy(source, folder / "image")
+            shutil.copy(cuhk / "gt" / f"{source.stem}.png", folder / "gt")
+        (folder / "test.txt").write_text("\n".join(source.name for source in chosen[:test]))
+
+    return copy
+
+
+@pytest.fixture(scope="session")
+def kill_once() -> Callable[..., None]:
+    """Start a driver as a process of its own and kill it as soon as a condition holds."""
+
+    def kill(condition: Callable[[], bool], command: list[str], env: Mapping[str, str] | None = None) -> None:
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=env)
+        try:
+            while not condition():
+                try:
+                    _, complaint = process.communicate(timeout=0.1)
+                except subprocess.TimeoutExpired:
+                    continue
+                pytest.fail(f"it ended before it could be interrupted: {complaint}")
+        finally:
+            process.kill()
+            process.wait()
+
+    return kill
+
+
 def _save_tiny_model(folder: Path, *, depth: bool) -> Path:
     config = NetworkConfig(backbone="mobilenetv2_035", srfb="none", reduction=8, depth=depth)
     torch.manual_seed(3)
@@ -114,3 +155,41 @@ def tiny_depth_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same with depth."""
     torch.set_num_threads(1)
     return _save_tiny_model(tmp_path_factory.mktemp("tiny-depth-model"), depth=True)
+
+
+class ServedEndpoint:
+    """`dbd-ray serve` as a process of its own.
+
+    Args:
+        arguments: Of the command; it listens on a free port.
+        env: Environment beside this process's.
+    """
+
+    def __init__(self, *arguments: str, env: Mapping[str, str] | None = None) -> None:
+        clean = {name: value for name, value in os.environ.items() if name not in ("RAY_ADDRESS", "DBD_RAY_API_KEYS")}
+        command = [sys.executable, "-c", "from dbd_ray.cli import main; main()", "serve", "--port", "0", *arguments]
+        self.process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env={**clean, **(env or {})}
+        )
+        said = []
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            said.append(line)
+            if found := re.search(r"answers at (http://\S+)", line):
+                self.url = found[1]
+                return
+        pytest.fail(f"the endpoint did not start: {''.join(said)}")
+
+    def stop(self) -> int:
+        """Stop it as Ctrl-C does; gives the exit status."""
+        self.process.send_signal(signal.SIGINT)
+        self.process.communicate(timeout=120)
+        return self.process.returncode
+
+
+@pytest.fixture(scope="session")
+def endpoint() -> Iterator[str]:
+    """URL of an endpoint with the packaged model."""
+    served = ServedEndpoint("--model", "lite")
+    yield served.url
+    assert served.stop() == 0

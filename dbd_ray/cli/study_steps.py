@@ -1,17 +1,20 @@
 """What the commands of studies do: settings in, many runs in the package, tables out."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from dbd_ray.cli.console import say, show_table, show_training
 from dbd_ray.cli.submitted import require_lasting
-from dbd_ray.config import AblateConfig, TuneConfig, load_ablate_config, load_tune_config
+from dbd_ray.config import AblateConfig, load_ablate_config, load_tune_config
+from dbd_ray.config.study import AnyStudy
 
 if TYPE_CHECKING:
     # brings torch and Ray, for which --help should not wait
     from dbd_ray.tuning.grid import Grid
     from dbd_ray.tuning.sweep import Sweep
+
+Result = TypeVar("Result")
 
 FINISHED = "study {} is finished already, this is its result; choose another name to run it again"
 
@@ -20,53 +23,40 @@ def tune(options: dict[str, Any], config: Path | None, overrides: Sequence[str])
     """Search, or go through a grid, and say what came of it."""
     settings = load_tune_config(config, options, overrides)
     require_lasting(**{"train.storage": settings.train.storage})
+    from dbd_ray.tuning.paper import finished_gamma_grid, gamma_grid
+    from dbd_ray.tuning.sweep import finished_sweep, search
+
     if settings.grid:
-        _gamma_grid(settings)
+        _show_grid(_finished_or_run(settings, finished_gamma_grid, gamma_grid))
     else:
-        _search(settings)
+        _show_sweep(_finished_or_run(settings, finished_sweep, search, dashboard=True), settings.train.select_by)
 
 
 def ablate(config: Path | None, overrides: Sequence[str]) -> None:
     """Run an ablation and show its table; exit status 1 if any run failed."""
     settings: AblateConfig = load_ablate_config(config, {}, overrides)
     require_lasting(**{"train.storage": settings.train.storage})
-    from dbd_ray.cli.ray_session import local_or_cluster
     from dbd_ray.tuning.paper import ablate as run
     from dbd_ray.tuning.paper import finished_ablation
 
-    grid = finished_ablation(settings)
-    if grid:
-        say(FINISHED.format(settings.name))
-    else:
-        with local_or_cluster(), show_training() as on_event:
-            grid = run(settings, on_event=on_event)
-    _show_grid(grid)
+    _show_grid(_finished_or_run(settings, finished_ablation, run))
 
 
-def _gamma_grid(settings: TuneConfig) -> None:
+def _finished_or_run(
+    settings: AnyStudy,
+    finished: Callable[[AnyStudy], Result | None],
+    run: Callable[..., Result],
+    *,
+    dashboard: bool = False,
+) -> Result:
     from dbd_ray.cli.ray_session import local_or_cluster
-    from dbd_ray.tuning.paper import finished_gamma_grid, gamma_grid
 
-    grid = finished_gamma_grid(settings)
-    if grid:
+    result = finished(settings)
+    if result:
         say(FINISHED.format(settings.name))
-    else:
-        with local_or_cluster(), show_training() as on_event:
-            grid = gamma_grid(settings, on_event=on_event)
-    _show_grid(grid)
-
-
-def _search(settings: TuneConfig) -> None:
-    from dbd_ray.cli.ray_session import local_or_cluster
-    from dbd_ray.tuning.sweep import finished_sweep, search
-
-    sweep = finished_sweep(settings)
-    if sweep:
-        say(FINISHED.format(settings.name))
-    else:
-        with local_or_cluster(dashboard=True), show_training() as on_event:
-            sweep = search(settings, on_event=on_event)
-    _show_sweep(sweep, settings.train.select_by)
+        return result
+    with local_or_cluster(dashboard=dashboard), show_training() as on_event:
+        return run(settings, on_event=on_event)
 
 
 def _show_sweep(sweep: "Sweep", metric: str) -> None:

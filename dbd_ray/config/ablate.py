@@ -7,8 +7,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from dbd_ray.config.settings import build, merge, parse_overrides, read_yaml
-from dbd_ray.config.study import MeasuredSplit, Seeds, StudyConfig, with_run
+from dbd_ray.config.study import MeasuredSplit, Seeds, StudyConfig, load_study
 
 VariantName = Literal["FCN", "+D", "+D+SRFB", "+D+RFB+SA", "full"]
 
@@ -66,11 +65,5 @@ class AblateConfig(StudyConfig):
 
 
 def load_ablate_config(path: Path | None, options: dict[str, Any], overrides: Sequence[str]) -> AblateConfig:
-    """Read an ablation's settings: the file's, then the options', then the overrides'.
-
-    Raises:
-        ConfigError: Names the field and what was wrong with it.
-    """
-    where = str(path or "ablate")
-    settings = merge(merge(read_yaml(path) if path else {}, options), parse_overrides(overrides))
-    return build(AblateConfig, with_run(settings, where=where), where=where)
+    """Read an ablation's settings, see `load_study`."""
+    return load_study(AblateConfig, path, options, overrides, command="ablate")

@@ -1,11 +1,12 @@
 """What all settings are: immutable, checked, and read from YAML with `a.b=c` overrides."""
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from dbd_ray.errors import ConfigError
 
@@ -13,6 +14,16 @@ from dbd_ray.errors import ConfigError
 Side = Annotated[int, Field(ge=32, le=8192)]
 # of a registered model: MLflow refuses / and :, and what follows @ is an alias
 ModelName = Annotated[str, Field(pattern=r"^\w[\w.-]*$")]
+
+
+def _folder_name(name: str) -> str:
+    if not re.fullmatch(r"\w[\w.+=-]*", name):
+        raise ValueError("becomes a folder's name: use letters, digits and _ . + = - only, none of . + = - first")
+    return name
+
+
+# of a run or a study
+FolderName = Annotated[str, AfterValidator(_folder_name)]
 
 
 class Settings(BaseModel):

@@ -1,12 +1,12 @@
 """Settings that sweeps and ablations share: both are many training runs around one."""
 
-import re
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
-from dbd_ray.config.settings import Settings, merge
+from dbd_ray.config.settings import FolderName, Settings, build, merge, parse_overrides, read_yaml
 from dbd_ray.config.train import TrainConfig, train_config
 from dbd_ray.errors import ConfigError
 
@@ -17,20 +17,13 @@ MeasuredSplit = Literal["val", "test"]
 class StudyConfig(Settings):
     """Base of `TuneConfig` and `AblateConfig`."""
 
-    name: str = Field(description="Unique name of the study and its folder; the same name again resumes it.")
+    name: FolderName = Field(description="Unique name of the study and its folder; the same name again resumes it.")
     train: TrainConfig = Field(
         description="The run that is varied: settings as of `dbd-ray train`, without name; storage is the study's too."
     )
     concurrent: int | None = Field(
         None, ge=1, description="Runs side by side; null: as many as the cluster has room for when the study starts."
     )
-
-    @field_validator("name")
-    @classmethod
-    def _is_a_folder_name(cls, name: str) -> str:
-        if not re.fullmatch(r"\w[\w.+=-]*", name):
-            raise ValueError("becomes a folder's name: use letters, digits and _ . + = - only, none of . + = - first")
-        return name
 
     @property
     def storage(self) -> str:
@@ -43,7 +36,30 @@ class StudyConfig(Settings):
         return self.train.data
 
 
-def with_run(settings: Mapping[str, Any], *, where: str) -> dict[str, Any]:
+AnyStudy = TypeVar("AnyStudy", bound=StudyConfig)
+
+
+def load_study(
+    kind: type[AnyStudy], path: Path | None, options: Mapping[str, Any], overrides: Sequence[str], *, command: str
+) -> AnyStudy:
+    """Read a study's settings: the file's, then the options', then the overrides'.
+
+    Args:
+        kind: Which study.
+        path: YAML file, or None.
+        options: Of the command line.
+        overrides: `a.b=c` strings, later ones win.
+        command: What to call their source in an error where there is no file.
+
+    Raises:
+        ConfigError: Names the field and what was wrong with it.
+    """
+    where = str(path or command)
+    settings = merge(merge(read_yaml(path) if path else {}, options), parse_overrides(overrides))
+    return build(kind, _with_run(settings, where=where), where=where)
+
+
+def _with_run(settings: Mapping[str, Any], *, where: str) -> dict[str, Any]:
     """Lay the `train` part of a study's settings on its recipe.
 
     Raises:

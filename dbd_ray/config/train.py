@@ -1,15 +1,14 @@
 """Settings of networks and of training runs."""
 
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
 from dbd_ray.config.augment import AugmentConfig
 from dbd_ray.config.objective import ObjectiveConfig
-from dbd_ray.config.settings import ModelName, Settings, Side, build, merge, parse_overrides, read_yaml
+from dbd_ray.config.settings import FolderName, ModelName, Settings, Side, build, merge, parse_overrides, read_yaml
 from dbd_ray.config.workers import WorkersConfig
 from dbd_ray.errors import ConfigError
 
@@ -77,7 +76,9 @@ class OptimizerConfig(Settings):
 class TrainConfig(Settings):
     """One training run."""
 
-    name: str = Field(description="Unique name of the run and its folder; running the same name again resumes it.")
+    name: FolderName = Field(
+        description="Unique name of the run and its folder; running the same name again resumes it."
+    )
     recipe: Literal["paper", "modern"] = Field("modern", description="Where settings left out come from.")
     data: tuple[str, ...] = Field(min_length=1, description="Prepared datasets (folders or URIs).")
     input_size: tuple[Side, Side] | None = Field(
@@ -118,13 +119,6 @@ class TrainConfig(Settings):
         "dbd-ray", description="The model's name in MLflow's registry, where it becomes @candidate; null: not there."
     )
     workers: WorkersConfig = WorkersConfig()
-
-    @field_validator("name")
-    @classmethod
-    def _is_a_folder_name(cls, name: str) -> str:
-        if not re.fullmatch(r"\w[\w.+=-]*", name):
-            raise ValueError("becomes a folder's name: use letters, digits and _ . + = - only, none of . + = - first")
-        return name
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -7,8 +7,8 @@ from typing import Any, Literal, Self
 from pydantic import Field, model_validator
 
 from dbd_ray.config.search import DEFAULT_SEARCH, Space, parse_space
-from dbd_ray.config.settings import build, flatten, merge, parse_overrides, read_yaml
-from dbd_ray.config.study import MeasuredSplit, Seeds, StudyConfig, with_run
+from dbd_ray.config.settings import flatten
+from dbd_ray.config.study import MeasuredSplit, Seeds, StudyConfig, load_study
 
 PAPER_GAMMAS = (0.01, 0.05, 0.1, 1.0, 5.0)  # Table 3 of the paper
 _OF_SEARCH = ("search", "first", "trials", "trial_epochs", "grace_epochs", "keep_one_in", "seed")
@@ -86,11 +86,5 @@ class TuneConfig(StudyConfig):
 
 
 def load_tune_config(path: Path | None, options: dict[str, Any], overrides: Sequence[str]) -> TuneConfig:
-    """Read a sweep's settings: the file's, then the options', then the overrides'.
-
-    Raises:
-        ConfigError: Names the field and what was wrong with it.
-    """
-    where = str(path or "tune")
-    settings = merge(merge(read_yaml(path) if path else {}, options), parse_overrides(overrides))
-    return build(TuneConfig, with_run(settings, where=where), where=where)
+    """Read a sweep's settings, see `load_study`."""
+    return load_study(TuneConfig, path, options, overrides, command="tune")

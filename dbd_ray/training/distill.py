@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from dbd_ray.checkpoints import load_checkpoint
+from dbd_ray.checkpoints import Card, load_checkpoint
 from dbd_ray.config import ObjectiveConfig
 from dbd_ray.datasets.prepared import as_uri
 from dbd_ray.detector import find_checkpoint, packaged_models
@@ -42,13 +42,30 @@ def load_teachers(config: ObjectiveConfig, registry: str | None = None) -> tuple
     """
     teachers = []
     for checkpoint in config.teacher_checkpoints:
-        try:
-            network, card = load_checkpoint(find_checkpoint(absolute_checkpoint(checkpoint), registry=registry))
-        except (CheckpointError, ConfigError) as error:
-            raise ConfigError(f"objective.teacher_checkpoints: {error}") from error
-        name = f"{card.name}@{card.fingerprint[:16]}"
+        name, network, _ = load_named(checkpoint, registry, setting="objective.teacher_checkpoints")
         teachers.append(Teacher(name, network.eval().requires_grad_(False)))
     return tuple(teachers)
+
+
+def load_named(checkpoint: str, registry: str | None, *, setting: str) -> tuple[str, FocusNetwork, Card]:
+    """Load a detector that a setting of a run names.
+
+    Args:
+        checkpoint: As for `Detector.load`; a path may be relative to the current folder.
+        registry: URI of the MLflow registry for models:/ URIs; None: the one that MLFLOW_TRACKING_URI names.
+        setting: What to call it in an error.
+
+    Returns:
+        Its name@fingerprint, the latter's first 16 digits; its network; and its card.
+
+    Raises:
+        ConfigError: It is missing or damaged.
+    """
+    try:
+        network, card = load_checkpoint(find_checkpoint(absolute_checkpoint(checkpoint), registry=registry))
+    except (CheckpointError, ConfigError) as error:
+        raise ConfigError(f"{setting}: {error}") from error
+    return f"{card.name}@{card.fingerprint[:16]}", network, card
 
 
 def absolute_checkpoint(checkpoint: str) -> str:

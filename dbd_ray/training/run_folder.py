@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple, Protocol
 
+from dbd_ray.checkpoints import CARD, WEIGHTS
 from dbd_ray.config import TrainConfig, flatten, merge
 from dbd_ray.datasets.listing import UNREACHABLE, open_storage
 from dbd_ray.datasets.prepared import read_info, replace_text
@@ -14,7 +15,7 @@ from dbd_ray.errors import ConfigError, DatasetError
 SETTINGS_FILE = "train.json"
 RESULT_FILE = "result.json"
 KEY_FIELD = "run_key"
-MODEL_FILES = ("model.safetensors", "card.json")
+MODEL_FILES = (WEIGHTS, CARD)
 # where and beside what a run is trained and what becomes of its model, not what is trained
 _OF_TRAINING = ("workers.", "micro_batch_size", "registered_model")
 MAY_DIFFER = (*_OF_TRAINING, *(f"train.{name}" for name in _OF_TRAINING), "concurrent")
@@ -89,7 +90,7 @@ def has_checkpoint(config: NamedSettings) -> bool:
     """Whether a run has completed an epoch, from which it goes on."""
     with _storage_errors(config):
         storage, path = open_storage(_folder(config))
-        return bool(storage.glob(f"{path}/checkpoint_*/{MODEL_FILES[1]}"))
+        return bool(storage.glob(f"{path}/checkpoint_*/{CARD}"))
 
 
 def new_key() -> str:

@@ -4,12 +4,10 @@ from typing import Any, NamedTuple
 
 import torch
 
-from dbd_ray.checkpoints import load_checkpoint
 from dbd_ray.config import NetworkConfig, TrainConfig
-from dbd_ray.detector import find_checkpoint
-from dbd_ray.errors import CheckpointError, ConfigError
+from dbd_ray.errors import ConfigError
 from dbd_ray.models import FocusNetwork, build_network
-from dbd_ray.training.distill import absolute_checkpoint
+from dbd_ray.training.distill import load_named
 
 _OF_TRAINING_ONLY = ("drop_rate", "drop_path_rate")  # backbone options that leave weights and maps as they are
 
@@ -38,17 +36,13 @@ def load_start(config: TrainConfig, registry: str | None = None) -> Start | None
     """
     if config.start_from is None:
         return None
-    try:
-        checkpoint = find_checkpoint(absolute_checkpoint(config.start_from), registry=registry)
-        network, card = load_checkpoint(checkpoint)
-    except (CheckpointError, ConfigError) as error:
-        raise ConfigError(f"start_from: {error}") from error
+    name, network, card = load_named(config.start_from, registry, setting="start_from")
     theirs, ours = _function(card.network), _function(config.network)
-    if differing := [f"{name}={theirs[name]!r}" for name in ours if theirs[name] != ours[name]]:
+    if differing := [f"{field}={theirs[field]!r}" for field in ours if theirs[field] != ours[field]]:
         raise ConfigError(
             f"start_from: {config.start_from} is another network; set network.{', network.'.join(differing)}"
         )
-    return Start(f"{card.name}@{card.fingerprint[:16]}", network.state_dict())
+    return Start(name, network.state_dict())
 
 
 def starting_network(config: TrainConfig, start: Start | None) -> FocusNetwork:

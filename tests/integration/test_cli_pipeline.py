@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -26,16 +25,10 @@ objective: {depth_weight: 0}
 
 
 @pytest.fixture(scope="module")
-def folder(cuhk: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(part_of_cuhk: Callable[..., None], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Eight real photos in CUHK's layout, of which two test, and the settings of a run."""
     folder = tmp_path_factory.mktemp("work")
-    chosen = sorted((cuhk / "image").iterdir())[:8]
-    for name in ("image", "gt"):
-        (folder / "cuhk" / name).mkdir(parents=True)
-    for source in chosen:
-        shutil.copy(source, folder / "cuhk" / "image")
-        shutil.copy(cuhk / "gt" / f"{source.stem}.png", folder / "cuhk" / "gt")
-    (folder / "cuhk" / "test.txt").write_text("\n".join(source.name for source in chosen[:2]))
+    part_of_cuhk(folder / "cuhk", photos=8, test=2)
     (folder / "tiny.yaml").write_text(SETTINGS)
     return folder
 

@@ -101,17 +101,15 @@ def submit(head: Head, clone: Path, mlflow_server: str, tmp_path_factory: pytest
 
 @pytest.fixture(scope="module")
 def folder(
-    head: Head, clone: Path, cuhk: Path, tiny_depth_model: Path, tmp_path_factory: pytest.TempPathFactory
+    head: Head,
+    clone: Path,
+    part_of_cuhk: Callable[..., None],
+    tiny_depth_model: Path,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Path:
     """Ten real photos in CUHK's layout, of which three test; every job's settings are in the clone."""
     folder = tmp_path_factory.mktemp(head.mode)
-    chosen = sorted((cuhk / "image").iterdir())[:10]
-    for name in ("image", "gt"):
-        (folder / "cuhk" / name).mkdir(parents=True)
-    for source in chosen:
-        shutil.copy(source, folder / "cuhk" / "image")
-        shutil.copy(cuhk / "gt" / f"{source.stem}.png", folder / "cuhk" / "gt")
-    (folder / "cuhk" / "test.txt").write_text("\n".join(source.name for source in chosen[:3]))
+    part_of_cuhk(folder / "cuhk", photos=10, test=3)
     data = str(folder / "data")
     settings: dict[str, dict[str, Any]] = {
         "prepare": {"root": str(folder / "cuhk"), "out": data, "size": [64, 64], "validation_fraction": 0.3},

@@ -5,7 +5,6 @@ import json
 import logging
 import os
 import socket
-import subprocess
 import sys
 import threading
 import time
@@ -106,21 +105,10 @@ def ablation_file(folder: Path) -> Path:
     return folder / "ablation.yaml"
 
 
-def _kill_once(condition: Callable[[], bool], job: str, config: Path, cluster: str) -> None:
-    """Start a job on the cluster as `ray job submit` would, and kill its driver."""
+def _submitted(job: str, config: Path, cluster: str) -> dict[str, Any]:
+    """A job's driver as `ray job submit` would start it, for `kill_once`."""
     command = [sys.executable, str(ROOT / "jobs" / job), "--config", str(config)]
-    environment = {**os.environ, "RAY_ADDRESS": cluster}
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=environment)
-    try:
-        while not condition():
-            try:
-                _, complaint = process.communicate(timeout=0.1)
-            except subprocess.TimeoutExpired:
-                continue
-            pytest.fail(f"the study ended before it could be interrupted: {complaint}")
-    finally:
-        process.kill()
-        process.wait()
+    return {"command": command, "env": {**os.environ, "RAY_ADDRESS": cluster}}
 
 
 def _command(*arguments: str) -> int:
@@ -171,9 +159,17 @@ def done_before() -> dict[str, int]:
 
 
 @pytest.fixture(scope="module")
-def sweep(sweep_file: Path, sweep_config: TuneConfig, folder: Path, cluster: str, done_before: dict[str, int]) -> Sweep:
+def sweep(
+    sweep_file: Path,
+    sweep_config: TuneConfig,
+    folder: Path,
+    cluster: str,
+    done_before: dict[str, int],
+    kill_once: Callable[..., None],
+) -> Sweep:
     """What a sweep leaves whose first driver was killed half-way."""
-    _kill_once(lambda: len(_recorded(folder)) >= 2 and bool(_started(folder, "sweep")), "tune.py", sweep_file, cluster)
+    driver = _submitted("tune.py", sweep_file, cluster)
+    kill_once(lambda: len(_recorded(folder)) >= 2 and bool(_started(folder, "sweep")), **driver)
     done_before.update(_started(folder, "sweep"))
     assert _command("tune", "--config", str(sweep_file)) == 0
     sweep = finished_sweep(sweep_config)
@@ -282,9 +278,10 @@ def test_a_killed_ablation_is_completed_into_one_table_with_the_spread_of_its_se
     folder: Path,
     cluster: str,
     capsys: pytest.CaptureFixture[str],
+    kill_once: Callable[..., None],
 ) -> None:
     trials = folder / "runs" / "ablation" / "trials"
-    _kill_once(lambda: any(trials.glob("*/measured.json")), "ablate.py", ablation_file, cluster)
+    kill_once(lambda: any(trials.glob("*/measured.json")), **_submitted("ablate.py", ablation_file, cluster))
     before = _started(folder, "ablation")
     assert set(before) == {"ablation-mobilenetv3_small_050-full-seed0"}
     capsys.readouterr()

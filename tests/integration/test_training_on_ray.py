@@ -1,5 +1,4 @@
 import json
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -148,28 +147,14 @@ train(TrainConfig.model_validate_json(sys.argv[2]))
 """
 
 
-def _kill_once(condition: Callable[[], bool], command: list[str]) -> None:
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-    try:
-        while not condition():
-            try:
-                _, complaint = process.communicate(timeout=0.1)
-            except subprocess.TimeoutExpired:
-                continue
-            pytest.fail(f"the run ended before it could be interrupted: {complaint}")
-    finally:
-        process.kill()
-        process.wait()
-
-
 @pytest.mark.chaos
 def test_an_interrupted_run_goes_on_from_its_last_epoch_in_the_same_mlflow_run(
-    make_config: Callable[..., TrainConfig], folder: Path
+    make_config: Callable[..., TrainConfig], folder: Path, kill_once: Callable[..., None]
 ) -> None:
     config = make_config("interrupted", epochs=8, workers={"gpu": False})
     snapshot = folder / "runs" / "interrupted" / "checkpoint_manager_snapshot.json"
     address = ray.get_runtime_context().gcs_address
-    _kill_once(
+    kill_once(
         lambda: snapshot.exists() and "checkpoint_2" in snapshot.read_text(),
         [sys.executable, "-c", DRIVER, address, config.model_dump_json()],
     )
