@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args
+from typing import Any, TypeVar, get_args
 
 import cv2
 import numpy as np
@@ -10,16 +10,14 @@ import torch
 
 from dbd_ray.checkpoints import Card, load_checkpoint
 from dbd_ray.config import EngineName
-from dbd_ray.engines import NetworkMaps, load_engine
+from dbd_ray.engines import load_engine
 from dbd_ray.errors import CheckpointError, PhotoError
-from dbd_ray.focus_map import FocusMap, summarize
-from dbd_ray.images.refine import refine_to_photo
-from dbd_ray.images.resize import resize_photo
+from dbd_ray.focus_map import FocusMap
 from dbd_ray.models import FocusNetwork
 from dbd_ray.models.hardware import choose_device
-from dbd_ray.tiling import blend_tiles, lay_tiles
+from dbd_ray.passes import PhotoMaps, Refinement, native_map, network_pictures
+from dbd_ray.tiling import lay_tiles
 
-Refinement = Literal["guided", "bilinear"]
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -120,27 +118,37 @@ class Detector:
                 )
         for start in range(0, len(photos), batch_size):
             chunk = photos[start : start + batch_size]
-            maps = self._run(chunk) if tile == 1 else None
-            for index, photo in enumerate(chunk):
-                focus = maps.focus[index].numpy() if maps else self._run_tiles(photo, tile, batch_size)
-                focus = refine_to_photo(focus, photo, method=refine)
-                depth = None
-                if maps and maps.depth is not None:
-                    depth = refine_to_photo(maps.depth[index].numpy(), photo, method=refine)
-                yield FocusMap(
-                    focus, depth, summarize(focus, model=self.card.name, model_fingerprint=self.card.fingerprint)
+            for photo, maps in zip(chunk, self._maps_of(chunk, tile, batch_size), strict=True):
+                yield native_map(
+                    photo,
+                    maps,
+                    model=self.card.name,
+                    model_fingerprint=self.card.fingerprint,
+                    refine=refine,
+                    tile=tile,
                 )
 
-    def _run_tiles(self, photo: np.ndarray, tile: int, batch_size: int) -> np.ndarray:
-        height, width = photo.shape[:2]
-        tiles = lay_tiles(height, width, tile)
-        starts = range(0, len(tiles), batch_size)
-        maps = [self._run([one.cut(photo) for one in tiles[i : i + batch_size]]).focus.numpy() for i in starts]
-        return blend_tiles(np.concatenate(maps), tiles, height, width)
+    def look(self, pictures: np.ndarray) -> PhotoMaps:
+        """Run the network once.
 
-    def _run(self, photos: Sequence[np.ndarray]) -> NetworkMaps:
-        small = np.stack([resize_photo(photo, self.card.input_size) for photo in photos])
-        return self.engine(torch.from_numpy(small).permute(0, 3, 1, 2))
+        Args:
+            pictures: uint8 n×h×w×3 of the network's input size, see `passes.network_pictures`.
+        """
+        maps = self.engine(torch.from_numpy(pictures).permute(0, 3, 1, 2))
+        return PhotoMaps(maps.focus.numpy(), None if maps.depth is None else maps.depth.numpy())
+
+    def _maps_of(self, photos: Sequence[np.ndarray], tile: int, batch_size: int) -> Iterator[PhotoMaps]:
+        size = self.card.input_size
+        if tile == 1:
+            maps = self.look(np.concatenate([network_pictures(photo, size) for photo in photos]))
+            for index in range(len(photos)):
+                one = slice(index, index + 1)
+                yield PhotoMaps(maps.focus[one], None if maps.depth is None else maps.depth[one])
+            return
+        for photo in photos:
+            pictures = network_pictures(photo, size, tile=tile)
+            starts = range(0, len(pictures), batch_size)
+            yield PhotoMaps(np.concatenate([self.look(pictures[i : i + batch_size]).focus for i in starts]), None)
 
 
 def detect_stream(

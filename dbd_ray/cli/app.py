@@ -6,10 +6,18 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from dbd_ray.cli import steps, study_commands
+from dbd_ray.cli import serve_command, steps, study_commands
 from dbd_ray.cli.options import Config, Set, given
 from dbd_ray.cli.settings_help import settings_help
-from dbd_ray.config import AblateConfig, EvaluateConfig, PrepareConfig, TeachConfig, TrainConfig, TuneConfig
+from dbd_ray.config import (
+    AblateConfig,
+    EvaluateConfig,
+    PrepareConfig,
+    ServeConfig,
+    TeachConfig,
+    TrainConfig,
+    TuneConfig,
+)
 from dbd_ray.teachers import teacher_help
 
 app = typer.Typer(
@@ -236,6 +244,9 @@ def predict(
         device=device,
         engine=engine,
     )
+
+
+app.command(epilog=settings_help(ServeConfig, options=("model", "keys_file")))(serve_command.serve)
 
 
 @app.command()

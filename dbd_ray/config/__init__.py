@@ -7,6 +7,7 @@ from dbd_ray.config.ablate import VARIANTS, AblateConfig, load_ablate_config
 from dbd_ray.config.augment import AugmentConfig
 from dbd_ray.config.objective import ObjectiveConfig
 from dbd_ray.config.search import Choice, Range, Space
+from dbd_ray.config.serve import ServeConfig
 from dbd_ray.config.settings import Settings, build, flatten, merge, parse_overrides, read_yaml, unflatten
 from dbd_ray.config.stages import EngineName, EvaluateConfig, PrepareConfig
 from dbd_ray.config.study import MeasuredSplit, StudyConfig, vary
@@ -37,6 +38,7 @@ __all__ = [
     "OptimizerConfig",
     "PrepareConfig",
     "Range",
+    "ServeConfig",
     "Settings",
     "Space",
     "StudyConfig",

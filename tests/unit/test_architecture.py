@@ -16,16 +16,17 @@ ROOT = PACKAGE.parent
 
 # each may import what stands beside or above it, never what stands below
 LAYERS: tuple[frozenset[str], ...] = (
-    frozenset({"errors", "config", "images", "kinds"}),
+    frozenset({"errors", "config", "images", "kinds", "summary"}),
     frozenset({"datasets", "models", "losses", "metrics"}),
     # authors reads foreign weights for checkpoints; focus_map is what the detector returns; a teacher may be one of
     # our own checkpoints
-    frozenset({"checkpoints", "authors", "detector", "engines", "focus_map", "tiling", "teachers"}),
-    # tracking and registry serve training and evaluation; predictor, predict and pyfunc are the detector's ways out
+    frozenset({"checkpoints", "authors", "detector", "engines", "focus_map", "passes", "tiling", "teachers"}),
+    # tracking and registry serve training and evaluation; predictor, predict, pyfunc and client are the detector's ways
+    # out
     frozenset(
         {
             *("training", "teaching", "evaluation", "library", "serving", "baselines"),
-            *("tracking", "registry", "predictor", "predict", "pyfunc"),
+            *("tracking", "registry", "predictor", "predict", "pyfunc", "client"),
         }
     ),
     # many training runs

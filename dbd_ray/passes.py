@@ -1,0 +1,74 @@
+"""What a photo goes through on either side of the network: pictures of its size before, the photo's own size after.
+
+`Detector` does both around its engine; an endpoint does them away from it, so that only small pictures travel.
+"""
+
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from dbd_ray.focus_map import FocusMap, summarize
+from dbd_ray.images.refine import refine_to_photo
+from dbd_ray.images.resize import resize_photo
+from dbd_ray.tiling import blend_tiles, lay_tiles
+
+Refinement = Literal["guided", "bilinear"]
+
+
+class PhotoMaps(NamedTuple):
+    """What the network says of one photo's pictures.
+
+    Attributes:
+        focus: float32 n×h×w in [0,1].
+        depth: float32 n×h×w in [0,1], or None.
+    """
+
+    focus: np.ndarray
+    depth: np.ndarray | None
+
+
+def network_pictures(photo: np.ndarray, input_size: tuple[int, int], *, tile: int = 1) -> np.ndarray:
+    """Make what the network looks at.
+
+    Args:
+        photo: uint8 RGB H×W×3.
+        input_size: (height, width) of the network's input.
+        tile: Overlapping tiles along the photo's longer side; 1: the photo as a whole.
+
+    Returns:
+        uint8 n×h×w×3, one picture per tile.
+
+    Raises:
+        ValueError: The number of tiles is out of range.
+    """
+    height, width = photo.shape[:2]
+    tiles = lay_tiles(height, width, tile)
+    return np.stack([resize_photo(one.cut(photo), input_size) for one in tiles])
+
+
+def native_map(
+    photo: np.ndarray,
+    maps: PhotoMaps,
+    *,
+    model: str,
+    model_fingerprint: str,
+    refine: Refinement = "guided",
+    tile: int = 1,
+) -> FocusMap:
+    """Bring what the network said of a photo's pictures to the photo's size.
+
+    Args:
+        photo: uint8 RGB H×W×3.
+        maps: Of its `network_pictures`.
+        model: Name of the checkpoint.
+        model_fingerprint: Its fingerprint.
+        refine: "guided" follows the photo's edges (fast guided filter), "bilinear" only interpolates.
+        tile: As for `network_pictures`; tiles have no depth, since each has a scale of its own.
+    """
+    height, width = photo.shape[:2]
+    small = maps.focus[0] if tile == 1 else blend_tiles(maps.focus, lay_tiles(height, width, tile), height, width)
+    focus = refine_to_photo(small, photo, method=refine)
+    depth = None
+    if maps.depth is not None and tile == 1:
+        depth = refine_to_photo(maps.depth[0], photo, method=refine)
+    return FocusMap(focus, depth, summarize(focus, model=model, model_fingerprint=model_fingerprint))

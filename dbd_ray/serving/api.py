@@ -1,0 +1,124 @@
+"""The HTTP API: routes, and what they refuse."""
+
+import asyncio
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, FastAPI, Query, Request, Response
+from fastapi.security import APIKeyHeader, HTTPBearer
+from starlette.datastructures import UploadFile
+
+from dbd_ray import __version__
+from dbd_ray.config.serve import ServeConfig
+from dbd_ray.serving.body import read_file, read_photo, read_photos
+from dbd_ray.serving.handlers import add_handlers
+from dbd_ray.serving.keys import ApiKeys
+from dbd_ray.serving.measures import GatewayMeasures
+from dbd_ray.serving.openapi import BATCH_BODY, ERRORS, FOCUS_BODY, FOCUS_RESPONSE
+from dbd_ray.serving.options import BatchOptions, FocusOptions, accepted, check_tile, wanted_pictures
+from dbd_ray.serving.page import add_page
+from dbd_ray.serving.refusals import Refusal
+from dbd_ray.serving.remote import PhotoDetector
+from dbd_ray.serving.schemas import (
+    BatchAnswer,
+    BatchResult,
+    FocusAnswer,
+    LimitsAnswer,
+    ModelAnswer,
+    PhotoErrorAnswer,
+    StatusAnswer,
+)
+from dbd_ray.serving.work import PhotoWork
+
+_READY_TIMEOUT_S = 5
+# for OpenAPI only: `ApiKeys.check` decides, before a body is read
+_KEY_SCHEMES = [Depends(HTTPBearer(auto_error=False)), Depends(APIKeyHeader(name="X-API-Key", auto_error=False))]
+
+
+def build_api(config: ServeConfig, detector: PhotoDetector, keys: ApiKeys, measures: GatewayMeasures) -> FastAPI:
+    """Make the application that the gateway serves.
+
+    Args:
+        config: Of the endpoint.
+        detector: Who looks at photos.
+        keys: Who may ask under /v1.
+        measures: Where requests are counted.
+    """
+    limits = config.limits
+    work = PhotoWork(detector, limits)
+    app = FastAPI(
+        title="dbd_ray",
+        version=__version__,
+        description="Which pixels of a photo are in focus. Photos are neither logged nor kept.",
+        docs_url=None,  # these pages load scripts from foreign hosts
+        redoc_url=None,
+    )
+
+    async def let_in(request: Request) -> None:
+        keys.check(request.headers)
+
+    v1 = APIRouter(prefix="/v1", dependencies=[Depends(let_in), *_KEY_SCHEMES])
+
+    @v1.post("/focus", response_model=FocusAnswer, responses=FOCUS_RESPONSE | ERRORS, openapi_extra=FOCUS_BODY)
+    async def focus(request: Request, options: Annotated[FocusOptions, Query()]) -> Response | FocusAnswer:
+        """Find what is in focus in a photo: JSON, or with `Accept: image/png` one picture."""
+        answer = accepted(request.headers.get("accept"))
+        pictures = wanted_pictures(options, answer)
+        check_tile(options, limits.max_tile)
+        data = await read_photo(request, limits)
+        if answer == "image/png":
+            return Response(await work.picture(data, options, pictures[0]), media_type="image/png")
+        return await work.answer(data, options, pictures)
+
+    @v1.post("/batch", responses=ERRORS, openapi_extra=BATCH_BODY)
+    async def batch(request: Request, options: Annotated[BatchOptions, Query()]) -> BatchAnswer:
+        """Find what is in focus in several photos; a bad one harms only itself."""
+        if accepted(request.headers.get("accept")) != "application/json":
+            raise Refusal("not_acceptable", "several photos are answered as application/json: send it in Accept")
+        pictures = wanted_pictures(options, "application/json")
+        check_tile(options, limits.max_tile)
+
+        async def one(file: UploadFile) -> BatchResult:
+            try:
+                answer = await work.answer(await read_file(file, limits), options, pictures)
+            except Refusal as refusal:
+                measures.refused(refusal.reason)
+                error = PhotoErrorAnswer(reason=refusal.reason, message=refusal.message)
+                return BatchResult(name=file.filename or "", answer=None, error=error)
+            return BatchResult(name=file.filename or "", answer=answer, error=None)
+
+        async with read_photos(request, limits) as files:
+            results = await asyncio.gather(*(one(file) for file in files))
+        return BatchAnswer(results=results, failed=sum(result.error is not None for result in results))
+
+    @v1.get("/model", responses=ERRORS)
+    async def model() -> ModelAnswer:
+        """Say which model answers, its card, and what this server takes."""
+        allowed = LimitsAnswer.model_validate({**limits.model_dump(), "needs_key": bool(keys)})
+        return ModelAnswer.model_validate({**await _described(detector), "limits": allowed})
+
+    app.include_router(v1)
+
+    @app.get("/livez")
+    async def livez() -> StatusAnswer:
+        """Tell that the gateway runs."""
+        return StatusAnswer()
+
+    @app.get("/readyz", responses={503: ERRORS[503]})
+    async def readyz() -> StatusAnswer:
+        """Tell whether photos would be answered."""
+        await _described(detector)
+        return StatusAnswer()
+
+    add_handlers(app, measures)
+    if config.page:
+        add_page(app)
+    return app
+
+
+async def _described(detector: PhotoDetector) -> dict[str, Any]:
+    try:
+        async with asyncio.timeout(_READY_TIMEOUT_S):
+            return await detector.model()
+    except TimeoutError:
+        message = f"no detector answered within {_READY_TIMEOUT_S} s: ask again a little later"
+        raise Refusal("model_unavailable", message) from None

@@ -1,0 +1,132 @@
+"""Photos out of a request's body: raw or as a form, counted while it arrives, and not for ever."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import Request
+from python_multipart.exceptions import FormParserError
+from starlette.datastructures import UploadFile
+from starlette.exceptions import HTTPException
+
+from dbd_ray.config.serve import LimitsConfig
+from dbd_ray.serving.refusals import Refusal
+
+Receive = Callable[[], Awaitable[Any]]
+
+_FORM = "multipart/form-data"
+_FORM_OVERHEAD_BYTES = 16 * 1024  # of a form with one photo: its boundaries and headers
+
+
+async def read_photo(request: Request, limits: LimitsConfig) -> bytes:
+    """Read the one photo of /v1/focus.
+
+    Args:
+        request: Whose body is a photo (image/*, application/octet-stream) or a form with the file field `photo`.
+        limits: Of the server.
+
+    Raises:
+        Refusal: The body is no photo, too large, or too slow.
+    """
+    kind = _content_type(request)
+    if kind == _FORM:
+        async with _form(request, "photo", limits.max_bytes + _FORM_OVERHEAD_BYTES, limits, most=1) as files:
+            if len(files) != 1:
+                raise Refusal("invalid_form", f"the form has {len(files)} files `photo`: send exactly one")
+            return await read_file(files[0], limits)
+    if not (kind.startswith("image/") or kind == "application/octet-stream"):
+        raise Refusal(
+            "unsupported_media_type",
+            f"Content-Type {kind or '(none)'}: send the photo as image/jpeg (or what it is), as "
+            "application/octet-stream, or in a multipart/form-data field `photo`",
+        )
+    receive = _limited(request, limits.max_bytes, limits.body_timeout_s)
+    chunks = [chunk async for chunk in Request(request.scope, receive).stream()]
+    return b"".join(chunks)
+
+
+@asynccontextmanager
+async def read_photos(request: Request, limits: LimitsConfig) -> AsyncIterator[list[UploadFile]]:
+    """Open the photos of /v1/batch: file fields `photos` of a form, on disk where they are large, gone afterwards.
+
+    Raises:
+        Refusal: There are none or too many, the body is too large or too slow.
+    """
+    if _content_type(request) != _FORM:
+        raise Refusal("unsupported_media_type", "send the photos as multipart/form-data, in file fields `photos`")
+    async with _form(request, "photos", limits.max_batch_bytes, limits, most=limits.max_photos) as files:
+        if not files:
+            raise Refusal("invalid_form", "the form has no file field `photos`: send at least one photo")
+        yield files
+
+
+async def read_file(file: UploadFile, limits: LimitsConfig) -> bytes:
+    """Read one photo of a form.
+
+    Raises:
+        Refusal: It is larger than one photo may be.
+    """
+    if (file.size or 0) > limits.max_bytes:
+        raise _too_many_bytes(limits.max_bytes)
+    return await file.read()
+
+
+@asynccontextmanager
+async def _form(
+    request: Request, field: str, max_bytes: int, limits: LimitsConfig, *, most: int
+) -> AsyncIterator[list[UploadFile]]:
+    inner = Request(request.scope, _limited(request, max_bytes, limits.body_timeout_s))
+    try:
+        # one file more than allowed, so that too many is told from a broken form
+        form = await inner.form(max_files=most + 1, max_fields=0)
+    except (HTTPException, FormParserError) as error:
+        detail = error.detail if isinstance(error, HTTPException) else str(error)
+        if "Too many files" in detail and most > 1:
+            raise _too_many_photos(most) from None
+        raise Refusal("invalid_form", f"the form cannot be read ({detail}): only files `{field}` go in") from None
+    try:
+        others = [name for name, value in form.multi_items() if name != field or not isinstance(value, UploadFile)]
+        if others:
+            raise Refusal("invalid_form", f"the form has other fields ({len(others)}): only files `{field}` go in")
+        files = [value for value in form.getlist(field) if isinstance(value, UploadFile)]
+        if len(files) > most > 1:
+            raise _too_many_photos(most)
+        yield files
+    finally:
+        await form.close()
+
+
+def _limited(request: Request, max_bytes: int, timeout_s: float) -> Receive:
+    """Give a body's messages while they are within the limits, all of them within one time."""
+    stated = request.headers.get("content-length", "")
+    if stated.isdecimal() and int(stated) > max_bytes:
+        raise _too_many_bytes(max_bytes)
+    deadline = asyncio.get_running_loop().time() + timeout_s
+    arrived = 0
+
+    async def receive() -> Any:
+        nonlocal arrived
+        try:
+            async with asyncio.timeout_at(deadline):
+                message = await request.receive()
+        except TimeoutError:
+            raise Refusal("timeout", f"the body did not arrive within {timeout_s:g} s: send it again") from None
+        arrived += len(message.get("body", b""))
+        if arrived > max_bytes:
+            raise _too_many_bytes(max_bytes)
+        return message
+
+    return receive
+
+
+def _content_type(request: Request) -> str:
+    return request.headers.get("content-type", "").split(";")[0].strip().lower()
+
+
+def _too_many_bytes(limit: int) -> Refusal:
+    return Refusal("too_many_bytes", f"more than the {limit} bytes that this server takes: save it as a smaller file")
+
+
+def _too_many_photos(limit: int) -> Refusal:
+    return Refusal("too_many_photos", f"more than {limit} photos in one request: send several requests")

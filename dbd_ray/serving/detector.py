@@ -1,0 +1,197 @@
+"""The batched detector: small pictures in, small maps out, and a model that can be exchanged while it works."""
+
+import asyncio
+import logging
+from datetime import UTC, datetime
+from math import ceil
+from typing import Any, NamedTuple
+
+import numpy as np
+from pydantic import Field
+from ray import serve
+
+from dbd_ray.config import EngineName, Settings, build
+from dbd_ray.detector import Detector
+from dbd_ray.errors import DbdRayError
+from dbd_ray.passes import PhotoMaps
+from dbd_ray.serving.measures import DetectorMeasures
+
+_log = logging.getLogger(__name__)
+
+
+class ModelInUse(NamedTuple):
+    """What makes the maps.
+
+    Attributes:
+        name: Of the checkpoint.
+        fingerprint: Of its weights.
+        input_size: (height, width) of the pictures that it looks at.
+        has_depth: Whether it gives depth maps.
+    """
+
+    name: str
+    fingerprint: str
+    input_size: tuple[int, int]
+    has_depth: bool
+
+
+class Looked(NamedTuple):
+    """An answer of the detector.
+
+    Attributes:
+        model: What was asked.
+        maps: Of the pictures; None where they had not the model's input size.
+    """
+
+    model: ModelInUse
+    maps: PhotoMaps | None
+
+
+class UserConfig(Settings):
+    """What `user_config` in a Serve config file may say: settings that change without a restart."""
+
+    model: str | None = Field(None, min_length=1, description="Takes the place of the present model, without a pause.")
+
+
+class _Refused(NamedTuple):
+    source: str
+    message: str
+    at: str
+
+
+def _tenths_of_megapixels(items: list[np.ndarray]) -> int:
+    # whole numbers are asked for, and ones so small that Serve does not take them for more requests than a replica has
+    return ceil(sum(pictures.shape[0] * pictures.shape[1] * pictures.shape[2] for pictures in items) / 1e5)
+
+
+@serve.deployment(
+    ray_actor_options={"num_cpus": 1},
+    max_ongoing_requests=64,
+    max_queued_requests=256,
+    max_surge_percent=100,
+    max_constructor_retry_count=3,
+    autoscaling_config={
+        "min_replicas": 1,
+        "max_replicas": 4,
+        "target_ongoing_requests": 16,
+        "upscale_delay_s": 5,
+        "downscale_delay_s": 60,
+    },
+)
+class FocusDetector:
+    """Runs the network on pictures that requests bring, several in one pass.
+
+    Call it through `RemoteDetector`, which makes the pictures of a photo and its map at the photo's size.
+
+    Args:
+        model: As for `Detector.load`; stays in use where `user_config.model` names one that cannot be loaded.
+        device: As for `Detector.load`.
+        engine: As for `Detector.load`.
+        batch_megapixels: Pictures of one pass, as the network sees them; a single picture may be larger.
+        batch_wait_ms: How long a picture waits for others.
+
+    Raises:
+        CheckpointError: The model is missing or damaged.
+        ConfigError: There is no such device or engine.
+    """
+
+    def __init__(
+        self,
+        model: str = "lite",
+        *,
+        device: str = "auto",
+        engine: EngineName = "auto",
+        batch_megapixels: float = 0.82,
+        batch_wait_ms: float = 4,
+    ) -> None:
+        self._where: dict[str, Any] = {"device": device, "engine": engine}
+        self._batch_megapixels = batch_megapixels
+        self._refused: _Refused | None = None
+        self._measures = DetectorMeasures()
+        self._look_at.set_batch_wait_timeout_s(batch_wait_ms / 1000)  # type: ignore[attr-defined]
+        self._take(model, Detector.load(model, **self._where))
+
+    async def reconfigure(self, user_config: dict[str, Any]) -> None:
+        """Exchange the model; if the new one cannot be used the present one stays, and `model` says why."""
+        try:
+            wanted = build(UserConfig, user_config, where="user_config").model or self._source
+            if wanted != self._source or wanted.startswith("models:/"):  # an alias may point elsewhere by now
+                self._take(wanted, await asyncio.to_thread(_loaded, wanted, self._where))
+            self._refused = None
+        except Exception as error:  # noqa: BLE001 - Serve would take the application down for whatever is raised here
+            source = str(user_config.get("model", user_config) if isinstance(user_config, dict) else user_config)
+            message = str(error) if isinstance(error, DbdRayError) else f"{type(error).__name__}: {error}"
+            self._refused = _Refused(source, message, _now())
+            _log.error("model %s cannot be used, %s stays: %s", source, self._source, message)
+
+    async def look(self, pictures: np.ndarray) -> Looked:
+        """Look at pictures of the model's input size.
+
+        Args:
+            pictures: uint8 n×h×w×3, see `passes.network_pictures`; together at most `batch_megapixels`, or one.
+        """
+        # checked here, not in the batch: what does not fit must not count in a batch's pixels
+        if pictures.shape[1:3] != self._in_use.input_size:
+            return Looked(self._in_use, None)
+        looked: Looked = await self._look_at(pictures)
+        return looked
+
+    async def model_in_use(self) -> ModelInUse:
+        """Say what pictures must look like."""
+        return self._in_use
+
+    async def model(self) -> dict[str, Any]:
+        """Describe the model for people, as JSON."""
+        card = self._detector.card
+        return {
+            "name": self._in_use.name,
+            "fingerprint": self._in_use.fingerprint,
+            "source": self._source,
+            "loaded_at": self._loaded_at,
+            "engine": self._detector.engine.name,
+            "device": str(self._detector.device),
+            "input_size": list(self._in_use.input_size),
+            "has_depth": self._in_use.has_depth,
+            "card": card.model_dump(mode="json"),
+            "refused": self._refused and self._refused._asdict(),
+        }
+
+    @serve.batch(max_batch_size=9, batch_wait_timeout_s=0.004, batch_size_fn=_tenths_of_megapixels)
+    async def _look_at(self, items: list[np.ndarray]) -> list[Looked]:
+        detector, model = self._detector, self._in_use  # of this batch, whatever is loaded meanwhile
+        fitting = [item for item in items if item.shape[1:3] == model.input_size]
+        if not fitting:
+            return [Looked(model, None) for _ in items]
+        self._measures.pictures.observe(sum(len(item) for item in fitting))
+        maps = await asyncio.to_thread(detector.look, np.concatenate(fitting))
+        answers, start = [], 0
+        for item in items:
+            if item.shape[1:3] != model.input_size:
+                answers.append(Looked(model, None))
+                continue
+            one = slice(start, start + len(item))
+            answers.append(Looked(model, PhotoMaps(maps.focus[one], None if maps.depth is None else maps.depth[one])))
+            start += len(item)
+        return answers
+
+    def _take(self, source: str, detector: Detector) -> None:
+        card = detector.card
+        self._source = source
+        self._detector = detector
+        self._in_use = ModelInUse(card.name, card.fingerprint, card.input_size, detector.network.shows_depth)
+        self._loaded_at = _now()
+        height, width = card.input_size
+        largest = ceil(10 * max(self._batch_megapixels, height * width / 1e6))
+        self._look_at.set_max_batch_size(largest)  # type: ignore[attr-defined]
+        self._measures.took(card.name, card.fingerprint)
+
+
+def _loaded(model: str, where: dict[str, Any]) -> Detector:
+    detector = Detector.load(model, **where)
+    # an engine may fail at its first pass only, and the first is slow: not on a client's time
+    detector.look(np.zeros((1, *detector.card.input_size, 3), np.uint8))
+    return detector
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

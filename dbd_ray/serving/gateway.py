@@ -1,0 +1,49 @@
+"""The gateway: a Serve deployment around the HTTP API."""
+
+from fastapi import FastAPI
+from ray import serve
+from ray.serve.handle import DeploymentHandle
+
+from dbd_ray.config.serve import ServeConfig
+from dbd_ray.serving.api import build_api
+from dbd_ray.serving.keys import load_keys
+from dbd_ray.serving.measures import GatewayMeasures
+from dbd_ray.serving.refusals import RETRY_AFTER_S
+from dbd_ray.serving.remote import RemoteDetector
+
+
+@serve.deployment(
+    # its threads decode, refine and encode; half a CPU, so that it finds room beside a detector on one core
+    ray_actor_options={"num_cpus": 0.5},
+    max_ongoing_requests=64,
+    max_queued_requests=64,
+    backpressure_config={"status_code": 429, "retry_after_s": RETRY_AFTER_S},
+    max_surge_percent=100,
+    max_constructor_retry_count=3,
+    autoscaling_config={
+        "min_replicas": 1,
+        "max_replicas": 4,
+        "target_ongoing_requests": 16,
+        "upscale_delay_s": 5,
+        "downscale_delay_s": 60,
+    },
+)
+@serve.ingress()
+class FocusGateway:
+    """Speaks HTTP: validates, decodes, asks the detector, encodes answers.
+
+    Args:
+        config: Of the endpoint.
+        detector: A bound `FocusDetector`.
+
+    Raises:
+        ConfigError: The file of API keys is missing or wrong.
+    """
+
+    def __init__(self, config: ServeConfig, detector: DeploymentHandle) -> None:
+        self._config = config
+        self._detector = RemoteDetector(detector, batch_megapixels=config.batch_megapixels)
+        self._keys = load_keys(config.keys_file)
+
+    def __serve_build_asgi_app__(self) -> FastAPI:
+        return build_api(self._config, self._detector, self._keys, GatewayMeasures())

@@ -1,0 +1,65 @@
+"""The endpoint on this machine's own Ray, for as long as it is wanted."""
+
+import logging
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from ray import serve
+from ray.serve.config import HTTPOptions
+from ray.serve.schema import LoggingConfig
+
+from dbd_ray.config.serve import ServeConfig
+from dbd_ray.errors import ConfigError, DbdRayError
+from dbd_ray.serving.application import build
+from dbd_ray.serving.keys import load_keys
+
+APPLICATION = "focus"
+
+
+@contextmanager
+def endpoint(config: ServeConfig, *, host: str = "127.0.0.1", port: int = 8000) -> Iterator[str]:
+    """Serve on the Ray that this process is connected to, and shut Serve down at the end.
+
+    Args:
+        config: Of the endpoint.
+        host: Address to listen on; 0.0.0.0 for all.
+        port: 0 for any that is free.
+
+    Yields:
+        The endpoint's URL; it answers.
+
+    Raises:
+        ConfigError: The address cannot be listened on, or a file of API keys is wrong.
+        DbdRayError: The application does not start, for instance for want of its model.
+    """
+    load_keys(config.keys_file)  # what is wrong with them need not wait for Ray
+    port = _free(host, port)
+    logging.getLogger("ray.serve").setLevel(logging.WARNING)
+    quiet = LoggingConfig(log_level="WARNING", enable_access_log=False)
+    serve.start(proxy_location="HeadOnly", http_options=HTTPOptions(host=host, port=port), logging_config=quiet)
+    try:
+        try:
+            serve.run(build(config), name=APPLICATION, logging_config=quiet)
+        except RuntimeError as error:
+            raise DbdRayError(f"the endpoint did not start: {_why(error)}") from error
+        yield f"http://{'127.0.0.1' if host in ('0.0.0.0', '::') else host}:{port}"
+    finally:
+        serve.shutdown()
+
+
+def _free(host: str, port: int) -> int:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        with socket.socket(family) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as Serve does: a port in TIME_WAIT is free
+            probe.bind((host, port))
+            return int(probe.getsockname()[1])
+    except OSError as error:
+        raise ConfigError(f"{host}:{port} cannot be listened on ({error.strerror}): choose another --port") from None
+
+
+def _why(error: RuntimeError) -> str:
+    status = serve.status().applications.get(APPLICATION)
+    messages = [one.message for one in status.deployments.values() if one.message] if status else []
+    return "; ".join(dict.fromkeys(messages)) or str(error)

@@ -1,0 +1,54 @@
+"""The pictures of an answer, PNG files made of a focus map."""
+
+import cv2
+import numpy as np
+
+from dbd_ray.focus_map import FocusMap
+from dbd_ray.images.encode import encode_depth, encode_mask, encode_photo
+from dbd_ray.images.overlay import overlay
+from dbd_ray.serving.options import BatchOptions, Picture
+from dbd_ray.serving.refusals import Refusal
+
+
+def make_picture(name: Picture, photo: np.ndarray, found: FocusMap, options: BatchOptions) -> bytes:
+    """Make one picture as PNG.
+
+    Args:
+        name: Which one.
+        photo: uint8 RGB H×W×3.
+        found: Of this photo.
+        options: Of the request.
+
+    Raises:
+        Refusal: The model gives no depth.
+    """
+    if name == "overlay":
+        return encode_photo(_fitted(overlay(photo, found.focus), options.max_side), format="png")
+    if name == "depth":
+        if found.depth is None:
+            raise Refusal("no_depth", "this server's model gives no depth: leave depth out")
+        return encode_depth(_fitted(found.depth, options.max_side))
+    if name == "mask":
+        sharp = _grown(found.focus >= options.threshold, options.margin)
+        return encode_mask(_fitted(sharp.astype(np.float32), options.max_side) >= 0.5, polarity=options.polarity)
+    return encode_mask(_fitted(found.focus, options.max_side), polarity=options.polarity)
+
+
+def _grown(sharp: np.ndarray, margin_px: int) -> np.ndarray:
+    if margin_px == 0:
+        return sharp
+    # by distance, which costs the same for any margin
+    away_from = (~sharp if margin_px > 0 else sharp).astype(np.uint8)
+    if away_from.all():
+        return sharp  # nothing to grow from
+    distance = cv2.distanceTransform(away_from, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    return distance <= margin_px if margin_px > 0 else distance > -margin_px
+
+
+def _fitted(picture: np.ndarray, max_side: int | None) -> np.ndarray:
+    height, width = picture.shape[:2]
+    if max_side is None or max(height, width) <= max_side:
+        return picture
+    scale = max_side / max(height, width)
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    return np.clip(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), 0, 255 if picture.dtype == np.uint8 else 1)

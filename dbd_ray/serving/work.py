@@ -1,0 +1,79 @@
+"""One photo's way through the gateway: bytes, pixels, focus map, answer; away from the event loop."""
+
+import asyncio
+import base64
+import os
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TypeVar
+
+import anyio.to_thread
+import numpy as np
+from anyio import CapacityLimiter
+
+from dbd_ray.config.serve import LimitsConfig
+from dbd_ray.errors import PhotoError
+from dbd_ray.focus_map import FocusMap
+from dbd_ray.images.decode import decode_photo, photo_size
+from dbd_ray.serving.budget import PixelBudget
+from dbd_ray.serving.options import BatchOptions, Picture
+from dbd_ray.serving.pictures import make_picture
+from dbd_ray.serving.refusals import Refusal, refused_photo
+from dbd_ray.serving.remote import PhotoDetector
+from dbd_ray.serving.schemas import FocusAnswer, focus_answer
+
+Result = TypeVar("Result")
+
+
+class PhotoWork:
+    """Answers photos within the server's limits.
+
+    Args:
+        detector: Who looks at them.
+        limits: Of the server.
+    """
+
+    def __init__(self, detector: PhotoDetector, limits: LimitsConfig) -> None:
+        self._detector = detector
+        self._limits = limits
+        self._budget = PixelBudget(limits.pixels_at_once)
+        self._threads = CapacityLimiter(max(1, len(os.sched_getaffinity(0))))
+
+    async def answer(self, data: bytes, options: BatchOptions, pictures: Sequence[Picture]) -> FocusAnswer:
+        """Answer with a summary, and with pictures inside.
+
+        Raises:
+            Refusal: The photo cannot be used, or nobody has time for it.
+        """
+
+        def make(photo: np.ndarray, found: FocusMap) -> FocusAnswer:
+            made = {name: make_picture(name, photo, found, options) for name in pictures}
+            return focus_answer(found, {name: base64.b64encode(png).decode() for name, png in made.items()})
+
+        return await self._detected(data, options, make)
+
+    async def picture(self, data: bytes, options: BatchOptions, picture: Picture) -> bytes:
+        """Answer with one PNG; raises as `answer`."""
+        return await self._detected(data, options, lambda photo, found: make_picture(picture, photo, found, options))
+
+    async def _detected(
+        self, data: bytes, options: BatchOptions, make: Callable[[np.ndarray, FocusMap], Result]
+    ) -> Result:
+        limits = self._limits
+        allowed = {"max_bytes": limits.max_bytes, "max_pixels": limits.max_pixels}
+        try:
+            async with asyncio.timeout(limits.answer_timeout_s):
+                height, width = await self._in_thread(photo_size, data, **allowed)
+                async with self._budget.room_for(height * width):
+                    photo = await self._in_thread(decode_photo, data, **allowed)
+                    found = await self._detector.detect(photo, refine=options.refine, tile=options.tile)
+                    return await self._in_thread(make, photo, found)
+        except PhotoError as error:
+            raise refused_photo(error) from error
+        except TimeoutError:
+            raise Refusal("timeout", f"no answer within {limits.answer_timeout_s:g} s: send it again later") from None
+        except MemoryError:
+            raise Refusal("out_of_memory", "the server has not enough memory for this photo: make it smaller") from None
+
+    async def _in_thread(self, function: Callable[..., Result], *arguments: object, **options: object) -> Result:
+        return await anyio.to_thread.run_sync(partial(function, *arguments, **options), limiter=self._threads)

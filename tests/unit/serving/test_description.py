@@ -1,0 +1,108 @@
+"""Promises of the API's own description and of the page's delivery."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import schemathesis
+import schemathesis.checks
+import yaml
+from hypothesis import HealthCheck, given, settings
+from ray.serve.schema import ServeDeploySchema
+from schemathesis import GenerationMode
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+from starlette.testclient import TestClient
+
+from dbd_ray.config import ServeConfig, build
+
+ROOT = Path(__file__).parents[3]
+CHECKS = [
+    schemathesis.checks.not_a_server_error,
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+]
+WEB = ROOT / "dbd_ray" / "serving" / "web"
+
+
+def test_openapi_is_complete(client: Callable[..., TestClient]) -> None:
+    described = client().get("/openapi.json").json()
+    assert described["paths"].keys() == {"/v1/focus", "/v1/batch", "/v1/model", "/livez", "/readyz"}
+    for path, methods in described["paths"].items():
+        for operation in methods.values():
+            assert operation["summary"], path
+            assert operation["description"], path
+            if path.startswith("/v1/"):
+                assert operation["security"], "keys are told"
+                assert {"401", "429", "503"} <= operation["responses"].keys()
+    for path in ("/v1/focus", "/v1/batch"):
+        operation = described["paths"][path]["post"]
+        assert "multipart/form-data" in operation["requestBody"]["content"]
+        assert all(parameter["description"] for parameter in operation["parameters"])
+        assert {"400", "408", "413", "415", "422"} <= operation["responses"].keys()
+    for answer in ("FocusAnswer", "BatchAnswer", "ErrorAnswer"):
+        assert described["components"]["schemas"][answer]["example"]
+
+
+@pytest.mark.parametrize(
+    ("path", "mode"),
+    [(path, GenerationMode.POSITIVE) for path in ("/v1/focus", "/v1/batch", "/v1/model", "/livez", "/readyz")]
+    # the others take nothing that could be wrong
+    + [(path, GenerationMode.NEGATIVE) for path in ("/v1/focus", "/v1/batch")],
+)
+def test_no_request_of_the_description_or_near_it_ends_in_a_fault(
+    client: Callable[..., TestClient], path: str, mode: GenerationMode
+) -> None:
+    schema = schemathesis.openapi.from_asgi("/openapi.json", client().app)
+    (operation,) = schema[path].values()
+
+    @settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+    @given(case=operation.as_strategy(generation_mode=mode))
+    def check(case: Any) -> None:
+        case.call_and_validate(checks=CHECKS)
+
+    check()
+
+
+def test_the_page_has_a_strict_policy_and_loads_nothing_from_elsewhere(
+    client: Callable[..., TestClient],
+) -> None:
+    page = client().get("/")
+    assert page.headers["content-type"].startswith("text/html")
+    policy = page.headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+    for file in WEB.iterdir():
+        assert not re.search(r"(?:src|href|url|import|fetch)\W{1,3}https?://", file.read_text()), file.name
+        if file.name != "index.html":
+            assert client().get(f"/static/{file.name}").status_code == 200
+    for name in re.findall(r'(?:src|href)="(static/[^"]+)"', page.text):
+        assert client().get(f"/{name}").status_code == 200
+    assert client().get("/static/../api.py").status_code == 404
+
+
+def test_the_page_can_be_left_out(client: Callable[..., TestClient]) -> None:
+    assert client({"page": False}).get("/").status_code == 404
+
+
+def test_answers_are_not_kept_by_caches(client: Callable[..., TestClient]) -> None:
+    assert client().get("/v1/model").headers["cache-control"] == "no-store"
+    assert client().get("/v1/model").headers["x-content-type-options"] == "nosniff"
+
+
+def test_the_config_file_is_one_for_rays_own_schema_and_ours() -> None:
+    deployed = ServeDeploySchema.model_validate(yaml.safe_load((ROOT / "serve" / "config.yaml").read_text()))
+    (application,) = deployed.applications
+    assert application.import_path == "serve.app:build"
+    assert build(ServeConfig, application.args, where="serve/config.yaml")
+    for deployment in application.deployments:
+        assert deployment.max_queued_requests > 0, "unlimited queues turn overload into timeouts"
+        assert deployment.max_surge_percent > 0
