@@ -1,56 +1,14 @@
 """What the detector says of a photo: the focus map and its summary."""
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
-from dbd_ray.kinds import Kind, kind_of
+from dbd_ray.kinds import kind_of
+from dbd_ray.summary import SharpArea, Summary
 
 IN_FOCUS = 0.5  # a pixel of at least this value counts as in focus
-
-
-@dataclass(frozen=True)
-class SharpArea:
-    """Where the in-focus pixels lie, in pixels of the photo.
-
-    Attributes:
-        left, top, right, bottom: Bounding box, right and bottom exclusive.
-        centroid_x, centroid_y: Centre of mass.
-    """
-
-    left: int
-    top: int
-    right: int
-    bottom: int
-    centroid_x: float
-    centroid_y: float
-
-
-@dataclass(frozen=True)
-class Summary:
-    """A focus map in a few numbers.
-
-    Attributes:
-        kind: Whether all, a part, or none of the photo is in focus.
-        in_focus_fraction: Share of pixels of at least 0.5, in [0,1].
-        sharp_area: Where they lie; None when there are none.
-        confidence: Mean distance of the map from 0.5, scaled to [0,1]; low where the network was undecided.
-        model: Name of the checkpoint.
-        model_fingerprint: Start of the sha256 of its weights.
-    """
-
-    kind: Kind
-    in_focus_fraction: float
-    sharp_area: SharpArea | None
-    confidence: float
-    model: str
-    model_fingerprint: str
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain numbers and strings, for JSON."""
-        return asdict(self)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,10 @@
+"""A client of the endpoint: photos out, focus maps back, over HTTP; neither torch nor Ray nor OpenCV is needed.
+
+See docs/serving.md.
+"""
+
+from dbd_ray.client.answers import FocusAnswer, FocusError, FocusRequestError
+from dbd_ray.client.asynchronous import AsyncFocusClient
+from dbd_ray.client.synchronous import FocusClient
+
+__all__ = ["AsyncFocusClient", "FocusAnswer", "FocusClient", "FocusError", "FocusRequestError"]

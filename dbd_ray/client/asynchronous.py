@@ -1,0 +1,97 @@
+"""The client for asyncio."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar, Unpack
+
+import httpx2
+from tenacity import AsyncRetrying
+
+from dbd_ray.client import conversations
+from dbd_ray.client.answers import FocusAnswer, FocusError, FocusRequestError
+from dbd_ray.client.calls import Call, Options, Picture, address, key_header
+from dbd_ray.client.reading import checked, no_answer, retry_policy
+
+T = TypeVar("T")
+
+
+class AsyncFocusClient:
+    """`FocusClient` for asyncio; its arguments, methods and errors are the same.
+
+    Files are read where the event loop runs: hand over bytes where a slow disk would hold it up.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        api_key: str | None = None,
+        timeout_s: float = 60.0,
+        attempts: int = 5,
+        backoff_s: float = 0.5,
+    ) -> None:
+        self.base_url = address(base_url)
+        self._http = httpx2.AsyncClient(headers=key_header(api_key), timeout=timeout_s)
+        self._policy = retry_policy(attempts, backoff_s)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._http.aclose()
+
+    async def focus(
+        self, photo: bytes | Path, *, include: Sequence[Picture] = (), **options: Unpack[Options]
+    ) -> FocusAnswer:
+        """Ask what of a photo is in focus; see `FocusClient.focus`."""
+        return await self._hold(conversations.focus(photo, include, options))
+
+    async def picture(self, photo: bytes | Path, output: Picture = "focus", **options: Unpack[Options]) -> bytes:
+        """Ask for one picture as a PNG file; see `FocusClient.picture`."""
+        return await self._hold(conversations.picture(photo, output, options))
+
+    async def batch(
+        self, photos: Iterable[bytes | Path], *, include: Sequence[Picture] = (), **options: Unpack[Options]
+    ) -> list[FocusAnswer | FocusError]:
+        """Ask for many photos, a bad one harms only itself; see `FocusClient.batch`."""
+        return await self._hold(conversations.batch(photos, include, options))
+
+    async def model(self) -> dict[str, Any]:
+        """Ask which model answers, and for the endpoint's limits."""
+        return await self._hold(conversations.model())
+
+    async def ready(self) -> bool:
+        """Whether the endpoint can answer now; asked once, and never an error."""
+        try:
+            await self._attempt(Call("GET", "/readyz"))
+        except FocusRequestError:
+            return False
+        return True
+
+    async def _hold(self, conversation: conversations.Conversation[T]) -> T:
+        try:
+            call = next(conversation)
+            while True:
+                try:
+                    answer: httpx2.Response = await AsyncRetrying(**self._policy)(self._attempt, call)
+                except FocusRequestError as error:
+                    call = conversation.throw(error)
+                else:
+                    call = conversation.send(answer)
+        except StopIteration as end:
+            result: T = end.value
+            return result
+
+    async def _attempt(self, call: Call) -> httpx2.Response:
+        try:
+            answer = await self._http.request(call.method, self.base_url + call.path, **call.parts)
+        except httpx2.RequestError as error:
+            raise no_answer(error, self.base_url, call) from error
+        return checked(answer, call)

@@ -1,0 +1,82 @@
+"""What the clients do, written once for both: each conversation yields requests and is sent their answers."""
+
+from collections.abc import Generator, Iterable, Sequence
+from pathlib import Path
+from typing import Any, TypeAlias, TypeVar
+
+import httpx2
+
+from dbd_ray.client.answers import FocusAnswer, FocusError, FocusRequestError
+from dbd_ray.client.calls import Call, Options, Photo, Picture, Query, groups, load, load_group, query_of
+from dbd_ray.client.reading import (
+    OF_THE_PHOTO,
+    PASSING_REASONS,
+    largest_batch,
+    read_batch,
+    read_focus,
+    read_object,
+    read_picture,
+)
+
+T = TypeVar("T")
+Conversation: TypeAlias = Generator[Call, httpx2.Response, T]
+Found: TypeAlias = FocusAnswer | FocusError
+
+
+def focus(photo: bytes | Path, include: Sequence[Picture], options: Options) -> Conversation[FocusAnswer]:
+    """Ask for one photo."""
+    return (yield from _one(load(photo), query_of(include=include, **options)))
+
+
+def picture(photo: bytes | Path, output: Picture, options: Options) -> Conversation[bytes]:
+    """Ask for one picture as a PNG file."""
+    query = query_of(output=output, **options)
+    return read_picture((yield Call("POST", "/v1/focus", query, accept="image/png", photo=load(photo))))
+
+
+def batch(photos: Iterable[bytes | Path], include: Sequence[Picture], options: Options) -> Conversation[list[Found]]:
+    """Ask for many photos, in groups of as many as the endpoint takes at once."""
+    query = query_of(include=include, **options)
+    size = largest_batch((yield from model()))
+    found: list[Found] = []
+    for first, group in groups(photos, size):
+        loaded = load_group(group, first)
+        answers = iter((yield from _group([photo for photo in loaded if isinstance(photo, Photo)], query)))
+        found += [next(answers) if isinstance(photo, Photo) else photo for photo in loaded]
+    return found
+
+
+def model() -> Conversation[dict[str, Any]]:
+    """Ask which model answers."""
+    return read_object((yield Call("GET", "/v1/model")))
+
+
+def _one(photo: Photo, query: Query) -> Conversation[FocusAnswer]:
+    return read_focus((yield Call("POST", "/v1/focus", query, photo=photo)))
+
+
+def _group(photos: Sequence[Photo], query: Query) -> Conversation[list[Found]]:
+    if not photos:
+        return []
+    try:
+        found = read_batch((yield Call("POST", "/v1/batch", query, batch=tuple(photos))), photos)
+    except FocusRequestError as error:
+        if len(photos) == 1 and error.status in OF_THE_PHOTO:
+            return [FocusError(photos[0].name, error.reason, error.message)]
+        if len(photos) == 1 or error.status != 413:
+            raise
+        half = len(photos) // 2  # too much together; a photo that is too large alone is found in the end
+        return (yield from _group(photos[:half], query)) + (yield from _group(photos[half:], query))
+    settled = []
+    for photo, result in zip(photos, found, strict=True):
+        settled.append((yield from _settled(photo, result, query)))
+    return settled
+
+
+def _settled(photo: Photo, result: Found, query: Query) -> Conversation[Found]:
+    if isinstance(result, FocusAnswer) or result.reason not in PASSING_REASONS:
+        return result
+    try:
+        return (yield from _one(photo, query))
+    except FocusRequestError as error:
+        return FocusError(photo.name, error.reason, error.message)

@@ -1,0 +1,138 @@
+"""The client for ordinary programs."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar, Unpack
+
+import httpx2
+from tenacity import Retrying
+
+from dbd_ray.client import conversations
+from dbd_ray.client.answers import FocusAnswer, FocusError, FocusRequestError
+from dbd_ray.client.calls import Call, Options, Picture, address, key_header
+from dbd_ray.client.reading import checked, no_answer, retry_policy
+
+T = TypeVar("T")
+
+
+class FocusClient:
+    """Asks an endpoint for focus maps; what fails in passing is sent again.
+
+    Lost connections, timeouts and the statuses 408, 429, 500, 502, 503 and 504 are tried again after a growing random
+    wait, and after what `Retry-After` asks for; other errors are raised at once. May be used from several threads.
+
+    Args:
+        base_url: Where the endpoint is, e.g. http://127.0.0.1:8000, with its route prefix if it has one.
+        api_key: One of the endpoint's keys, if it asks for them.
+        timeout_s: Longest silence while sending or waiting for an answer, of one attempt.
+        attempts: How often a request is sent at most.
+        backoff_s: Longest wait after the first attempt; it doubles with every further one, up to 8 s.
+
+    Raises:
+        ConfigError: base_url is not an address.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        api_key: str | None = None,
+        timeout_s: float = 60.0,
+        attempts: int = 5,
+        backoff_s: float = 0.5,
+    ) -> None:
+        self.base_url = address(base_url)
+        self._http = httpx2.Client(headers=key_header(api_key), timeout=timeout_s)
+        self._policy = retry_policy(attempts, backoff_s)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def focus(self, photo: bytes | Path, *, include: Sequence[Picture] = (), **options: Unpack[Options]) -> FocusAnswer:
+        """Ask what of a photo is in focus.
+
+        Args:
+            photo: The bytes of its file, or the file.
+            include: Pictures to send along: focus, overlay, mask, depth.
+            options: threshold, margin, polarity, max_side, refine, tile: see `dbd_ray.client.calls.Options`.
+
+        Raises:
+            FocusRequestError: The request was refused, or all attempts failed.
+        """
+        return self._hold(conversations.focus(photo, include, options))
+
+    def picture(self, photo: bytes | Path, output: Picture = "focus", **options: Unpack[Options]) -> bytes:
+        """Ask for one picture as a PNG file.
+
+        Args:
+            photo: The bytes of its file, or the file.
+            output: Which picture.
+            options: threshold, margin, polarity, max_side, refine, tile: see `dbd_ray.client.calls.Options`.
+
+        Raises:
+            FocusRequestError: The request was refused, or all attempts failed.
+        """
+        return self._hold(conversations.picture(photo, output, options))
+
+    def batch(
+        self, photos: Iterable[bytes | Path], *, include: Sequence[Picture] = (), **options: Unpack[Options]
+    ) -> list[FocusAnswer | FocusError]:
+        """Ask for many photos, in groups of as many as the endpoint takes at once; a bad photo harms only itself.
+
+        Args:
+            photos: Any number; files are read group by group.
+            include: Pictures to send along: focus, overlay, mask, depth.
+            options: threshold, margin, polarity, max_side, refine, tile: see `dbd_ray.client.calls.Options`.
+
+        Returns:
+            One answer or error per photo, in their order.
+
+        Raises:
+            FocusRequestError: A group was refused or not answered as a whole, which is no photo's fault.
+        """
+        return self._hold(conversations.batch(photos, include, options))
+
+    def model(self) -> dict[str, Any]:
+        """Ask which model answers, and for the endpoint's limits.
+
+        Raises:
+            FocusRequestError: The request was refused, or all attempts failed.
+        """
+        return self._hold(conversations.model())
+
+    def ready(self) -> bool:
+        """Whether the endpoint can answer now; asked once, and never an error."""
+        try:
+            self._attempt(Call("GET", "/readyz"))
+        except FocusRequestError:
+            return False
+        return True
+
+    def _hold(self, conversation: conversations.Conversation[T]) -> T:
+        try:
+            call = next(conversation)
+            while True:
+                try:
+                    answer = Retrying(**self._policy)(self._attempt, call)
+                except FocusRequestError as error:
+                    call = conversation.throw(error)
+                else:
+                    call = conversation.send(answer)
+        except StopIteration as end:
+            result: T = end.value
+            return result
+
+    def _attempt(self, call: Call) -> httpx2.Response:
+        try:
+            answer = self._http.request(call.method, self.base_url + call.path, **call.parts)
+        except httpx2.RequestError as error:
+            raise no_answer(error, self.base_url, call) from error
+        return checked(answer, call)
