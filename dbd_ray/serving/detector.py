@@ -136,6 +136,10 @@ class FocusDetector:
         looked: Looked = await self._look_at(pictures)
         return looked
 
+    async def check_health(self) -> None:
+        """Called by Serve every few seconds."""
+        self._measures.still_here()
+
     async def model_in_use(self) -> ModelInUse:
         """Say what pictures must look like."""
         return self._in_use

@@ -53,4 +53,9 @@ class DetectorMeasures:
         if self._tags:
             self._model.set(0, tags=self._tags)
         self._tags = {"model": model, "fingerprint": fingerprint[:16]}
-        self._model.set(1, tags=self._tags)
+        self.still_here()
+
+    def still_here(self) -> None:
+        """Say again which model is in use: Ray drops gauges that are silent for a while."""
+        if self._tags:
+            self._model.set(1, tags=self._tags)
