@@ -1,4 +1,4 @@
-"""The whole job in miniature, for `make demo`: pictures → prepared data → trained network → report and MLflow."""
+"""The whole job in miniature, for `make demo`: pictures → prepared data → network → report and MLflow → endpoint."""
 
 import argparse
 import shutil
@@ -10,14 +10,21 @@ from rich.console import Console
 
 from dbd_ray.cli.console import show_progress, show_training
 from dbd_ray.cli.ray_session import local_or_cluster
-from dbd_ray.config import EvaluateConfig, PrepareConfig, TrainConfig, train_config
+from dbd_ray.client import FocusClient
+from dbd_ray.config import EvaluateConfig, PrepareConfig, ServeConfig, TrainConfig, train_config
 from dbd_ray.datasets.prepare import prepare_from
+from dbd_ray.datasets.prepared import read_rows
+from dbd_ray.detector import Detector
 from dbd_ray.errors import DbdRayError
 from dbd_ray.evaluation.run import evaluate
+from dbd_ray.images.decode import decode_photo
+from dbd_ray.serving.local import endpoint
+from dbd_ray.summary import Summary
 from dbd_ray.training.trainer import train
 
 RUNS = Path("runs")
 OUT = RUNS / "demo"
+SAME = 0.005  # of the share in focus: engines may round differently
 MARK = OUT / "made-by-make-demo"
 SCENE_EPOCHS, PHOTO_EPOCHS = 20, 8  # about as many training steps for the 704 photos of CUHK as for the scenes
 console = Console()
@@ -42,6 +49,10 @@ def main() -> None:
         found = evaluate(
             EvaluateConfig(model=trained.folder, prepared=data, out=str(OUT), storage=str(RUNS)), on_photo=advance
         )
+    _step(4, "serving it, and asking over HTTP about one of them")
+    summary = _serve_and_ask(trained.folder, data)
+    sharp = f"{summary.in_focus_fraction:.0%} in focus ({summary.kind})"
+    console.print(f"      answered as the detector does in this process: {sharp}", highlight=False)
     mae, f = found.metrics["mae"], found.metrics["f_adaptive_pooled_dd_notebook"]
     console.print(f"\nMAE {mae:.3f}, F {f:.3f}. This is a miniature: README.md says how to train in earnest.")
     console.print(f"Report:  {found.files['html'].absolute()}", soft_wrap=True)
@@ -104,8 +115,22 @@ def _train_config(options: argparse.Namespace, data: str, *, has_depth: bool) ->
     return train_config(settings, where="demo")
 
 
+def _serve_and_ask(model: str, data: str) -> Summary:
+    photo = read_rows(data, "test", columns=["image"])["image"][0].as_py()
+    with (
+        local_or_cluster(),
+        endpoint(ServeConfig(model=model), port=0) as url,
+        FocusClient(url) as client,
+    ):
+        answered = client.focus(photo).summary
+    expected = Detector.load(model).detect([decode_photo(photo)])[0].summary
+    if abs(answered.in_focus_fraction - expected.in_focus_fraction) > SAME:
+        raise DbdRayError(f"the endpoint says {answered}, the detector {expected}: report this as a fault of dbd_ray")
+    return answered
+
+
 def _step(number: int, what: str) -> None:
-    console.print(f"[bold]\\[{number}/3][/bold] {what}")
+    console.print(f"[bold]\\[{number}/4][/bold] {what}")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Real services for the tests that need them: PostgreSQL, and MLflow's server on it."""
+"""Real services for the tests that need them: clusters, PostgreSQL, and MLflow's server on it."""
 
 import os
 import shutil
@@ -10,13 +10,16 @@ import tempfile
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
 from dbd_ray.tracking import tracking_uri
 
+BIN = Path(sys.executable).parent
+OURS = ("RAY_", "MLFLOW_", "PYTHONPATH")  # settings of whoever runs the tests, which a cluster must not inherit
 POSTGRES_USER = "postgres"  # Debian's package makes it
 START_TIMEOUT_S = 300
 STOP_TIMEOUT_S = 60
@@ -84,6 +87,52 @@ def services() -> Iterator[Services]:
     services = Services()
     yield services
     services.stop_all()
+
+
+class Cluster(NamedTuple):
+    """A running cluster of one node with two CPUs.
+
+    Attributes:
+        address: Of its dashboard.
+        environment: Of whoever may use it.
+        ports: By the names of `ray start`'s options.
+    """
+
+    address: str
+    environment: dict[str, str]
+    ports: dict[str, int]
+
+
+@pytest.fixture(scope="session")
+def start_cluster(services: Services) -> Callable[[Mapping[str, str]], AbstractContextManager[Cluster]]:
+    """Starts clusters of `ray start --head`, with their dashboards, in an environment with some variables."""
+
+    @contextmanager
+    def start(variables: Mapping[str, str]) -> Iterator[Cluster]:
+        folder = Path(tempfile.mkdtemp(prefix="dbd-ray-"))  # sockets lie below it, whose paths must be short
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
+        path = f"{BIN}{os.pathsep}{os.environ['PATH']}"
+        environment = {**inherited, **variables, "PATH": path, "OMP_NUM_THREADS": "1"}
+        ports = {
+            name: services.free_port()
+            for name in (
+                *("port", "dashboard-port", "ray-client-server-port", "metrics-export-port"),
+                *("dashboard-agent-listen-port", "dashboard-agent-grpc-port", "runtime-env-agent-port"),
+            )
+        }
+        address = f"http://127.0.0.1:{ports['dashboard-port']}"
+        command = [str(BIN / "ray"), "start", "--head", "--block", "--num-cpus=2", "--disable-usage-stats"]
+        process = services.start(
+            [*command, f"--temp-dir={folder / 'ray'}", *(f"--{name}={port}" for name, port in ports.items())],
+            lambda: services.answers(f"{address}/api/version"),
+            log=folder / "log.txt",
+            env=environment,
+        )
+        yield Cluster(address, environment, ports)
+        services.stop(process)
+        shutil.rmtree(folder, ignore_errors=True)  # the last of Ray's processes may still write there
+
+    return start
 
 
 @pytest.fixture(scope="session")

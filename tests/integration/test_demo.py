@@ -20,6 +20,7 @@ def test_the_demo_goes_from_nothing_to_a_report(tmp_path: Path) -> None:
     finished = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert not left_over.exists()
     assert finished.returncode == 0, finished.stdout + finished.stderr
+    assert "answered as the detector does" in finished.stdout
     report = tmp_path / "runs" / "demo" / "report.html"
     assert str(report) in finished.stdout
     assert "mlflow ui --backend-store-uri sqlite:///" in finished.stdout

@@ -1,11 +1,9 @@
 """Every job as people submit it: from a clean clone, to a cluster of `ray start --head`, with an MLflow server."""
 
 import json
-import os
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,7 +18,6 @@ ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
 TOKEN = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "0123456789abcdef0123456789abcdef"}
 MODES: dict[str, dict[str, str]] = {"token": TOKEN, "no-token": {"RAY_AUTH_MODE": "disabled"}}
-OURS = ("RAY_", "MLFLOW_", "PYTHONPATH")  # settings of whoever runs the tests, which a cluster must not inherit
 
 Submit = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -53,29 +50,10 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module", params=list(MODES))
-def head(request: pytest.FixtureRequest, services: Any) -> Iterator[Head]:
-    """A cluster of one node with two CPUs, with its dashboard, with token authentication and without."""
-    folder = Path(tempfile.mkdtemp(prefix="dbd-ray-"))  # sockets lie below it, whose paths must be short
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
-    environment |= {**MODES[request.param], "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}", "OMP_NUM_THREADS": "1"}
-    ports = {
-        name: services.free_port()
-        for name in (
-            *("port", "dashboard-port", "ray-client-server-port", "metrics-export-port"),
-            *("dashboard-agent-listen-port", "dashboard-agent-grpc-port", "runtime-env-agent-port"),
-        )
-    }
-    address = f"http://127.0.0.1:{ports['dashboard-port']}"
-    command = [str(BIN / "ray"), "start", "--head", "--block", "--num-cpus=2", "--disable-usage-stats"]
-    process = services.start(
-        [*command, f"--temp-dir={folder / 'ray'}", *(f"--{name}={port}" for name, port in ports.items())],
-        lambda: services.answers(f"{address}/api/version"),
-        log=folder / "log.txt",
-        env=environment,
-    )
-    yield Head(request.param, address, environment)
-    services.stop(process)
-    shutil.rmtree(folder, ignore_errors=True)  # the last of Ray's processes may still write there
+def head(request: pytest.FixtureRequest, start_cluster: Any) -> Iterator[Head]:
+    """A cluster with token authentication and without."""
+    with start_cluster(MODES[request.param]) as (address, environment, _):
+        yield Head(request.param, address, environment)
 
 
 @pytest.fixture(scope="module")

@@ -101,7 +101,7 @@ def test_answers_are_not_kept_by_caches(client: Callable[..., TestClient]) -> No
 def test_the_config_file_is_one_for_rays_own_schema_and_ours() -> None:
     deployed = ServeDeploySchema.model_validate(yaml.safe_load((ROOT / "serve" / "config.yaml").read_text()))
     (application,) = deployed.applications
-    assert application.import_path == "serve.app:build"
+    assert application.import_path == "dbd_ray.serving.application:build"
     assert build(ServeConfig, application.args, where="serve/config.yaml")
     for deployment in application.deployments:
         assert deployment.max_queued_requests > 0, "unlimited queues turn overload into timeouts"

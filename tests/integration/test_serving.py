@@ -1,0 +1,109 @@
+"""Promises of the endpoint of `dbd-ray serve`, behind Ray's own proxy: the detector's answers, for many at once."""
+
+import io
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx2
+import numpy as np
+import pytest
+import ray
+from PIL import Image
+
+from dbd_ray import Detector, FocusPredictor
+from dbd_ray.images.decode import decode_photo
+from dbd_ray.predict import predict_files
+
+pytestmark = pytest.mark.ray
+
+JPEG = {"content-type": "image/jpeg"}
+PNG = {"accept": "image/png"}
+TIMEOUT_S = 120
+
+
+@pytest.fixture(scope="module")
+def photos(cuhk: Path) -> list[Path]:
+    return sorted((cuhk / "image").iterdir())[:12]
+
+
+def _levels(png: bytes) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(png))).astype(int)
+
+
+def test_serve_predict_a_dataset_and_the_detector_agree(
+    endpoint: str, local_ray: None, photos: list[Path], tmp_path: Path
+) -> None:
+    chosen = photos[:3]
+    data = [path.read_bytes() for path in chosen]
+    detector = Detector.load("lite")
+    expected = [np.rint(found.focus * 255) for found in detector.detect([decode_photo(one) for one in data])]
+    served = [
+        _levels(httpx2.post(f"{endpoint}/v1/focus", content=one, headers=JPEG | PNG, timeout=TIMEOUT_S).content)
+        for one in data
+    ]
+    written = [_levels(one.files[0].read_bytes()) for one in predict_files(detector, chosen, tmp_path, save=["focus"])]
+    rows = (
+        ray.data.from_items([{"bytes": one, "place": place} for place, one in enumerate(data)])
+        .map_batches(
+            FocusPredictor,
+            fn_constructor_kwargs={"model": "lite"},
+            batch_size=3,
+            compute=ray.data.ActorPoolStrategy(size=1),
+        )
+        .take_all()
+    )
+    predicted = [_levels(row["focus"]) for row in sorted(rows, key=lambda row: row["place"])]
+    for ways in zip(expected, served, written, predicted, strict=True):
+        for way in ways[1:]:
+            assert np.abs(way - ways[0]).max() <= 1
+
+
+def test_many_at_once_get_each_their_own_answer(endpoint: str, photos: list[Path]) -> None:
+    data = [path.read_bytes() for path in photos]
+    with httpx2.Client(base_url=endpoint, timeout=TIMEOUT_S) as client, ThreadPoolExecutor(12) as pool:
+
+        def ask(one: bytes) -> float:
+            answer = client.post("/v1/focus", content=one, headers=JPEG)
+            assert answer.status_code == 200, answer.text
+            return float(answer.json()["summary"]["in_focus_fraction"])
+
+        alone = [ask(one) for one in data]
+        together = list(pool.map(ask, data * 3))
+    assert together == pytest.approx(alone * 3, abs=0.005)  # sums in another order, in a batch
+    assert len(set(alone)) > 6
+
+
+def test_a_request_id_is_echoed_once_or_made(endpoint: str) -> None:
+    for path in ("/v1/model", "/nothing", "/livez"):
+        echoed = httpx2.get(f"{endpoint}{path}", headers={"x-request-id": "mine"}, timeout=TIMEOUT_S)
+        assert echoed.headers.get_list("x-request-id") == ["mine"]
+        made = httpx2.get(f"{endpoint}{path}", timeout=TIMEOUT_S)
+        assert len(made.headers.get_list("x-request-id")) == 1
+
+
+def test_a_photo_larger_than_the_limit_is_refused_through_the_proxy(endpoint: str) -> None:
+    limit = httpx2.get(f"{endpoint}/v1/model", timeout=TIMEOUT_S).json()["limits"]["max_bytes"]
+    for size, reason in ((limit, "not_an_image"), (limit + 1, "too_many_bytes")):
+        with httpx2.Client(timeout=TIMEOUT_S) as client:
+            answer = client.post(f"{endpoint}/v1/focus", content=bytes(size), headers=JPEG)
+        assert answer.json()["reason"] == reason
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["--model", "absent"], "absent: neither a checkpoint folder nor a model of the package"),
+        (["--keys-file", "absent"], "keys_file=absent: cannot be read"),
+        (["--set", "batch_wait=3"], "batch_wait"),
+        (["--host", "203.0.113.1"], "203.0.113.1:8000 cannot be listened on"),
+    ],
+)
+def test_what_cannot_be_served_is_told_in_one_line(arguments: list[str], complaint: str) -> None:
+    command = [sys.executable, "-c", "from dbd_ray.cli import main; main()", "serve", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: ")
+    assert complaint in done.stderr
+    assert "Traceback" not in done.stderr
