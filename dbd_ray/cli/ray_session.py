@@ -5,7 +5,7 @@ import os
 import socket
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -46,16 +46,16 @@ def local_or_cluster(*, data_bars: bool = False, dashboard: bool = False) -> Ite
         os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
     else:
         _check_reachable(cluster)
-    # without a dashboard Ray still notes the usual port of one, and Ray Train, asking there for its own controller,
-    # would take the "unknown" of another Ray's dashboard on this machine for its death, and end the run
-    none: dict[str, Any] = {"include_dashboard": False, "dashboard_port": 0}
-    with own_dashboard() if dashboard and not cluster else nullcontext({} if cluster else none) as of_dashboard:
+    of_dashboard: AbstractContextManager[dict[str, Any]] = nullcontext({})
+    if not cluster:
+        of_dashboard = own_dashboard() if dashboard else no_dashboard()
+    with of_dashboard as arguments:
         ray.init(
             address=None if cluster else "local",
             logging_level=logging.ERROR,
             # the workers' own words come through training.progress; Ray's are for whoever looks into Ray
             log_to_driver=bool(os.environ.get("DBD_RAY_VERBOSE")),
-            **of_dashboard,
+            **arguments,
         )
         try:
             yield
@@ -73,14 +73,33 @@ def own_dashboard() -> Iterator[dict[str, Any]]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    before = os.environ.get(DASHBOARD_VARIABLE)
-    os.environ[DASHBOARD_VARIABLE] = f"http://127.0.0.1:{port}"  # which Ray's processes inherit
-    try:
+    with _dashboard_address(f"http://127.0.0.1:{port}"):
         yield {"include_dashboard": True, "dashboard_port": port}
+
+
+@contextmanager
+def no_dashboard() -> Iterator[dict[str, Any]]:
+    """Give the arguments of ray.init for a Ray without dashboard, which asks none of another Ray instead.
+
+    Ray Train asks for its own controller, and would take the "unknown" of another Ray's dashboard for its death and end
+    the run. It goes where the shell's RAY_API_SERVER_ADDRESS says or, since Ray without a dashboard still notes the
+    usual port of one, to that port of this machine.
+    """
+    with _dashboard_address(None):
+        yield {"include_dashboard": False, "dashboard_port": 0}
+
+
+@contextmanager
+def _dashboard_address(address: str | None) -> Iterator[None]:
+    # in the environment, which Ray's processes inherit
+    before = os.environ.pop(DASHBOARD_VARIABLE, None)
+    if address:
+        os.environ[DASHBOARD_VARIABLE] = address
+    try:
+        yield
     finally:
-        if before is None:
-            del os.environ[DASHBOARD_VARIABLE]
-        else:
+        os.environ.pop(DASHBOARD_VARIABLE, None)
+        if before is not None:
             os.environ[DASHBOARD_VARIABLE] = before
 
 

@@ -1,0 +1,62 @@
+"""What the Ray that a command starts for itself is told, without starting it."""
+
+import os
+from typing import Any
+
+import pytest
+import ray
+
+from dbd_ray.cli.ray_session import DASHBOARD_VARIABLE, local_or_cluster
+
+ELSEWHERE = "http://elsewhere:8265"
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str | None, dict[str, Any]]]:
+    """The dashboard's address in the environment that Ray inherits, and the arguments, of every start."""
+    starts: list[tuple[str | None, dict[str, Any]]] = []
+    monkeypatch.setenv("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray, "init", lambda **given: starts.append((os.environ.get(DASHBOARD_VARIABLE), given)))
+    monkeypatch.setattr(ray, "shutdown", lambda: None)
+    return starts
+
+
+@pytest.mark.parametrize("of_the_shell", [ELSEWHERE, None])
+def test_a_ray_without_dashboard_asks_none_that_the_shell_names(
+    of_the_shell: str | None, started: list[tuple[str | None, dict[str, Any]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.delenv(DASHBOARD_VARIABLE, raising=False)
+    if of_the_shell:
+        monkeypatch.setenv(DASHBOARD_VARIABLE, of_the_shell)
+    with local_or_cluster():
+        assert DASHBOARD_VARIABLE not in os.environ
+    ((address, given),) = started
+    assert address is None
+    assert (given["address"], given["include_dashboard"], given["dashboard_port"]) == ("local", False, 0)
+    assert os.environ.get(DASHBOARD_VARIABLE) == of_the_shell, "as it was before"
+
+
+def test_a_ray_with_dashboard_asks_its_own(
+    started: list[tuple[str | None, dict[str, Any]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setenv(DASHBOARD_VARIABLE, ELSEWHERE)
+    with local_or_cluster(dashboard=True):
+        pass
+    ((address, given),) = started
+    assert address == f"http://127.0.0.1:{given['dashboard_port']}"
+    assert os.environ[DASHBOARD_VARIABLE] == ELSEWHERE
+
+
+def test_a_cluster_keeps_the_dashboard_that_the_shell_names(
+    started: list[tuple[str | None, dict[str, Any]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", "auto")
+    monkeypatch.setenv(DASHBOARD_VARIABLE, ELSEWHERE)
+    with local_or_cluster():
+        pass
+    ((address, given),) = started
+    assert (address, given["address"]) == (ELSEWHERE, None)
+    assert "include_dashboard" not in given
