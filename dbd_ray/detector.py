@@ -1,6 +1,7 @@
 """The detector: photos in, focus maps out. Evaluation, predictors and commands all go through here."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
@@ -69,7 +70,8 @@ class Detector:
             CheckpointError: There is no such model, or it is damaged.
             ConfigError: There is no such device or engine.
         """
-        network, card = load_checkpoint(find_checkpoint(str(model)))
+        with opened_checkpoint(str(model)) as folder:
+            network, card = load_checkpoint(folder)
         return cls(network, card, choose_device(device), engine)
 
     def detect(
@@ -196,7 +198,8 @@ def find_checkpoint(model: str, *, registry: str | None = None) -> Path:
         registry: URI of the MLflow registry for models:/ URIs; None: the one that MLFLOW_TRACKING_URI names.
 
     Returns:
-        A local checkpoint folder; what is in it was not looked at.
+        A local checkpoint folder; what is in it was not looked at. What came from a registry stays until this process
+        ends, see `opened_checkpoint`.
 
     Raises:
         CheckpointError: There is no such model.
@@ -214,6 +217,18 @@ def find_checkpoint(model: str, *, registry: str | None = None) -> Path:
             "train one with `dbd-ray train`, or give models:/NAME@ALIAS"
         )
     return Path(model)
+
+
+@contextmanager
+def opened_checkpoint(model: str, *, registry: str | None = None) -> Iterator[Path]:
+    """Like `find_checkpoint`, but what came from a registry is deleted afterwards."""
+    if model.startswith("models:/"):
+        from dbd_ray.registry import downloaded_model
+
+        with downloaded_model(model, registry) as folder:
+            yield folder
+    else:
+        yield find_checkpoint(model, registry=registry)
 
 
 def _opened_chunks(

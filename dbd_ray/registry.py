@@ -1,8 +1,9 @@
 """The MLflow model registry: a trained model goes in as `@candidate`, and the best one known is `@champion`."""
 
+import atexit
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -134,29 +135,43 @@ def promote(log: RunLog, checkpoint: Path, name: str, reasons: Mapping[str, Any]
 
 
 def download_model(uri: str, registry: str | None = None) -> Path:
-    """Fetch a registered model's checkpoint.
+    """Fetch a registered model's checkpoint (arguments and errors as of `downloaded_model`).
+
+    Returns:
+        A local folder with `model.safetensors` and `card.json`, which is deleted when this process ends.
+    """
+    download = ExitStack()
+    folder = download.enter_context(downloaded_model(uri, registry))
+    atexit.register(download.close)
+    return folder
+
+
+@contextmanager
+def downloaded_model(uri: str, registry: str | None = None) -> Iterator[Path]:
+    """Fetch a registered model's checkpoint for as long as it is needed.
 
     Args:
         uri: models:/NAME@ALIAS or models:/NAME/VERSION.
         registry: URI of the registry; None: the one that MLFLOW_TRACKING_URI names.
 
-    Returns:
-        A local folder with `model.safetensors` and `card.json`.
+    Yields:
+        A local folder with `model.safetensors` and `card.json`, which is deleted afterwards.
 
     Raises:
         CheckpointError: There is no such model, or it holds no checkpoint of ours.
     """
     registry = registry or tracking_uri()
-    try:
-        local = mlflow.artifacts.download_artifacts(
-            artifact_uri=_source(uri, registry), dst_path=tempfile.mkdtemp(prefix="dbd-ray-"), tracking_uri=registry
-        )
-    except MlflowException as error:
-        raise CheckpointError(f"{uri}: not found in the MLflow registry {registry}: {error.message}") from None
-    cards = sorted(Path(local).rglob(CARD))
-    if not cards:
-        raise CheckpointError(f"{uri}: holds no {CARD}, so it is not a dbd_ray model")
-    return cards[0].parent
+    with tempfile.TemporaryDirectory(prefix="dbd-ray-") as folder:
+        try:
+            local = mlflow.artifacts.download_artifacts(
+                artifact_uri=_source(uri, registry), dst_path=folder, tracking_uri=registry
+            )
+        except MlflowException as error:
+            raise CheckpointError(f"{uri}: not found in the MLflow registry {registry}: {error.message}") from None
+        cards = sorted(Path(local).rglob(CARD))
+        if not cards:
+            raise CheckpointError(f"{uri}: holds no {CARD}, so it is not a dbd_ray model")
+        yield cards[0].parent
 
 
 def _version_of_run(client: MlflowClient, log: RunLog, card: Card, name: str) -> RegisteredModel:

@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 
 from dbd_ray.config import EvaluateConfig
-from dbd_ray.detector import Detector, find_checkpoint
+from dbd_ray.detector import Detector, opened_checkpoint
 from dbd_ray.errors import ConfigError
 from dbd_ray.evaluation.comparison import Comparison, check_metric, check_photos, compare
 from dbd_ray.metrics import FocusMetrics
-from dbd_ray.registry import CHAMPION, RegisteredModel, download_model, find_champion, promote
+from dbd_ray.registry import CHAMPION, RegisteredModel, downloaded_model, find_champion, promote
 from dbd_ray.tracking import RunLog
 
 
@@ -81,11 +81,13 @@ def choose_rival(
     check_metric(config.compare_by)
     if champion and champion.fingerprint != detector.card.fingerprint:
         check_photos(photos)
-        return Rival(f"{champion.uri} (@{CHAMPION})", download_model(champion.uri, uri), config)
+        with downloaded_model(champion.uri, uri) as checkpoint:
+            return Rival(f"{champion.uri} (@{CHAMPION})", checkpoint, config)
     if not config.against:
         return None
     check_photos(photos)
-    rival = Rival(config.against, find_checkpoint(config.against, registry=uri), config)
+    with opened_checkpoint(config.against, registry=uri) as checkpoint:
+        rival = Rival(config.against, checkpoint, config)
     if rival.detector.card.fingerprint == detector.card.fingerprint:
         raise ConfigError(f"against: {config.against} is the same model as {config.model}; choose another")
     return rival

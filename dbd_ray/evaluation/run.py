@@ -15,7 +15,7 @@ from dbd_ray.config import EvaluateConfig
 from dbd_ray.datasets.labelled import read_labelled
 from dbd_ray.datasets.layouts import LabelledPhoto, Layout, scan_layout
 from dbd_ray.datasets.prepared import read_rows
-from dbd_ray.detector import Detector, find_checkpoint
+from dbd_ray.detector import Detector, opened_checkpoint
 from dbd_ray.errors import CheckpointError, ConfigError, DatasetError, PhotoError
 from dbd_ray.evaluation.comparison import Comparison
 from dbd_ray.evaluation.pictures import EvaluatedPhoto, keep_worst, thumbnail
@@ -77,7 +77,11 @@ def evaluate(config: EvaluateConfig, *, on_photo: Callable[[int, int], Any] = la
     """
     uri = tracking_uri(config.storage)  # a mistake in where results go must not show only when they are there
     _make_folder(Path(config.out))
-    checkpoint = find_checkpoint(config.model, registry=uri)
+    with opened_checkpoint(config.model, registry=uri) as checkpoint:
+        return _evaluate(config, checkpoint, uri, on_photo)
+
+
+def _evaluate(config: EvaluateConfig, checkpoint: Path, uri: str, on_photo: Callable[[int, int], Any]) -> Evaluation:
     history = _history(checkpoint)
     detector = Detector.load(checkpoint, device=config.device, engine=config.engine)
     name, total, images = _open_data(config)

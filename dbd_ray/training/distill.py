@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from dbd_ray.checkpoints import Card, load_checkpoint
 from dbd_ray.config import ObjectiveConfig
 from dbd_ray.datasets.prepared import as_uri
-from dbd_ray.detector import find_checkpoint, packaged_models
+from dbd_ray.detector import opened_checkpoint, packaged_models
 from dbd_ray.errors import CheckpointError, ConfigError
 from dbd_ray.losses import TeacherMaps
 from dbd_ray.models import FocusNetwork
@@ -62,7 +62,8 @@ def load_named(checkpoint: str, registry: str | None, *, setting: str) -> tuple[
         ConfigError: It is missing or damaged.
     """
     try:
-        network, card = load_checkpoint(find_checkpoint(absolute_checkpoint(checkpoint), registry=registry))
+        with opened_checkpoint(absolute_checkpoint(checkpoint), registry=registry) as folder:
+            network, card = load_checkpoint(folder)
     except (CheckpointError, ConfigError) as error:
         raise ConfigError(f"{setting}: {error}") from error
     return f"{card.name}@{card.fingerprint[:16]}", network, card
