@@ -23,13 +23,14 @@ def tune(options: dict[str, Any], config: Path | None, overrides: Sequence[str])
     """Search, or go through a grid, and say what came of it."""
     settings = load_tune_config(config, options, overrides)
     require_lasting(**{"train.storage": settings.train.storage})
-    from dbd_ray.tuning.paper import finished_gamma_grid, gamma_grid
-    from dbd_ray.tuning.sweep import finished_sweep, search
+    from dbd_ray.tuning.paper import check_gamma_grid, finished_gamma_grid, gamma_grid
+    from dbd_ray.tuning.sweep import check_sweep, finished_sweep, search
 
     if settings.grid:
-        _show_grid(_finished_or_run(settings, finished_gamma_grid, gamma_grid))
+        _show_grid(_finished_or_run(settings, finished_gamma_grid, check_gamma_grid, gamma_grid))
     else:
-        _show_sweep(_finished_or_run(settings, finished_sweep, search, dashboard=True), settings.train.select_by)
+        sweep = _finished_or_run(settings, finished_sweep, check_sweep, search, dashboard=True)
+        _show_sweep(sweep, settings.train.select_by)
 
 
 def ablate(config: Path | None, overrides: Sequence[str]) -> None:
@@ -37,14 +38,15 @@ def ablate(config: Path | None, overrides: Sequence[str]) -> None:
     settings: AblateConfig = load_ablate_config(config, {}, overrides)
     require_lasting(**{"train.storage": settings.train.storage})
     from dbd_ray.tuning.paper import ablate as run
-    from dbd_ray.tuning.paper import finished_ablation
+    from dbd_ray.tuning.paper import check_ablation, finished_ablation
 
-    _show_grid(_finished_or_run(settings, finished_ablation, run))
+    _show_grid(_finished_or_run(settings, finished_ablation, check_ablation, run))
 
 
 def _finished_or_run(
     settings: AnyStudy,
     finished: Callable[[AnyStudy], Result | None],
+    check: Callable[[AnyStudy], None],
     run: Callable[..., Result],
     *,
     dashboard: bool = False,
@@ -55,6 +57,7 @@ def _finished_or_run(
     if result:
         say(FINISHED.format(settings.name))
         return result
+    check(settings)  # what is wrong with settings and data need not wait for Ray
     with local_or_cluster(dashboard=dashboard), show_training() as on_event:
         return run(settings, on_event=on_event)
 

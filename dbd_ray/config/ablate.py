@@ -7,7 +7,8 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from dbd_ray.config.study import MeasuredSplit, Seeds, StudyConfig, load_study
+from dbd_ray.config.settings import flatten
+from dbd_ray.config.study import RUNS_OF_A_GRID, SEEDS_SAY_IT, MeasuredSplit, Seeds, StudyConfig, load_study
 
 VariantName = Literal["FCN", "+D", "+D+SRFB", "+D+RFB+SA", "full"]
 
@@ -18,6 +19,20 @@ VARIANTS: dict[VariantName, dict[str, Any]] = {
     "+D+SRFB": {"network": {"depth": True, "srfb": "srfb", "sab": False}},
     "+D+RFB+SA": {"network": {"depth": True, "srfb": "rfb", "sab": True}},
     "full": {"network": {"depth": True, "srfb": "srfb", "sab": True}},
+}
+
+
+# settings of a run that are no backbone's, and why
+_NOT_OF_BACKBONES = {
+    "name": "runs are named after the study, the backbone, the variant and the seed",
+    "seed": "seeds says what it is",
+    "storage": "all runs are in the study's folder",
+    "data": "all rows of the table are of the same data, set train.data",
+    "workers": "room is made for train.workers, set them there",
+    "registered_model": "runs of an ablation are not registered",
+    "network.depth": "the variants say what it is",
+    "network.srfb": "the variants say what it is",
+    "network.sab": "the variants say what it is",
 }
 
 
@@ -49,6 +64,16 @@ class AblateConfig(StudyConfig):
                 raise ValueError(f"{label!r} becomes part of a folder's name: use letters, digits and _ . + = - only")
         return backbones
 
+    @field_validator("backbones")
+    @classmethod
+    def _have_settings_of_their_own_only(cls, backbones: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+        for label, settings in backbones.items():
+            for name in flatten(settings):
+                for idle, why in _NOT_OF_BACKBONES.items():
+                    if f"{name}.".startswith(f"{idle}."):
+                        raise ValueError(f"{label}.{name} is no setting of a backbone ({why}): remove it")
+        return backbones
+
     @model_validator(mode="after")
     def _can_be_ablated(self) -> Self:
         network, objective = self.train.network, self.train.objective
@@ -58,9 +83,10 @@ class AblateConfig(StudyConfig):
             raise ValueError(
                 "train.objective.depth_weight=0: variants with +D need a gamma above 0, the paper's is 0.1"
             )
-        for name in ("srfb", "sab"):
-            if getattr(network, name) != type(network).model_fields[name].default:
-                raise ValueError(f"train.network.{name} has no effect: the variants say what it is; remove it")
+        for name in ("network.srfb", "network.sab"):
+            self.refuse_without_effect(name, ": the variants say what it is")
+        self.refuse_without_effect("seed", SEEDS_SAY_IT)
+        self.refuse_without_effect("registered_model", RUNS_OF_A_GRID)
         return self
 
 

@@ -12,6 +12,9 @@ from dbd_ray.errors import ConfigError
 
 Seeds = Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)]
 MeasuredSplit = Literal["val", "test"]
+# why a setting of train has no effect, see `StudyConfig.refuse_without_effect`
+SEEDS_SAY_IT = ": seeds says what it is"
+RUNS_OF_A_GRID = ": runs of a grid or an ablation are not registered"
 
 
 class StudyConfig(Settings):
@@ -24,6 +27,24 @@ class StudyConfig(Settings):
     concurrent: int | None = Field(
         None, ge=1, description="Runs side by side; null: as many as the cluster has room for when the study starts."
     )
+
+    def refuse_without_effect(self, setting: str, why: str) -> None:
+        """Refuse a setting of `train` that is neither null nor at its default although it decides nothing.
+
+        Args:
+            setting: Its dotted name.
+            why: Ends the sentence "train.SETTING has no effect".
+
+        Raises:
+            ValueError: Names it.
+        """
+        *parts, last = setting.split(".")
+        section: Any = self.train
+        for part in parts:
+            section = getattr(section, part)
+        default = type(section).model_fields[last].default
+        if getattr(section, last) not in (default, None):
+            raise ValueError(f"train.{setting} has no effect{why}; remove it, or set it to its default, {default}")
 
     @property
     def storage(self) -> str:

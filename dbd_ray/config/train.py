@@ -136,6 +136,11 @@ class TrainConfig(Settings):
             raise ValueError("network.backbone_weights has no effect with start_from: remove it")
         if not self.network.depth and self.objective.depth_weight > 0:
             raise ValueError("objective.depth_weight has no effect with network.depth=false: set it to 0")
+        if self.objective.depth_weight > 0 and self.augment.paste_probability == 1:
+            raise ValueError(
+                "augment.paste_probability=1 leaves no depth to learn from, for a picture that another one is pasted "
+                "into has none: lower it, or set network.depth=false and objective.depth_weight=0"
+            )
         return self
 
     def _check_batch(self) -> None:

@@ -8,11 +8,13 @@ from pydantic import Field, model_validator
 
 from dbd_ray.config.search import DEFAULT_SEARCH, Space, parse_space
 from dbd_ray.config.settings import flatten
-from dbd_ray.config.study import MeasuredSplit, Seeds, StudyConfig, load_study
+from dbd_ray.config.study import RUNS_OF_A_GRID, SEEDS_SAY_IT, MeasuredSplit, Seeds, StudyConfig, load_study
 
 PAPER_GAMMAS = (0.01, 0.05, 0.1, 1.0, 5.0)  # Table 3 of the paper
 _OF_SEARCH = ("search", "first", "trials", "trial_epochs", "grace_epochs", "keep_one_in", "seed")
 _OF_GRID = ("seeds", "split")
+# the winner alone is registered
+_NOT_SEARCHED = ("name", "storage", "epochs", "data", "registered_model")
 
 
 class TuneConfig(StudyConfig):
@@ -49,6 +51,11 @@ class TuneConfig(StudyConfig):
         if self.grid:
             if not self.train.network.depth:
                 raise ValueError("grid=paper-gamma varies objective.depth_weight, which needs train.network.depth=true")
+            gammas = ", ".join(f"{gamma:g}" for gamma in PAPER_GAMMAS)
+            self.refuse_without_effect("objective.depth_weight", f" with grid=paper-gamma, which takes {gammas}")
+            self.refuse_without_effect("registered_model", RUNS_OF_A_GRID)
+            if self.seeds:
+                self.refuse_without_effect("seed", SEEDS_SAY_IT)
             return self
         if self.grace_epochs >= self.longest_trial:
             raise ValueError(
@@ -61,7 +68,7 @@ class TuneConfig(StudyConfig):
         space = self.space
         known = flatten(self.train.model_dump(mode="json"))
         for name in space:
-            if name.split(".")[0] in ("name", "storage", "epochs", "data") or name not in known:
+            if name.split(".")[0] in _NOT_SEARCHED or name not in known:
                 raise ValueError(f"search.{name} is no setting of a run that a search can change")
         for number, point in enumerate(self.first):
             values = flatten(point)

@@ -11,7 +11,9 @@ from dbd_ray.errors import ConfigError
 from dbd_ray.metrics import METRIC_NAMES
 from dbd_ray.models.depth_distillation import SMALLEST_SIDE_PX
 from dbd_ray.tracking import SQLITE
-from dbd_ray.training.distill import load_teachers
+from dbd_ray.training.distill import load_named, load_teachers
+from dbd_ray.training.run_folder import has_checkpoint
+from dbd_ray.training.start import load_start
 
 Nodes = Sequence[Mapping[str, Any]]
 
@@ -47,6 +49,31 @@ def check_settings(config: TrainConfig) -> None:
     _check_teachers(config.objective, size)
     if any("val" in info.rows for info in infos) and config.select_by not in METRIC_NAMES:
         raise ConfigError(f"select_by: {config.select_by!r} is no metric; choose one of {', '.join(METRIC_NAMES)}")
+
+
+def check_detectors(runs: Sequence[TrainConfig], registry: str) -> None:
+    """Load every detector that some of many runs begin with or learn from, each once and none of them for long.
+
+    Args:
+        runs: With absolute paths. One that goes on has its weights in its own checkpoint.
+        registry: URI of the MLflow registry for models:/ URIs.
+
+    Raises:
+        ConfigError: One is missing, damaged, or of another network than a run that would begin with it; names the run.
+    """
+    known: set[tuple[str, ...]] = set()
+    for run in runs:
+        begins_with = (run.start_from or "", run.network.model_dump_json())
+        try:
+            for teacher in run.objective.teacher_checkpoints:
+                if (teacher,) not in known:
+                    load_named(teacher, registry, setting="objective.teacher_checkpoints")
+                    known.add((teacher,))
+            if run.start_from and begins_with not in known and not has_checkpoint(run):
+                load_start(run, registry)
+                known.add(begins_with)
+        except ConfigError as error:
+            raise ConfigError(f"run {run.name}: {error}") from error
 
 
 def training_size(config: TrainConfig) -> tuple[int, int]:

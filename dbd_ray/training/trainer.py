@@ -197,21 +197,35 @@ def read_split(locations: tuple[str, ...], split: Split) -> ray.data.Dataset:
 
 def absolute(config: TrainConfig) -> TrainConfig:
     """Make local paths absolute: Ray's workers run in folders of their own."""
-    weights = config.network.backbone_weights
-    network = config.network
-    if weights and weights != "timm":
-        network = network.model_copy(update={"backbone_weights": as_uri(weights)})
-    teachers = tuple(map(absolute_checkpoint, config.objective.teacher_checkpoints))
-    objective = config.objective.model_copy(update={"teacher_checkpoints": teachers})
+    network, objective = config.network, config.objective
+    weights = absolute_value("network.backbone_weights", network.backbone_weights)
+    teachers = absolute_value("objective.teacher_checkpoints", objective.teacher_checkpoints)
     return config.model_copy(
         update={
             "data": tuple(map(as_uri, config.data)),
             "storage": as_uri(config.storage),
-            "network": network,
-            "start_from": absolute_checkpoint(config.start_from) if config.start_from else None,
-            "objective": objective,
+            "network": network.model_copy(update={"backbone_weights": weights}),
+            "start_from": absolute_value("start_from", config.start_from),
+            "objective": objective.model_copy(update={"teacher_checkpoints": tuple(teachers)}),
         }
     )
+
+
+def absolute_value(setting: str, value: Any) -> Any:
+    """Make a value of a setting absolute where it is a local path, or a list of such.
+
+    Args:
+        setting: Dotted name of a setting of a run other than `data` and `storage`.
+        value: Not validated yet, perhaps.
+    """
+    match setting, value:
+        case "network.backbone_weights", str() if value not in ("", "timm"):
+            return as_uri(value)
+        case "start_from", str():
+            return absolute_checkpoint(value)
+        case "objective.teacher_checkpoints", list() | tuple():
+            return [absolute_checkpoint(each) if isinstance(each, str) else each for each in value]
+    return value
 
 
 def connect() -> None:

@@ -1,15 +1,16 @@
 """Runs that are all trained at full length with several seeds: the paper's ablation and its gamma grid."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ray import tune
 
 from dbd_ray.config import MeasuredSplit, StudyConfig, TrainConfig
+from dbd_ray.datasets.prepared import read_info
 from dbd_ray.errors import TrainingError
 from dbd_ray.tracking import attempt
 from dbd_ray.training.run_folder import RESULT_FILE, find_claim, read_record, write_record
-from dbd_ray.tuning.study import Study, ending, open_study, run_trials
+from dbd_ray.tuning.study import Study, check_study, ending, open_study, run_trials
 from dbd_ray.tuning.tables import csv_text, log_texts, markdown_table, plus_minus, write_texts
 from dbd_ray.tuning.trial import metrics_of
 
@@ -104,13 +105,20 @@ def run_grid(config: StudyConfig, plan: GridPlan, *, on_event: Callable[[Any], A
         if not any(row.metrics for row in rows):
             reason = next(iter(failures.values()))
             raise TrainingError(f"{config.name}: all {len(plan.runs)} runs failed, one with: {reason}")
-    texts = {**grid_tables(plan, rows), **plan.charts(rows)}
+    infos = [read_info(location) for location in config.data]
+    prepared = sorted({info.input_size for info in infos if info.rows.get(plan.split)})
+    texts = {**grid_tables(plan, rows, prepared), **plan.charts(rows)}
     grid = Grid(rows, write_texts(study.folder, texts), study.log.run_id, study.log.uri)
     for step in (lambda: log_texts(study.log, texts, under="table"), study.log.finish):
         attempt(step, on_event)
     if not failures:  # else the same command tries the failed ones again
         write_record(config, RESULT_FILE, {**grid._asdict(), "rows": [row._asdict() for row in rows]})
     return grid
+
+
+def check_grid(config: StudyConfig, plan: GridPlan) -> None:
+    """Find, without Ray, what is wrong with a grid (arguments and errors as of `run_grid`)."""
+    check_study(config, [run.config for run in plan.runs], split=plan.split)
 
 
 def finished_grid(config: StudyConfig) -> Grid | None:
@@ -163,8 +171,17 @@ def _train_missing(study: Study, plan: GridPlan, on_event: Callable[[Any], Any])
     return {record.point["run"]: record.reason for record in recorder.records.values() if record.status == "failed"}
 
 
-def grid_tables(plan: GridPlan, rows: Sequence[GridRow]) -> dict[str, str]:
-    """Write the table beside the paper's values, and every run's metrics; texts by file name."""
+def grid_tables(plan: GridPlan, rows: Sequence[GridRow], prepared: Sequence[tuple[int, int]]) -> dict[str, str]:
+    """Write the table beside the paper's values, and every run's metrics.
+
+    Args:
+        plan: What the grid consists of.
+        rows: From `collect`.
+        prepared: Each (height, width), px, that rows of the split were prepared at.
+
+    Returns:
+        Texts by file name.
+    """
     papers = list(plan.published)
     head = ["backbone", "variant", "runs", "Fβ", "MAE", *(f"paper, {paper}: Fβ / MAE" for paper in papers)]
     cells = []
@@ -181,12 +198,16 @@ def grid_tables(plan: GridPlan, rows: Sequence[GridRow]) -> dict[str, str]:
                 *(f"{pair[0]:.4f} / {pair[1]:.4f}" if pair else "–" for pair in of_papers),
             ]
         )
-    first = plan.runs[0].config
-    size = "×".join(map(str, first.input_size)) + " px" if first.input_size else "the data's own size"
+    runs = [run.config for run in plan.runs]
+    # a backbone may have settings of its own
+    epochs, batch_size = _each(run.epochs for run in runs), _each(run.batch_size for run in runs)
+    seen = _each(_px(size) for run in runs for size in ([run.input_size] if run.input_size else prepared))
+    # validation looks at what training looks at; a finished model is measured as it will be used
+    measured = _each(map(_px, prepared)) if plan.split == "test" else seen
     remark = (
-        f"Measured on the {plan.split} rows of the prepared data at {size}, after {first.epochs} epochs in batches of "
-        f"{first.batch_size}; mean ± sample standard deviation over seeds. Fβ is {F_BETA}. The paper's values are of "
-        "its own training on 320×320 px, one run each."
+        f"Measured on the {plan.split} rows of the prepared data at {measured}; the networks saw {seen} and were "
+        f"trained for {epochs} epochs in batches of {batch_size}. Mean ± sample standard deviation over seeds. Fβ is "
+        f"{F_BETA}. The paper's values are of its own training on 320×320 px, one run each."
     )
     failed = "".join(f"\n- {run} failed: {why}" for row in rows for run, why in row.failures.items())
     long_rows = [
@@ -201,3 +222,11 @@ def grid_tables(plan: GridPlan, rows: Sequence[GridRow]) -> dict[str, str]:
         "table.csv": csv_text(head, cells),
         "values.csv": csv_text(long_head, long_rows),
     }
+
+
+def _each(values: Iterable[Any]) -> str:
+    return " or ".join(dict.fromkeys(map(str, values)))
+
+
+def _px(size: Sequence[int]) -> str:
+    return "×".join(map(str, size)) + " px"

@@ -5,7 +5,7 @@ from typing import Any
 
 from dbd_ray.config import PAPER_GAMMAS, VARIANTS, AblateConfig, TrainConfig, TuneConfig, vary
 from dbd_ray.training.trainer import absolute
-from dbd_ray.tuning.grid import MAE, Grid, GridPlan, GridRow, GridRun, finished_grid, run_grid
+from dbd_ray.tuning.grid import MAE, Grid, GridPlan, GridRow, GridRun, check_grid, finished_grid, run_grid
 from dbd_ray.tuning.plots import gamma_grid_chart
 from dbd_ray.tuning.study import absolute_study, folder_of
 
@@ -47,6 +47,12 @@ def ablate(config: AblateConfig, *, on_event: Callable[[Any], Any] = lambda even
     return run_grid(config, ablation_plan(config), on_event=on_event)
 
 
+def check_ablation(config: AblateConfig) -> None:
+    """Find, without Ray, what is wrong with an ablation (arguments and errors as of `ablate`)."""
+    config = absolute_study(config)
+    check_grid(config, ablation_plan(config))
+
+
 def finished_ablation(config: AblateConfig) -> Grid | None:
     """Read the table of a finished ablation of this name; None if there is none."""
     return finished_grid(absolute_study(config))
@@ -68,6 +74,12 @@ def gamma_grid(config: TuneConfig, *, on_event: Callable[[Any], Any] = lambda ev
     """Train and measure the gammas of Table 3, or go on where that was interrupted (arguments as of `ablate`)."""
     config = absolute_study(config)
     return run_grid(config, gamma_plan(config), on_event=on_event)
+
+
+def check_gamma_grid(config: TuneConfig) -> None:
+    """Find, without Ray, what is wrong with a gamma grid (arguments and errors as of `ablate`)."""
+    config = absolute_study(config)
+    check_grid(config, gamma_plan(config))
 
 
 def finished_gamma_grid(config: TuneConfig) -> Grid | None:

@@ -107,7 +107,9 @@ class Recorder(Callback):
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """Note the end; the MLflow run of a trial that was stopped has nobody else left to end it."""
         record, run = self._record(trial), self._run(trial)
-        record.status = "finished" if record.epochs >= run.epochs else "stopped"
+        # without a scheduler nothing stops a run, which on data without validation rows reports no values
+        whole = self._scheduler is None or record.epochs >= run.epochs
+        record.status = "finished" if whole else "stopped"
         if record.status == "stopped":
             self._on_event(f"{run.name}: stopped early after epoch {record.epochs}")
             self._end(trial, failed=False)

@@ -2,7 +2,7 @@
 
 import json
 import uuid
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import PurePosixPath
 from typing import Any, NamedTuple
@@ -14,14 +14,14 @@ from ray.tune.schedulers import ASHAScheduler
 from ray.util.state import list_nodes
 from ray.util.state.exception import RayStateApiException
 
-from dbd_ray.config import MeasuredSplit, StudyConfig, TrainConfig
+from dbd_ray.config import MeasuredSplit, StudyConfig, TrainConfig, TuneConfig, flatten, unflatten
 from dbd_ray.datasets.listing import open_storage
 from dbd_ray.datasets.prepared import read_info
 from dbd_ray.errors import ConfigError, DatasetError
 from dbd_ray.tracking import RunLog, attempt, tracking_uri
-from dbd_ray.training.checks import check_settings, check_store, check_workers, room_for
+from dbd_ray.training.checks import check_detectors, check_settings, check_store, check_workers, room_for
 from dbd_ray.training.run_folder import KEY_FIELD, SETTINGS_FILE, claim_name, find_claim, new_key
-from dbd_ray.training.trainer import absolute, connect, uses_gpu
+from dbd_ray.training.trainer import absolute, absolute_value, connect, uses_gpu
 from dbd_ray.tuning.recorder import TRIAL_TAG, Recorder
 from dbd_ray.tuning.trial import Plan, run_trial
 
@@ -51,7 +51,45 @@ def folder_of(config: StudyConfig) -> str:
 
 def absolute_study(config: StudyConfig) -> Any:
     """Make the local paths of a study absolute; its runs start in folders of their own."""
-    return config.model_copy(update={"train": absolute(config.train)})
+    settings: dict[str, Any] = {"train": absolute(config.train)}
+    if isinstance(config, TuneConfig):
+        if config.search is not None:
+            settings["search"] = _absolute_values(config.search, choices=True)
+        settings["first"] = tuple(_absolute_values(point, choices=False) for point in config.first)
+    return config.model_copy(update=settings)
+
+
+def _absolute_values(values: Mapping[str, Any], *, choices: bool) -> dict[str, Any]:
+    absolute_values = {}
+    for name, value in flatten(values).items():
+        listed = choices and isinstance(value, list | tuple)
+        absolute_values[name] = (
+            [absolute_value(name, each) for each in value] if listed else absolute_value(name, value)
+        )
+    return unflatten(absolute_values)
+
+
+def check_study(config: StudyConfig, runs: Sequence[TrainConfig], *, split: MeasuredSplit) -> None:
+    """Find, without Ray, what is wrong with a study's settings and data.
+
+    Args:
+        config: The study, with absolute paths.
+        runs: Its runs, or enough of them to stand for all.
+        split: On which rows runs are compared.
+
+    Raises:
+        ConfigError: A study of this name has other settings, or settings do not fit the data, or name weights or
+            detectors that are not there.
+        DatasetError: A prepared dataset is missing, or has no rows of the split.
+    """
+    find_claim(config)
+    if not any(read_info(location).rows.get(split) for location in config.data):
+        raise DatasetError(
+            ", ".join(config.data), [f"no rows of split {split!r} to compare the runs on; prepare again"]
+        )
+    for run in runs:
+        check_settings(run)
+    check_detectors(runs, tracking_uri(config.storage))
 
 
 def open_study(
@@ -69,13 +107,8 @@ def open_study(
         ConfigError: A study of this name has other settings, or settings do not fit the data or the cluster.
         DatasetError: A prepared dataset is missing, or has no rows of the split.
     """
+    check_study(config, runs, split=split)
     key = find_claim(config) or new_key()
-    if not any(read_info(location).rows.get(split) for location in config.data):
-        raise DatasetError(
-            ", ".join(config.data), [f"no rows of split {split!r} to compare the runs on; prepare again"]
-        )
-    for run in runs:
-        check_settings(run)
     uri = tracking_uri(config.storage)
     connect()
     check_store(uri, ray.nodes())

@@ -17,7 +17,16 @@ from dbd_ray.training.run_folder import RESULT_FILE, TrainedModel, find_claim, r
 from dbd_ray.training.trainer import finished_run, train
 from dbd_ray.tuning.ranking import RankedTrial, ranked, ranking_files, words
 from dbd_ray.tuning.recorder import TRIAL_TAG
-from dbd_ray.tuning.study import Study, absolute_study, end_forgotten, ending, folder_of, open_study, run_trials
+from dbd_ray.tuning.study import (
+    Study,
+    absolute_study,
+    check_study,
+    end_forgotten,
+    ending,
+    folder_of,
+    open_study,
+    run_trials,
+)
 from dbd_ray.tuning.tables import log_texts, write_texts
 
 RANKING_FILE = "ranking.json"
@@ -81,6 +90,13 @@ def search(config: TuneConfig, *, on_event: Callable[[Event], Any] = lambda even
     return sweep
 
 
+def check_sweep(config: TuneConfig) -> None:
+    """Find, without Ray, what is wrong with a sweep (arguments and errors as of `search`)."""
+    config = absolute_study(config)
+    _optuna(config)
+    check_study(config, corners(config, trial_base(config)), split="val")
+
+
 def finished_sweep(config: TuneConfig) -> Sweep | None:
     """Read what a finished sweep of this name left; None if it is new, or was interrupted.
 
@@ -117,15 +133,23 @@ def winner_run(config: TuneConfig, point: Mapping[str, Any]) -> TrainConfig:
 def corners(config: TuneConfig, base: TrainConfig) -> list[TrainConfig]:
     """Make the runs of all choices and of both ends of all ranges: what is wrong with one shows before any starts.
 
+    Returns:
+        The first, and the last of each combination of detectors and weights that they name.
+
     Raises:
         ConfigError: Settings that are searched do not fit each other or the run's others.
     """
     names, ends = zip(*((name, domain.ends()) for name, domain in config.space.items()), strict=True)
     points = [dict(zip(names, values, strict=True)) for values in itertools.product(*ends)]
-    runs = [vary(base, unflatten(point), where=f"{config.name}, a trial with {words(point)}") for point in points]
+    name = f"{config.name}-trial"
+    runs = [
+        vary(base, {**unflatten(point), "name": name}, where=f"{config.name}, a trial with {words(point)}")
+        for point in points
+    ]
     for point in (points[0], points[-1]):
         winner_run(config, point)
-    return [runs[0], runs[-1]]
+    by_files = {(run.start_from, run.network.backbone_weights, run.objective.teacher_checkpoints): run for run in runs}
+    return [runs[0], *by_files.values()]
 
 
 def _search(

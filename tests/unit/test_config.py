@@ -119,6 +119,10 @@ def test_a_wrong_setting_is_refused_by_its_name(override: str, field: str) -> No
         (["optimizer.momentum=0.9"], "momentum has no effect with adamw: set it to null"),
         (["augment.jpeg_probability=0", "augment.jpeg_quality=[10, 20]"], "jpeg_quality has no effect"),
         (["network.depth=false"], "objective.depth_weight has no effect with network.depth=false"),
+        (
+            ["augment.paste_probability=1"],
+            r"augment\.paste_probability=1 leaves no depth to learn from.*lower it, or set",
+        ),
         (["epochs=2", "optimizer.warmup_epochs=2"], "optimizer.schedule has no effect when all 2 epochs are warm-up"),
         (["network.mean=[0, 0, 0]"], "mean and std belong together"),
         (["workers.count=[2, 2]"], r"count=\[2, 2\]: write \[fewest, most\] in rising order"),

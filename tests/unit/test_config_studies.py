@@ -54,6 +54,16 @@ def _tune(*overrides: str) -> TuneConfig:
             ["grid=paper-gamma", "train.network.depth=false", "train.objective.depth_weight=0"],
             r"needs train\.network\.depth=true",
         ),
+        (["search.registered_model=[a, b]"], r"search\.registered_model is no setting of a run"),
+        (
+            ["grid=paper-gamma", "train.objective.depth_weight=0.5"],
+            r"train\.objective\.depth_weight has no effect with grid=paper-gamma, which takes 0\.01, .*default, 0\.1",
+        ),
+        (
+            ["grid=paper-gamma", "seeds=[1, 2]", "train.seed=3"],
+            r"train\.seed has no effect: seeds says what it is; remove it",
+        ),
+        (["grid=paper-gamma", "train.registered_model=mine"], r"train\.registered_model has no effect: runs of a grid"),
         (["concurrent=0"], "concurrent: "),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
@@ -61,6 +71,14 @@ def _tune(*overrides: str) -> TuneConfig:
 def test_settings_of_a_sweep_that_cannot_be_meant_are_refused(overrides: list[str], complaint: str) -> None:
     with pytest.raises(ConfigError, match=complaint):
         _tune(*overrides)
+
+
+def test_what_decides_something_in_one_kind_of_sweep_is_not_refused_there() -> None:
+    assert _tune("grid=paper-gamma", "train.seed=3").train.seed == 3
+    assert _tune("grid=paper-gamma", "seeds=[1, 2]", "train.objective.depth_weight=0.1").seeds == (1, 2)
+    assert _tune("grid=paper-gamma", "train.registered_model=null").train.registered_model is None
+    searched = _tune("search.seed=[1, 2]", "train.objective.depth_weight=0.5", "train.registered_model=mine")
+    assert (searched.train.objective.depth_weight, searched.train.registered_model) == (0.5, "mine")
 
 
 def test_a_sweep_without_a_search_of_its_own_searches_gamma_widths_and_learning_rate() -> None:
@@ -109,6 +127,14 @@ def test_flat_and_nested_settings_are_the_same() -> None:
         (["train.network.sab=false"], r"train\.network\.sab has no effect: the variants say"),
         (["train.network.architecture=lite"], "architecture=lite has none of these variants"),
         (["backbones={'a/b': {}}"], "backbones: .*becomes part of a folder's name"),
+        (["train.seed=3"], r"train\.seed has no effect: seeds says what it is"),
+        (["train.registered_model=mine"], r"train\.registered_model has no effect: runs of a grid or an ablation"),
+        (["backbones={A: {name: x}}"], r"backbones: .*A\.name is no setting of a backbone \(runs are named after"),
+        (["backbones={A: {seed: 1}}"], r"A\.seed is no setting of a backbone \(seeds says what it is\): remove it"),
+        (["backbones={A: {storage: x}}"], r"A\.storage is no setting of a backbone"),
+        (["backbones={A: {data: [x]}}"], r"A\.data is no setting of a backbone \(all rows .*set train\.data"),
+        (["backbones={A: {workers: {count: 2}}}"], r"A\.workers\.count is no setting of .*train\.workers"),
+        (["backbones={A: {network: {sab: false}}}"], r"A\.network\.sab is no setting of .*the variants say"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

@@ -1,6 +1,7 @@
 """The runs of the paper's tables, laid out before any of them starts."""
 
 import math
+import re
 from pathlib import Path
 from statistics import stdev
 
@@ -85,11 +86,22 @@ def test_the_table_has_spread_failures_and_the_papers_values_beside_ours() -> No
         GridRow("tiny", "FCN", {F_BETA: [0.9, 0.92], MAE: [0.05, 0.07]}, {}),
         GridRow("tiny", "+D", {}, {"a-tiny-+D-seed0": "not finite", "a-tiny-+D-seed1": "not finite"}),
     ]
-    texts = grid_tables(plan, rows)
+    texts = grid_tables(plan, rows, [(160, 160)])
     lines = texts["table.md"].splitlines()
     assert "| tiny | FCN | 2 | 0.9100 ± 0.0141 | 0.0600 ± 0.0141 | 0.9170 / 0.0460 | 0.9110 / 0.0530 |" in lines
     assert "| tiny | +D | 0, 2 failed | – | – | 0.9220 / 0.0460 | – |" in lines
     assert "- a-tiny-+D-seed1 failed: not finite" in lines
-    assert "on the test rows" in texts["table.md"]
-    assert "after 8 epochs in batches of 8" in texts["table.md"]
+    assert "on the test rows of the prepared data at 160×160 px; the networks saw 160×160 px" in texts["table.md"]
+    assert "trained for 8 epochs in batches of 8" in texts["table.md"]
     assert "tiny,FCN,mae,2,0.05,0.07" in texts["values.csv"].splitlines()
+
+
+@pytest.mark.parametrize(
+    ("split", "measured"), [("test", "test rows of the prepared data at 160×160 px"), ("val", "val rows of .*96×96 px")]
+)
+def test_the_table_says_at_what_size_it_was_measured_and_what_the_networks_saw(split: str, measured: str) -> None:
+    backbones = "backbones={one: {batch_size: 4}, two: {batch_size: 6}}"
+    sizes = [f"split={split}", "train.input_size=[96, 96]"]
+    config = load_ablate_config(None, {}, ["name=a", "variants=[FCN]", "seeds=[0]", backbones, *sizes, *SMALL])
+    table = grid_tables(ablation_plan(config), [], [(160, 160)])["table.md"]
+    assert re.search(f"Measured on the {measured}; the networks saw 96×96 px and .* in batches of 4 or 6", table)

@@ -83,6 +83,20 @@ def test_a_trial_is_told_once_an_epoch_and_by_how_it_ended(make: Any) -> None:
     assert recorder.unfinished() == []
 
 
+def test_a_run_that_nothing_stops_is_finished_when_it_ends_although_it_reports_no_validation(
+    make: Any, log: RunLog
+) -> None:
+    recorder, _, said = make()
+    grid = Recorder(recorder._plan, log, metric=METRIC, on_event=said.append)
+    trial = _trial("whole")
+    for one in (grid, recorder):
+        one.on_trial_start(0, [], trial)
+        one.on_trial_result(0, [], trial, {"epoch": 1, "train/loss": 0.5})
+        one.on_trial_complete(0, [], trial)
+    assert (grid.records["whole"].status, recorder.records["whole"].status) == ("finished", "stopped")
+    assert said == ["s-whole: stopped early after epoch 0"], "of the one with a scheduler alone"
+
+
 def test_a_trial_that_could_not_even_begin_is_a_failed_one(make: Any) -> None:
     recorder, _, said = make()
     lost = _trial("lost")
