@@ -65,7 +65,7 @@ def _tenths_of_megapixels(items: list[np.ndarray]) -> int:
 
 
 @serve.deployment(
-    ray_actor_options={"num_cpus": 1},
+    ray_actor_options={"num_cpus": 0.8},
     max_ongoing_requests=64,
     max_queued_requests=256,
     max_surge_percent=100,
@@ -124,17 +124,26 @@ class FocusDetector:
             self._refused = _Refused(source, message, _now())
             _log.error("model %s cannot be used, %s stays: %s", source, self._source, message)
 
-    async def look(self, pictures: np.ndarray) -> Looked:
-        """Look at pictures of the model's input size.
+    async def look(self, *alternatives: np.ndarray) -> Looked:
+        """Look at the pictures of one photo.
 
         Args:
-            pictures: uint8 n×h×w×3, see `passes.network_pictures`; together at most `batch_megapixels`, or one.
+            alternatives: uint8 n×h×w×3 each, see `passes.network_pictures`; those of the model's input size are taken.
         """
-        # checked here, not in the batch: what does not fit must not count in a batch's pixels
-        if pictures.shape[1:3] != self._in_use.input_size:
-            return Looked(self._in_use, None)
-        looked: Looked = await self._look_at(pictures)
-        return looked
+        model = self._in_use
+        # chosen here, not in the batch: what does not fit must not count in a batch's pixels
+        pictures = next((one for one in alternatives if one.shape[1:3] == model.input_size), None)
+        if pictures is None:
+            return Looked(model, None)
+        height, width = model.input_size
+        step = max(1, int(self._batch_megapixels * 1e6) // (height * width))
+        parts: list[Looked] = await asyncio.gather(
+            *(self._look_at(pictures[at : at + step]) for at in range(0, len(pictures), step))
+        )
+        maps = [part.maps for part in parts if part.maps is not None]
+        if len(maps) < len(parts) or len({part.model for part in parts}) > 1:
+            return Looked(self._in_use, None)  # the model was exchanged in between
+        return Looked(parts[0].model, _joined(maps))
 
     async def check_health(self) -> None:
         """Called by Serve every few seconds."""
@@ -195,6 +204,13 @@ def _loaded(model: str, where: dict[str, Any]) -> Detector:
     # an engine may fail at its first pass only, and the first is slow: not on a client's time
     detector.look(np.zeros((1, *detector.card.input_size, 3), np.uint8))
     return detector
+
+
+def _joined(maps: list[PhotoMaps]) -> PhotoMaps:
+    if len(maps) == 1:
+        return maps[0]
+    depths = [one.depth for one in maps if one.depth is not None]
+    return PhotoMaps(np.concatenate([one.focus for one in maps]), np.concatenate(depths) if depths else None)
 
 
 def _now() -> str:

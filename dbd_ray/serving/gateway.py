@@ -13,8 +13,8 @@ from dbd_ray.serving.remote import RemoteDetector
 
 
 @serve.deployment(
-    # its threads decode, refine and encode; half a CPU, so that it finds room beside a detector on one core
-    ray_actor_options={"num_cpus": 0.5},
+    # one CPU with a detector: room for both on one core, and on two for those of before and after a change
+    ray_actor_options={"num_cpus": 0.2},
     max_ongoing_requests=64,
     max_queued_requests=64,
     backpressure_config={"status_code": 429, "retry_after_s": RETRY_AFTER_S},
@@ -42,7 +42,7 @@ class FocusGateway:
 
     def __init__(self, config: ServeConfig, detector: DeploymentHandle) -> None:
         self._config = config
-        self._detector = RemoteDetector(detector, batch_megapixels=config.batch_megapixels)
+        self._detector = RemoteDetector(detector)
         self._keys = load_keys(config.keys_file)
 
     def __serve_build_asgi_app__(self) -> FastAPI:

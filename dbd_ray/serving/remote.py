@@ -9,7 +9,7 @@ from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
 from ray.serve.handle import DeploymentHandle
 
 from dbd_ray.focus_map import FocusMap
-from dbd_ray.passes import PhotoMaps, Refinement, native_map, network_pictures
+from dbd_ray.passes import Refinement, native_map, network_pictures
 from dbd_ray.serving.detector import Looked, ModelInUse
 from dbd_ray.serving.refusals import Refusal
 
@@ -33,13 +33,11 @@ class RemoteDetector:
 
     Args:
         handle: Of the bound deployment, as Ray Serve gives it to the constructor of the one that binds it.
-        batch_megapixels: As the deployment's: tiles beyond it are sent in several calls.
     """
 
-    def __init__(self, handle: DeploymentHandle, *, batch_megapixels: float = 0.82) -> None:
+    def __init__(self, handle: DeploymentHandle) -> None:
         self._handle = handle
-        self._batch_pixels = round(batch_megapixels * 1e6)
-        self._model: ModelInUse | None = None
+        self._model: ModelInUse | None = None  # the last one that answered
 
     async def detect(self, photo: np.ndarray, *, refine: Refinement = "guided", tile: int = 1) -> FocusMap:
         """Find what is in focus in a photo.
@@ -52,26 +50,26 @@ class RemoteDetector:
         Raises:
             Refusal: The detector has too much to do, or does not answer (reason busy, model_unavailable).
         """
+        self._model = self._model or await self._ask("model_in_use")
+        size = self._model.input_size
+        alternatives: dict[tuple[int, int], np.ndarray] = {}
         for _ in range(_ROUNDS):
-            self._model = model = self._model or await self._ask("model_in_use")
-            pictures = await asyncio.to_thread(network_pictures, photo, model.input_size, tile=tile)
-            height, width = model.input_size
-            step = max(1, self._batch_pixels // (height * width))
-            parts = [pictures[at : at + step] for at in range(0, len(pictures), step)]
-            looked: list[Looked] = await asyncio.gather(*(self._ask("look", part) for part in parts))
-            self._model = looked[0].model
-            maps = [one.maps for one in looked if one.maps is not None]
-            if len(maps) < len(looked) or len({one.model.fingerprint for one in looked}) > 1:
-                continue  # the model was exchanged in between
-            return await asyncio.to_thread(
-                native_map,
-                photo,
-                _joined(maps),
-                model=self._model.name,
-                model_fingerprint=self._model.fingerprint,
-                refine=refine,
-                tile=tile,
-            )
+            # while models are exchanged replicas may want other sizes: from then on each gets its own to choose from
+            if size not in alternatives:
+                alternatives[size] = await asyncio.to_thread(network_pictures, photo, size, tile=tile)
+            looked: Looked = await self._ask("look", *alternatives.values())
+            self._model = looked.model
+            size = looked.model.input_size
+            if looked.maps is not None:
+                return await asyncio.to_thread(
+                    native_map,
+                    photo,
+                    looked.maps,
+                    model=looked.model.name,
+                    model_fingerprint=looked.model.fingerprint,
+                    refine=refine,
+                    tile=tile,
+                )
         raise Refusal("busy", "the model changes faster than photos are answered: send the photo again")
 
     async def model(self) -> dict[str, Any]:
@@ -91,9 +89,3 @@ class RemoteDetector:
         except (DeploymentUnavailableError, RayActorError) as error:
             message = "no detector answers at the moment: send it again a little later"
             raise Refusal("model_unavailable", message) from error
-
-
-def _joined(maps: list[PhotoMaps]) -> PhotoMaps:
-    if len(maps) == 1:
-        return maps[0]
-    return PhotoMaps(np.concatenate([one.focus for one in maps]), None)

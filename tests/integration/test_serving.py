@@ -60,6 +60,13 @@ def test_serve_predict_a_dataset_and_the_detector_agree(
             assert np.abs(way - ways[0]).max() <= 1
 
 
+def test_tiles_beyond_one_batch_are_answered_as_by_the_detector(endpoint: str, photos: list[Path]) -> None:
+    data = photos[0].read_bytes()
+    answer = httpx2.post(f"{endpoint}/v1/focus?tile=6", content=data, headers=JPEG | PNG, timeout=TIMEOUT_S)
+    (expected,) = Detector.load("lite").detect([decode_photo(data)], tile=6)
+    assert np.abs(_levels(answer.content) - np.rint(expected.focus * 255)).max() <= 1
+
+
 def test_many_at_once_get_each_their_own_answer(endpoint: str, photos: list[Path]) -> None:
     data = [path.read_bytes() for path in photos]
     with httpx2.Client(base_url=endpoint, timeout=TIMEOUT_S) as client, ThreadPoolExecutor(12) as pool:
