@@ -1,0 +1,101 @@
+// The strip of thumbnails: which photos there are, how far each is, which one is shown.
+
+import { drawPhoto, sizeWithin } from "./layers.js";
+import { resized } from "./maps.js";
+import { decodedPhoto } from "./picture.js";
+import { readGray } from "./png.js";
+import { percent, stateWords, troubleTitle } from "./words.js";
+
+const THUMB_PX = 240;
+
+/** A listbox: arrows, Home and End go through it, Delete takes a photo out. */
+export class Strip {
+  constructor(list, template, { onSelect, onRemove }) {
+    this.list = list;
+    this.template = template;
+    this.options = new Map();
+    this.drawing = Promise.resolve();
+    const itemOf = (element) => [...this.options].find(([, option]) => option === element)?.[0];
+
+    list.addEventListener("click", (event) => {
+      const item = itemOf(event.target.closest("[role=option]"));
+      if (item) onSelect(item);
+    });
+    list.addEventListener("keydown", (event) => {
+      const items = [...this.options.keys()];
+      const at = items.indexOf(itemOf(document.activeElement));
+      if (at < 0) return;
+      const last = items.length - 1;
+      const targets = { ArrowLeft: at - 1, ArrowUp: at - 1, ArrowRight: at + 1, ArrowDown: at + 1, Home: 0, End: last };
+      if (event.key in targets) {
+        event.preventDefault();
+        const item = items[Math.min(last, Math.max(0, targets[event.key]))];
+        onSelect(item);
+        this.options.get(item).focus();
+      } else if (event.key === "Delete") {
+        onRemove(items[at]);
+        list.querySelector("[aria-selected=true]")?.focus();
+      }
+    });
+  }
+
+  add(item) {
+    const option = this.template.content.firstElementChild.cloneNode(true);
+    this.options.set(item, option);
+    this.list.append(option);
+    this.update(item);
+    // one at a time: every photo is decoded in full for it
+    this.drawing = this.drawing.then(() => this.#drawThumb(item));
+  }
+
+  update(item) {
+    const option = this.options.get(item);
+    const words = {
+      done: () => `${percent(item.answer.summary.in_focus_fraction)} % in focus`,
+      failed: () => troubleTitle(item.error),
+    };
+    const told = (words[item.state] ?? (() => stateWords(item)))();
+    option.dataset.state = item.state;
+    option.setAttribute("aria-label", `${item.name}: ${told}`);
+    option.title = `${item.name}\n${told}`;
+    option.style.setProperty("--progress", item.state === "sending" ? item.details.progress : 1);
+    if (item.state === "done" && !option.classList.contains("drawn")) {
+      this.drawing = this.drawing.then(() => this.#drawMapThumb(item));
+    }
+  }
+
+  remove(item) {
+    this.options.get(item).remove();
+    this.options.delete(item);
+  }
+
+  select(item) {
+    for (const [other, option] of this.options) {
+      option.setAttribute("aria-selected", other === item);
+      option.tabIndex = other === item ? 0 : -1;
+    }
+    const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
+    this.options.get(item)?.scrollIntoView({ block: "nearest", inline: "nearest", behavior: calm ? "auto" : "smooth" });
+  }
+
+  async #drawThumb(item) {
+    const photo = this.options.has(item) && (await decodedPhoto(item.file));
+    if (!photo) return;
+    this.#draw(item, photo, null, sizeWithin(photo.width, photo.height, 0, THUMB_PX));
+    photo.close();
+  }
+
+  async #drawMapThumb(item) {
+    if (!this.options.has(item) || this.options.get(item).classList.contains("drawn")) return;
+    const map = await readGray(item.maps.focus);
+    const size = sizeWithin(map.width, map.height, 0, THUMB_PX);
+    this.#draw(item, null, resized(map, size.width, size.height), size);
+  }
+
+  #draw(item, photo, map, size) {
+    const option = this.options.get(item);
+    if (!option) return;
+    drawPhoto(option.querySelector("canvas"), photo, map, size);
+    option.classList.add("drawn");
+  }
+}
