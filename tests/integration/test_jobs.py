@@ -49,7 +49,7 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return clone
 
 
-@pytest.fixture(scope="module", params=list(MODES))
+@pytest.fixture(scope="module", params=["token", pytest.param("no-token", marks=pytest.mark.slow)])
 def head(request: pytest.FixtureRequest, start_cluster: Any) -> Iterator[Head]:
     """A cluster with token authentication and without."""
     with start_cluster(MODES[request.param]) as (address, environment, _):
