@@ -33,7 +33,8 @@ def serve(options: dict[str, Any], config: Path | None, overrides: Sequence[str]
         with local_or_cluster(), endpoint(settings, host=host, port=port) as url:
             # as from the keyboard, so that Serve and Ray are shut down; only now, for ray.init sets its own handler
             signal.signal(signal.SIGTERM, signal.default_int_handler)
-            say(f"{settings.model} answers at {url} (the page is there too; Ctrl-C stops it)")
+            page = "the page is there too; " if settings.page else ""
+            say(f"{settings.model} answers at {url} ({page}Ctrl-C stops it)")
             if open_to_all:
                 say(
                     f"anybody who reaches {host} may use it: set {KEYS_VARIABLE} or --keys-file to ask for keys",

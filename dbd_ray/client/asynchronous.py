@@ -27,7 +27,7 @@ class AsyncFocusClient:
         base_url: str,
         *,
         api_key: str | None = None,
-        timeout_s: float = 60.0,
+        timeout_s: float = 130.0,
         attempts: int = 5,
         backoff_s: float = 0.5,
     ) -> None:

@@ -20,6 +20,7 @@ from dbd_ray.client.reading import (
 
 T = TypeVar("T")
 Conversation: TypeAlias = Generator[Call, httpx2.Response, T]
+PART_BYTES = 1024  # at most, of a form's boundary and headers around a photo
 Found: TypeAlias = FocusAnswer | FocusError
 
 
@@ -37,11 +38,12 @@ def picture(photo: bytes | Path, output: Picture, options: Options) -> Conversat
 def batch(photos: Iterable[bytes | Path], include: Sequence[Picture], options: Options) -> Conversation[list[Found]]:
     """Ask for many photos, in groups of as many as the endpoint takes at once."""
     query = query_of(include=include, **options)
-    size = largest_batch((yield from model()))
+    size, most_bytes = largest_batch((yield from model()))
     found: list[Found] = []
     for first, group in groups(photos, size):
         loaded = load_group(group, first)
-        answers = iter((yield from _group([photo for photo in loaded if isinstance(photo, Photo)], query)))
+        fine = [photo for photo in loaded if isinstance(photo, Photo)]
+        answers = iter((yield from _group(fine, query, most_bytes)))
         found += [next(answers) if isinstance(photo, Photo) else photo for photo in loaded]
     return found
 
@@ -55,9 +57,11 @@ def _one(photo: Photo, query: Query) -> Conversation[FocusAnswer]:
     return read_focus((yield Call("POST", "/v1/focus", query, photo=photo)))
 
 
-def _group(photos: Sequence[Photo], query: Query) -> Conversation[list[Found]]:
+def _group(photos: Sequence[Photo], query: Query, most_bytes: float) -> Conversation[list[Found]]:
     if not photos:
         return []
+    if len(photos) > 1 and sum(len(photo.data) + PART_BYTES for photo in photos) > most_bytes:
+        return (yield from _halves(photos, query, most_bytes))
     try:
         found = read_batch((yield Call("POST", "/v1/batch", query, batch=tuple(photos))), photos)
     except FocusRequestError as error:
@@ -65,12 +69,18 @@ def _group(photos: Sequence[Photo], query: Query) -> Conversation[list[Found]]:
             return [FocusError(photos[0].name, error.reason, error.message)]
         if len(photos) == 1 or error.status != 413:
             raise
-        half = len(photos) // 2  # too much together; a photo that is too large alone is found in the end
-        return (yield from _group(photos[:half], query)) + (yield from _group(photos[half:], query))
+        # too much together; a photo that is too large alone is found in the end
+        return (yield from _halves(photos, query, most_bytes))
     settled = []
     for photo, result in zip(photos, found, strict=True):
         settled.append((yield from _settled(photo, result, query)))
     return settled
+
+
+def _halves(photos: Sequence[Photo], query: Query, most_bytes: float) -> Conversation[list[Found]]:
+    half = len(photos) // 2
+    first = yield from _group(photos[:half], query, most_bytes)
+    return first + (yield from _group(photos[half:], query, most_bytes))
 
 
 def _settled(photo: Photo, result: Found, query: Query) -> Conversation[Found]:

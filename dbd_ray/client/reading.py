@@ -124,9 +124,10 @@ def read_object(answer: httpx2.Response) -> dict[str, Any]:
         raise _unexpected(answer) from error
 
 
-def largest_batch(model: dict[str, Any]) -> int:
-    """How many photos the endpoint takes at once, by its own word."""
-    return int(model.get("limits", {}).get("max_photos", 1))
+def largest_batch(model: dict[str, Any]) -> tuple[int, float]:
+    """How many photos, and how many bytes, the endpoint takes at once, by its own word."""
+    limits = model.get("limits", {})
+    return int(limits.get("max_photos", 1)), float(limits.get("max_batch_bytes", "inf"))
 
 
 def _unexpected(answer: httpx2.Response) -> FocusRequestError:

@@ -38,7 +38,7 @@ class FocusClient:
         base_url: str,
         *,
         api_key: str | None = None,
-        timeout_s: float = 60.0,
+        timeout_s: float = 130.0,
         attempts: int = 5,
         backoff_s: float = 0.5,
     ) -> None:

@@ -19,7 +19,7 @@ class LimitsConfig(Settings):
     body_timeout_s: float = Field(30, gt=0, description="For a body to arrive; a slower one is answered 408.")
     answer_timeout_s: float = Field(60, gt=0, description="From the body's end to the answer; 408 beyond.")
     pixels_at_once: int = Field(
-        256_000_000, ge=1, description="Pixels that one gateway holds decoded, 8 bytes each; further photos wait."
+        128_000_000, ge=1, description="Pixels that one gateway works on, about 20 bytes each; further photos wait."
     )
 
 

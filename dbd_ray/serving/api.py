@@ -29,7 +29,8 @@ from dbd_ray.serving.schemas import (
 )
 from dbd_ray.serving.work import PhotoWork
 
-_READY_TIMEOUT_S = 5
+_READY_TIMEOUT_S = 3
+_OF_A_BATCH_AT_ONCE = 4  # photos in memory; the others wait on the disk
 # for OpenAPI only: `ApiKeys.check` decides, before a body is read
 _KEY_SCHEMES = [Depends(HTTPBearer(auto_error=False)), Depends(APIKeyHeader(name="X-API-Key", auto_error=False))]
 
@@ -77,9 +78,12 @@ def build_api(config: ServeConfig, detector: PhotoDetector, keys: ApiKeys, measu
         pictures = wanted_pictures(options, "application/json")
         check_tile(options, limits.max_tile)
 
+        turn = asyncio.Semaphore(_OF_A_BATCH_AT_ONCE)
+
         async def one(file: UploadFile) -> BatchResult:
             try:
-                answer = await work.answer(await read_file(file, limits), options, pictures)
+                async with turn:
+                    answer = await work.answer(await read_file(file, limits), options, pictures)
             except Refusal as refusal:
                 measures.refused(refusal.reason)
                 error = PhotoErrorAnswer(reason=refusal.reason, message=refusal.message)
@@ -105,8 +109,12 @@ def build_api(config: ServeConfig, detector: PhotoDetector, keys: ApiKeys, measu
 
     @app.get("/readyz", responses={503: ERRORS[503]})
     async def readyz() -> StatusAnswer:
-        """Tell whether photos would be answered."""
-        await _described(detector)
+        """Tell whether photos would be answered; who is busy is ready."""
+        try:
+            await _described(detector)
+        except Refusal as refusal:
+            if refusal.reason != "busy":
+                raise
         return StatusAnswer()
 
     add_handlers(app, measures)

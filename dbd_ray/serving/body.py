@@ -9,6 +9,7 @@ from fastapi import Request
 from python_multipart.exceptions import FormParserError
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
+from starlette.types import Scope
 
 from dbd_ray.config.serve import LimitsConfig
 from dbd_ray.serving.refusals import Refusal
@@ -76,7 +77,7 @@ async def read_file(file: UploadFile, limits: LimitsConfig) -> bytes:
 async def _form(
     request: Request, field: str, max_bytes: int, limits: LimitsConfig, *, most: int
 ) -> AsyncIterator[list[UploadFile]]:
-    inner = Request(request.scope, _limited(request, max_bytes, limits.body_timeout_s))
+    inner = Request(_in_utf8(request.scope), _limited(request, max_bytes, limits.body_timeout_s))
     try:
         # one file more than allowed, so that too many is told from a broken form
         form = await inner.form(max_files=most + 1, max_fields=0)
@@ -118,6 +119,18 @@ def _limited(request: Request, max_bytes: int, timeout_s: float) -> Receive:
         return message
 
     return receive
+
+
+def _in_utf8(scope: Scope) -> Scope:
+    """Take the charset out of the Content-Type: names would be decoded by whatever codec of Python's it names."""
+
+    def cleaned(name: bytes, value: bytes) -> tuple[bytes, bytes]:
+        if name != b"content-type":
+            return name, value
+        parts = value.split(b";")
+        return name, b";".join(part for part in parts if not part.strip().lower().startswith(b"charset"))
+
+    return {**scope, "headers": [cleaned(name, value) for name, value in scope["headers"]]}
 
 
 def _content_type(request: Request) -> str:

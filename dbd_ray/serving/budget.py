@@ -15,17 +15,18 @@ class PixelBudget:
     def __init__(self, pixels: int) -> None:
         self._free = pixels
         self._turn = asyncio.Lock()  # fair: a large photo is not overtaken for ever by small ones
-        self._freed = asyncio.Condition()
+        self._freed = asyncio.Event()
 
     @asynccontextmanager
     async def room_for(self, pixels: int) -> AsyncIterator[None]:
         """Wait until so many pixels fit, and hold their place; there must be no more of them than fit at all."""
-        async with self._turn, self._freed:
-            await self._freed.wait_for(lambda: self._free >= pixels)
+        async with self._turn:
+            while self._free < pixels:
+                self._freed.clear()
+                await self._freed.wait()
             self._free -= pixels
         try:
             yield
         finally:
             self._free += pixels
-            async with self._freed:
-                self._freed.notify_all()
+            self._freed.set()

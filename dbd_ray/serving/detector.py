@@ -50,7 +50,11 @@ class Looked(NamedTuple):
 class UserConfig(Settings):
     """What `user_config` in a Serve config file may say: settings that change without a restart."""
 
-    model: str | None = Field(None, min_length=1, description="Takes the place of the present model, without a pause.")
+    model: str | None = Field(
+        None,
+        min_length=1,
+        description="Takes the present model's place without a pause; null: that of args.",
+    )
 
 
 class _Refused(NamedTuple):
@@ -70,6 +74,7 @@ def _tenths_of_megapixels(items: list[np.ndarray]) -> int:
     max_queued_requests=256,
     max_surge_percent=100,
     max_constructor_retry_count=3,
+    graceful_shutdown_timeout_s=100,  # longer than a body and its answer may take
     autoscaling_config={
         "min_replicas": 1,
         "max_replicas": 4,
@@ -109,12 +114,18 @@ class FocusDetector:
         self._refused: _Refused | None = None
         self._measures = DetectorMeasures()
         self._look_at.set_batch_wait_timeout_s(batch_wait_ms / 1000)  # type: ignore[attr-defined]
-        self._take(model, Detector.load(model, **self._where))
+        # Serve closes a batch after its wait, also while another is looked at: pictures that come meanwhile stay
+        # outside, so that they make one batch and not many small ones
+        self._free = asyncio.Event()
+        self._free.set()
+        self._largest = 0
+        self._own = model
+        self._take(model, _loaded(model, self._where))
 
     async def reconfigure(self, user_config: dict[str, Any]) -> None:
         """Exchange the model; if the new one cannot be used the present one stays, and `model` says why."""
         try:
-            wanted = build(UserConfig, user_config, where="user_config").model or self._source
+            wanted = build(UserConfig, user_config, where="user_config").model or self._own
             if wanted != self._source or wanted.startswith("models:/"):  # an alias may point elsewhere by now
                 self._take(wanted, await asyncio.to_thread(_loaded, wanted, self._where))
             self._refused = None
@@ -137,6 +148,7 @@ class FocusDetector:
             return Looked(model, None)
         height, width = model.input_size
         step = max(1, int(self._batch_megapixels * 1e6) // (height * width))
+        await self._free.wait()
         parts: list[Looked] = await asyncio.gather(
             *(self._look_at(pictures[at : at + step]) for at in range(0, len(pictures), step))
         )
@@ -176,7 +188,11 @@ class FocusDetector:
         if not fitting:
             return [Looked(model, None) for _ in items]
         self._measures.pictures.observe(sum(len(item) for item in fitting))
-        maps = await asyncio.to_thread(detector.look, np.concatenate(fitting))
+        self._free.clear()
+        try:
+            maps = await asyncio.to_thread(detector.look, np.concatenate(fitting))
+        finally:
+            self._free.set()
         answers, start = [], 0
         for item in items:
             if item.shape[1:3] != model.input_size:
@@ -194,8 +210,9 @@ class FocusDetector:
         self._in_use = ModelInUse(card.name, card.fingerprint, card.input_size, detector.network.shows_depth)
         self._loaded_at = _now()
         height, width = card.input_size
-        largest = ceil(10 * max(self._batch_megapixels, height * width / 1e6))
-        self._look_at.set_max_batch_size(largest)  # type: ignore[attr-defined]
+        # never lowered: larger pictures for the model before this one may still wait
+        self._largest = max(self._largest, ceil(10 * max(self._batch_megapixels, height * width / 1e6)))
+        self._look_at.set_max_batch_size(self._largest)  # type: ignore[attr-defined]
         self._measures.took(card.name, card.fingerprint)
 
 

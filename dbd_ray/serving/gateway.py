@@ -1,5 +1,7 @@
 """The gateway: a Serve deployment around the HTTP API."""
 
+import logging
+
 from fastapi import FastAPI
 from ray import serve
 from ray.serve.handle import DeploymentHandle
@@ -11,6 +13,8 @@ from dbd_ray.serving.measures import GatewayMeasures
 from dbd_ray.serving.refusals import RETRY_AFTER_S
 from dbd_ray.serving.remote import RemoteDetector
 
+_log = logging.getLogger(__name__)
+
 
 @serve.deployment(
     # one CPU with a detector: room for both on one core, and on two for those of before and after a change
@@ -20,6 +24,7 @@ from dbd_ray.serving.remote import RemoteDetector
     backpressure_config={"status_code": 429, "retry_after_s": RETRY_AFTER_S},
     max_surge_percent=100,
     max_constructor_retry_count=3,
+    graceful_shutdown_timeout_s=100,  # longer than a body and its answer may take
     autoscaling_config={
         "min_replicas": 1,
         "max_replicas": 4,
@@ -44,6 +49,8 @@ class FocusGateway:
         self._config = config
         self._detector = RemoteDetector(detector)
         self._keys = load_keys(config.keys_file)
+        if not self._keys:
+            _log.warning("no API keys: whoever reaches the endpoint may use it; see docs/operations.md")
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         return build_api(self._config, self._detector, self._keys, GatewayMeasures())

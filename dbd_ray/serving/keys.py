@@ -53,16 +53,20 @@ def load_keys(keys_file: str | None) -> ApiKeys:
             lines = Path(keys_file).read_text().splitlines()
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigError(f"keys_file={keys_file}: cannot be read ({error})") from None
-        keys = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
+        keys = [line for line in map(str.strip, lines) if line and not line.startswith("#")]
         if not keys:
             # else a file that was emptied by mistake would let everybody in
             raise ConfigError(f"keys_file={keys_file}: holds no key; write one per line, or remove the setting")
     else:
         keys = [key.strip() for key in os.environ.get(KEYS_VARIABLE, "").split(",") if key.strip()]
+        if not keys and KEYS_VARIABLE in os.environ:
+            raise ConfigError(f"{KEYS_VARIABLE} is set and holds no key: unset it to let everybody in")
     short = [number for number, key in enumerate(keys, 1) if len(key) < _SHORTEST]
     if short:
         where = keys_file or KEYS_VARIABLE
         raise ConfigError(f"{where}: key {short[0]} has fewer than {_SHORTEST} characters, which can be guessed")
+    if not all(key.isascii() for key in keys):
+        raise ConfigError(f"{keys_file or KEYS_VARIABLE}: keys travel in a header: use ASCII characters only")
     return ApiKeys(keys)
 
 

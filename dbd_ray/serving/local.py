@@ -43,7 +43,8 @@ def endpoint(config: ServeConfig, *, host: str = "127.0.0.1", port: int = 8000) 
             serve.run(build(config), name=APPLICATION, logging_config=quiet)
         except RuntimeError as error:
             raise DbdRayError(f"the endpoint did not start: {_why(error)}") from error
-        yield f"http://{'127.0.0.1' if host in ('0.0.0.0', '::') else host}:{port}"
+        here = "127.0.0.1" if host in ("0.0.0.0", "::") else host
+        yield f"http://{f'[{here}]' if ':' in here else here}:{port}"
     finally:
         serve.shutdown()
 

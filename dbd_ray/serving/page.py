@@ -7,10 +7,6 @@ from fastapi.responses import FileResponse
 from starlette.staticfiles import StaticFiles
 
 _WEB = Path(__file__).parent / "web"
-_POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; connect-src 'self'; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-)
 
 
 def add_page(app: FastAPI) -> None:
@@ -18,6 +14,6 @@ def add_page(app: FastAPI) -> None:
 
     @app.get("/", include_in_schema=False)
     async def page() -> Response:
-        return FileResponse(_WEB / "index.html", headers={"Content-Security-Policy": _POLICY})
+        return FileResponse(_WEB / "index.html")
 
     app.mount("/static", StaticFiles(directory=_WEB), name="static")

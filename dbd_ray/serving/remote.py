@@ -1,10 +1,9 @@
 """Photos to focus maps by way of a `FocusDetector` elsewhere: only pictures of the network's size travel."""
 
-import asyncio
 from typing import Any, Protocol
 
 import numpy as np
-from ray.exceptions import RayActorError
+from ray.exceptions import ObjectLostError, RayActorError
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
 from ray.serve.handle import DeploymentHandle
 
@@ -12,6 +11,7 @@ from dbd_ray.focus_map import FocusMap
 from dbd_ray.passes import Refinement, native_map, network_pictures
 from dbd_ray.serving.detector import Looked, ModelInUse
 from dbd_ray.serving.refusals import Refusal
+from dbd_ray.serving.threads import Threads
 
 _ROUNDS = 5  # how often the model may change under one photo
 
@@ -37,6 +37,7 @@ class RemoteDetector:
 
     def __init__(self, handle: DeploymentHandle) -> None:
         self._handle = handle
+        self._threads = Threads()
         self._model: ModelInUse | None = None  # the last one that answered
 
     async def detect(self, photo: np.ndarray, *, refine: Refinement = "guided", tile: int = 1) -> FocusMap:
@@ -56,12 +57,12 @@ class RemoteDetector:
         for _ in range(_ROUNDS):
             # while models are exchanged replicas may want other sizes: from then on each gets its own to choose from
             if size not in alternatives:
-                alternatives[size] = await asyncio.to_thread(network_pictures, photo, size, tile=tile)
+                alternatives[size] = await self._threads.run(network_pictures, photo, size, tile=tile)
             looked: Looked = await self._ask("look", *alternatives.values())
             self._model = looked.model
             size = looked.model.input_size
             if looked.maps is not None:
-                return await asyncio.to_thread(
+                return await self._threads.run(
                     native_map,
                     photo,
                     looked.maps,
@@ -86,6 +87,6 @@ class RemoteDetector:
             return await getattr(self._handle, method).remote(*arguments)
         except BackPressureError:
             raise Refusal("busy", "all detectors have enough to do: send it again a little later") from None
-        except (DeploymentUnavailableError, RayActorError) as error:
+        except (DeploymentUnavailableError, RayActorError, ObjectLostError) as error:
             message = "no detector answers at the moment: send it again a little later"
             raise Refusal("model_unavailable", message) from error

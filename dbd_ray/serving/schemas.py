@@ -116,6 +116,7 @@ class LimitsAnswer(BaseModel):
     max_bytes: int
     max_pixels: int
     max_photos: int
+    max_batch_bytes: int
     max_tile: int
     body_timeout_s: float
     needs_key: bool

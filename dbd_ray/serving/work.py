@@ -2,14 +2,11 @@
 
 import asyncio
 import base64
-import os
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import TypeVar
 
-import anyio.to_thread
+import cv2
 import numpy as np
-from anyio import CapacityLimiter
 
 from dbd_ray.config.serve import LimitsConfig
 from dbd_ray.errors import PhotoError
@@ -21,6 +18,7 @@ from dbd_ray.serving.pictures import make_picture
 from dbd_ray.serving.refusals import Refusal, refused_photo
 from dbd_ray.serving.remote import PhotoDetector
 from dbd_ray.serving.schemas import FocusAnswer, focus_answer
+from dbd_ray.serving.threads import Threads
 
 Result = TypeVar("Result")
 
@@ -37,7 +35,7 @@ class PhotoWork:
         self._detector = detector
         self._limits = limits
         self._budget = PixelBudget(limits.pixels_at_once)
-        self._threads = CapacityLimiter(max(1, len(os.sched_getaffinity(0))))
+        self._threads = Threads()
 
     async def answer(self, data: bytes, options: BatchOptions, pictures: Sequence[Picture]) -> FocusAnswer:
         """Answer with a summary, and with pictures inside.
@@ -63,17 +61,16 @@ class PhotoWork:
         allowed = {"max_bytes": limits.max_bytes, "max_pixels": limits.max_pixels}
         try:
             async with asyncio.timeout(limits.answer_timeout_s):
-                height, width = await self._in_thread(photo_size, data, **allowed)
+                height, width = await self._threads.run(photo_size, data, **allowed)
                 async with self._budget.room_for(height * width):
-                    photo = await self._in_thread(decode_photo, data, **allowed)
+                    photo = await self._threads.run(decode_photo, data, **allowed)
                     found = await self._detector.detect(photo, refine=options.refine, tile=options.tile)
-                    return await self._in_thread(make, photo, found)
+                    return await self._threads.run(make, photo, found)
         except PhotoError as error:
             raise refused_photo(error) from error
         except TimeoutError:
             raise Refusal("timeout", f"no answer within {limits.answer_timeout_s:g} s: send it again later") from None
-        except MemoryError:
+        except (MemoryError, cv2.error) as error:
+            if isinstance(error, cv2.error) and error.code != cv2.Error.StsNoMem:
+                raise
             raise Refusal("out_of_memory", "the server has not enough memory for this photo: make it smaller") from None
-
-    async def _in_thread(self, function: Callable[..., Result], *arguments: object, **options: object) -> Result:
-        return await anyio.to_thread.run_sync(partial(function, *arguments, **options), limiter=self._threads)

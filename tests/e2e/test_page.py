@@ -17,7 +17,7 @@ from dbd_ray import Detector
 from dbd_ray.images import decode_photo
 from dbd_ray.images.encode import encode_depth
 
-pytestmark = [pytest.mark.browser, pytest.mark.ray, pytest.mark.slow]
+pytestmark = [pytest.mark.browser, pytest.mark.ray]
 
 OpenPage = Callable[..., Page]
 Drop = Callable[..., None]
@@ -91,6 +91,7 @@ def test_the_share_follows_the_threshold_as_the_map_says(
     assert len(set(drawn)) == 4
 
 
+@pytest.mark.slow
 def test_opacity_and_looks_by_keyboard(open_page: OpenPage, photos: list[Path]) -> None:
     page = open_page()
     _give(page, photos[0])
@@ -122,6 +123,7 @@ def test_the_mask_is_the_detectors(open_page: OpenPage, endpoint: str, photos: l
     assert np.mean((mask == 255) != (np.rint(found.focus * 255) >= least)) < 0.005
 
 
+@pytest.mark.slow
 def test_overlay_and_summary_can_be_kept(open_page: OpenPage, photos: list[Path]) -> None:
     page = open_page()
     _give(page, photos[0])
@@ -141,6 +143,7 @@ def test_overlay_and_summary_can_be_kept(open_page: OpenPage, photos: list[Path]
     assert told["mask"]["in_focus_fraction"] >= told["summary"]["in_focus_fraction"]
 
 
+@pytest.mark.slow
 def test_swipe_and_strip_work_by_keyboard(open_page: OpenPage, photos: list[Path]) -> None:
     page = open_page()
     _give(page, *photos)
@@ -186,6 +189,7 @@ def test_a_key_is_asked_for_and_kept_for_the_session(open_page: OpenPage, photos
     assert page.evaluate("localStorage.length") == 0
 
 
+@pytest.mark.slow
 def test_a_busy_server_is_asked_again(open_page: OpenPage, photos: list[Path]) -> None:
     answers = [429, 503]
 
@@ -200,6 +204,7 @@ def test_a_busy_server_is_asked_again(open_page: OpenPage, photos: list[Path]) -
     assert answers == []
 
 
+@pytest.mark.slow
 def test_a_photo_that_the_browser_cannot_show_has_its_map(open_page: OpenPage, drop: Drop, photos: list[Path]) -> None:
     page = open_page()
     stream = io.BytesIO()
@@ -232,7 +237,7 @@ def test_depth_is_shown_where_the_model_has_it(open_page: OpenPage, photos: list
 
 
 @pytest.mark.parametrize(("width", "height"), [(1440, 900), (390, 844)])
-@pytest.mark.parametrize("colours", ["dark", "light"])
+@pytest.mark.parametrize("colours", ["dark", pytest.param("light", marks=pytest.mark.slow)])
 def test_nothing_scrolls_sideways(
     open_page: OpenPage, photos: list[Path], tmp_path: Path, width: int, height: int, colours: str
 ) -> None:

@@ -1,9 +1,11 @@
 """Promises of serve/config.yaml on a cluster: deployed, measured, and given other models while it answers."""
 
+import re
 import subprocess
 import sys
 import urllib.request
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +87,10 @@ def test_the_config_file_is_deployed_and_its_model_exchanged(
     for data, status in ((photo, 200), (photo[:500], 400)):
         answer = httpx2.post(f"{url}/v1/focus", content=data, headers={"content-type": "image/jpeg"}, timeout=TIMEOUT_S)
         assert answer.status_code == status
+    body: dict[str, Any] = {"content": photo, "headers": {"content-type": "image/jpeg"}, "timeout": TIMEOUT_S}
+    with ThreadPoolExecutor(24) as pool:
+        answers = list(pool.map(lambda _: httpx2.post(f"{url}/v1/focus", **body).status_code, range(120)))
+    assert set(answers) <= {200, 429}
     wanted = (
         "ray_dbd_requests_total{",
         "ray_dbd_errors_total{",
@@ -98,3 +104,6 @@ def test_the_config_file_is_deployed_and_its_model_exchanged(
     while not all(name in exported for name in wanted):  # Ray exports every few seconds
         with urllib.request.urlopen(f"http://127.0.0.1:{cluster.ports['metrics-export-port']}/metrics") as metrics:
             exported = metrics.read().decode()
+    passes = re.findall(r'ray_dbd_batch_pictures_bucket{[^}]*le="([^"]+)"[^}]*} (\S+)', exported)
+    alone, all_of_them = (sum(float(count) for bound, count in passes if bound == one) for one in ("1.0", "+Inf"))
+    assert alone < all_of_them, "no two pictures shared a pass"

@@ -77,9 +77,12 @@ def test_the_page_has_a_strict_policy_and_loads_nothing_from_elsewhere(
 ) -> None:
     page = client().get("/")
     assert page.headers["content-type"].startswith("text/html")
-    policy = page.headers["content-security-policy"]
-    assert "default-src 'none'" in policy
-    assert "unsafe" not in policy
+    policy = (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; connect-src 'self'; "
+        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    )
+    for path in ("/", "/static/index.html", "/v1/model"):
+        assert client().get(path).headers["content-security-policy"] == policy
     for file in WEB.iterdir():
         assert not re.search(r"(?:src|href|url|import|fetch)\W{1,3}https?://", file.read_text()), file.name
         if file.name != "index.html":
@@ -103,6 +106,10 @@ def test_the_config_file_is_one_for_rays_own_schema_and_ours() -> None:
     (application,) = deployed.applications
     assert application.import_path == "dbd_ray.serving.application:build"
     assert build(ServeConfig, application.args, where="serve/config.yaml")
+    limits = ServeConfig(**application.args).limits
+    longest_s = limits.body_timeout_s + limits.answer_timeout_s
+    assert deployed.http_options.request_timeout_s > longest_s
     for deployment in application.deployments:
         assert deployment.max_queued_requests > 0, "unlimited queues turn overload into timeouts"
         assert deployment.max_surge_percent > 0
+        assert deployment.graceful_shutdown_timeout_s > longest_s

@@ -1,6 +1,7 @@
 """Promises of the gateway's doors: slow bodies, memory, keys."""
 
 import asyncio
+import threading
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ from dbd_ray.config import ServeConfig, build
 from dbd_ray.errors import ConfigError
 from dbd_ray.serving.budget import PixelBudget
 from dbd_ray.serving.keys import load_keys
+from dbd_ray.serving.refusals import Refusal
+from dbd_ray.serving.threads import Threads
 
 SCOPE = {
     "type": "http",
@@ -102,6 +105,37 @@ def test_photos_wait_until_they_fit_together_and_none_overtakes() -> None:
     assert asyncio.run(run()) == ["large", "small"]
 
 
+def test_who_is_cancelled_leaves_when_its_thread_has_ended() -> None:
+    async def run() -> list[str]:
+        begun, let_go = threading.Event(), threading.Event()
+        order: list[str] = []
+        threads = Threads()
+
+        def hold() -> None:
+            begun.set()
+            assert let_go.wait(60)
+            order.append("thread")
+
+        async def work() -> None:
+            try:
+                await threads.run(hold)
+            except asyncio.CancelledError:
+                order.append("cancelled")
+
+        task = asyncio.create_task(work())
+        await asyncio.to_thread(begun.wait)
+        for _ in range(3):
+            task.cancel()
+            await asyncio.sleep(0)
+        assert not task.done()
+        let_go.set()
+        await task
+        assert await threads.run(int, "7") == 7
+        return order
+
+    assert asyncio.run(run()) == ["thread", "cancelled"]
+
+
 def test_room_is_given_back_after_a_failure() -> None:
     async def run() -> None:
         budget = PixelBudget(5)
@@ -119,13 +153,25 @@ def test_keys_come_from_a_file_or_the_environment(tmp_path: Path, monkeypatch: p
     assert not load_keys(None)
     monkeypatch.setenv("DBD_RAY_API_KEYS", "one key that is long, another that is long")
     load_keys(None).check({"x-api-key": "another that is long"})
-    (tmp_path / "keys").write_text("# of the shop\na key out of a file\n\n")
-    load_keys(str(tmp_path / "keys")).check({"authorization": "Bearer a key out of a file"})
+    (tmp_path / "keys").write_text("  # of the shop 2026\na key out of a file\n\n")
+    keys = load_keys(str(tmp_path / "keys"))
+    keys.check({"authorization": "Bearer a key out of a file"})
+    with pytest.raises(Refusal):
+        keys.check({"x-api-key": "# of the shop 2026"})
+    monkeypatch.setenv("DBD_RAY_API_KEYS", " ,")
+    with pytest.raises(ConfigError, match="holds no key"):
+        load_keys(None)
 
 
 @pytest.mark.parametrize(
     ("content", "complaint"),
-    [("", "holds no key"), ("# nothing\n", "holds no key"), ("short\n", "key 1 has fewer than 16"), (None, "read")],
+    [
+        ("", "holds no key"),
+        ("# nothing\n", "holds no key"),
+        ("short\n", "key 1 has fewer than 16"),
+        ("ein schöner Schlüssel\n", "ASCII"),
+        (None, "read"),
+    ],
 )
 def test_a_file_of_keys_that_would_let_everybody_in_is_refused(
     tmp_path: Path, content: str | None, complaint: str

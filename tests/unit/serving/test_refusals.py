@@ -55,7 +55,7 @@ def test_a_damaged_photo_is_undecodable(client: Client, photo_bytes: bytes) -> N
     png = io.BytesIO()
     Image.new("RGB", (64, 64)).save(png, "PNG")
     broken = png.getvalue().replace(b"IDAT", b"IDAX")
-    assert client().post("/v1/focus", content=broken, headers=JPEG).status_code == 400
+    _refused(client().post("/v1/focus", content=broken, headers=JPEG), 400, "undecodable")
 
 
 @pytest.mark.parametrize("form", [False, True])
@@ -147,10 +147,21 @@ def test_the_accept_header_decides(client: Client, photo_bytes: bytes, accept: s
         {"content": b"no form", "headers": {"content-type": "multipart/form-data; boundary=x"}},
         {"content": b"--x\r\nbroken", "headers": {"content-type": "multipart/form-data; boundary=x"}},
         {"content": b"no form", "headers": {"content-type": "multipart/form-data"}},
+        {"content": b"no form", "headers": {"content-type": "multipart/form-data; boundary=x; charset=undefined"}},
     ],
 )
 def test_a_form_that_cannot_be_meant_is_refused(client: Client, form: dict[str, Any]) -> None:
     _refused(client().post("/v1/focus", **form), 422, "invalid_form")
+
+
+@pytest.mark.parametrize("charset", ["undefined", "utf-7", "unicode_escape", "punycode", "utf-16", "hex"])
+def test_names_in_forms_are_utf_8_whatever_the_client_says(client: Client, photo_bytes: bytes, charset: str) -> None:
+    name = rb"+2AA-\ud800\xff.jpg" + b"\xff\xfe"
+    head = b'--x\r\nContent-Disposition: form-data; name="photos"; filename="' + name + b'"\r\n\r\n'
+    headers = {"content-type": f"multipart/form-data; charset={charset}; boundary=x; Charset={charset}"}
+    answer = client().post("/v1/batch", content=head + photo_bytes + b"\r\n--x--\r\n", headers=headers)
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["failed"] == 0
 
 
 def test_a_batch_has_its_own_limits(client: Client, photo_bytes: bytes) -> None:
