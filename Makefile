@@ -38,6 +38,9 @@ lint: $(READY)
 bench: $(READY)
 	@$(BIN)/python benchmarks/train_overhead.py
 	@$(BIN)/python benchmarks/train_scaling.py
+	@$(BIN)/python benchmarks/serve_load.py
+	@$(BIN)/python benchmarks/serve_memory.py
+	@$(BIN)/python benchmarks/serve_recovery.py
 
 clean:
 	rm -rf $(VENV)

@@ -8,13 +8,15 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from dbd_ray.detector import Detector, Refinement, detect_stream
+from dbd_ray.detector import Detector
 from dbd_ray.errors import ConfigError, DbdRayError
 from dbd_ray.focus_map import FocusMap, Summary
 from dbd_ray.images.containers import PHOTO_SUFFIXES
 from dbd_ray.images.decode import MAX_PIXELS, decode_photo
 from dbd_ray.images.encode import encode_depth, encode_mask, encode_photo
 from dbd_ray.images.overlay import overlay
+from dbd_ray.passes import Refinement
+from dbd_ray.photo_stream import detect_stream
 
 Output = Literal["focus", "overlay", "depth", "json"]
 OUTPUTS: tuple[Output, ...] = ("focus", "overlay", "depth", "json")

@@ -5,11 +5,13 @@ from typing import Any
 import numpy as np
 
 from dbd_ray.config import EngineName
-from dbd_ray.detector import Detector, Refinement, detect_stream
+from dbd_ray.detector import Detector
 from dbd_ray.errors import ConfigError, PhotoError
 from dbd_ray.focus_map import FocusMap
 from dbd_ray.images.decode import MAX_PIXELS, decode_photo
 from dbd_ray.images.encode import encode_mask
+from dbd_ray.passes import Refinement
+from dbd_ray.photo_stream import detect_stream
 
 PHOTO_COLUMNS = ("bytes", "image")  # what ray.data.read_binary_files and read_images call theirs
 PHOTOS_AT_ONCE = 8  # decoded in memory at native size, whatever Ray's batch size is

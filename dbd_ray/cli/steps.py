@@ -94,8 +94,9 @@ def evaluate(options: dict[str, Any], config: Path | None, overrides: Sequence[s
 
 def predict(photos: Sequence[Path], out: Path, *, model: str | None, save: str, **options: Any) -> None:
     """Write focus maps of photos; exit status 1 if any photo failed."""
-    from dbd_ray.detector import Detector, Refinement
+    from dbd_ray.detector import Detector
     from dbd_ray.images.decode import MAX_PIXELS
+    from dbd_ray.passes import Refinement
     from dbd_ray.predict import Output, find_photos, predict_files
 
     refine = _choice("refine", options["refine"], get_args(Refinement))

@@ -20,7 +20,9 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"datasets", "models", "losses", "metrics"}),
     # authors reads foreign weights for checkpoints; focus_map is what the detector returns; a teacher may be one of
     # our own checkpoints
-    frozenset({"checkpoints", "authors", "detector", "engines", "focus_map", "passes", "tiling", "teachers"}),
+    frozenset(
+        {"checkpoints", "authors", "detector", "engines", "focus_map", "passes", "photo_stream", "tiling", "teachers"}
+    ),
     # tracking and registry serve training and evaluation; predictor, predict, pyfunc and client are the detector's ways
     # out
     frozenset(
