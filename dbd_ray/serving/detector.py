@@ -15,36 +15,9 @@ from dbd_ray.detector import Detector
 from dbd_ray.errors import DbdRayError
 from dbd_ray.passes import PhotoMaps
 from dbd_ray.serving.measures import DetectorMeasures
+from dbd_ray.serving.messages import Looked, ModelInUse
 
 _log = logging.getLogger(__name__)
-
-
-class ModelInUse(NamedTuple):
-    """What makes the maps.
-
-    Attributes:
-        name: Of the checkpoint.
-        fingerprint: Of its weights.
-        input_size: (height, width) of the pictures that it looks at.
-        has_depth: Whether it gives depth maps.
-    """
-
-    name: str
-    fingerprint: str
-    input_size: tuple[int, int]
-    has_depth: bool
-
-
-class Looked(NamedTuple):
-    """An answer of the detector.
-
-    Attributes:
-        model: What was asked.
-        maps: Of the pictures; None where they had not the model's input size.
-    """
-
-    model: ModelInUse
-    maps: PhotoMaps | None
 
 
 class UserConfig(Settings):
@@ -70,8 +43,8 @@ def _tenths_of_megapixels(items: list[np.ndarray]) -> int:
 
 @serve.deployment(
     ray_actor_options={"num_cpus": 0.8},
-    max_ongoing_requests=64,
-    max_queued_requests=256,
+    max_ongoing_requests=32,
+    max_queued_requests=64,
     max_surge_percent=100,
     max_constructor_retry_count=3,
     graceful_shutdown_timeout_s=100,  # longer than a body and its answer may take

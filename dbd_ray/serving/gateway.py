@@ -19,15 +19,16 @@ _log = logging.getLogger(__name__)
 @serve.deployment(
     # one CPU with a detector: room for both on one core, and on two for those of before and after a change
     ray_actor_options={"num_cpus": 0.2},
-    max_ongoing_requests=64,
-    max_queued_requests=64,
+    # few: what waits longer than some seconds is better turned away
+    max_ongoing_requests=32,
+    max_queued_requests=32,
     backpressure_config={"status_code": 429, "retry_after_s": RETRY_AFTER_S},
     max_surge_percent=100,
     max_constructor_retry_count=3,
     graceful_shutdown_timeout_s=100,  # longer than a body and its answer may take
     autoscaling_config={
         "min_replicas": 1,
-        "max_replicas": 4,
+        "max_replicas": 2,
         "target_ongoing_requests": 16,
         "upscale_delay_s": 5,
         "downscale_delay_s": 60,

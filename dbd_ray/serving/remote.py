@@ -9,7 +9,7 @@ from ray.serve.handle import DeploymentHandle
 
 from dbd_ray.focus_map import FocusMap
 from dbd_ray.passes import Refinement, native_map, network_pictures
-from dbd_ray.serving.detector import Looked, ModelInUse
+from dbd_ray.serving.messages import Looked, ModelInUse
 from dbd_ray.serving.refusals import Refusal
 from dbd_ray.serving.threads import Threads
 

@@ -199,6 +199,12 @@ def test_importing_the_package_and_its_command_line_waits_for_nothing_heavy(stat
     assert not loaded & {"numpy", "torch", "ray", "mlflow", "cv2", "timm", "pyarrow", "matplotlib"}
 
 
+def test_a_gateway_starts_without_torch() -> None:
+    loaded = _loaded_by("import dbd_ray.serving.gateway")
+    assert "fastapi" in loaded
+    assert not loaded & {"torch", "timm", "mlflow"}
+
+
 def test_what_the_package_offers_is_there() -> None:
     for name in dbd_ray.__all__:
         assert getattr(dbd_ray, name) is not None

@@ -11,7 +11,7 @@ import pytest
 
 from dbd_ray.detector import Detector
 from dbd_ray.images.decode import decode_photo
-from dbd_ray.serving.detector import Looked, ModelInUse
+from dbd_ray.serving.messages import Looked, ModelInUse
 from dbd_ray.serving.refusals import Refusal
 from dbd_ray.serving.remote import RemoteDetector
 
