@@ -17,6 +17,7 @@ from dbd_ray.checkpoints import make_card, save_checkpoint
 from dbd_ray.config import NetworkConfig
 from dbd_ray.models import build_network
 
+os.environ.setdefault("RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S", "60")  # see `cli.ray_session`
 SHARED = Path(os.environ.get("DBD_SHARED", Path(__file__).parents[2] / "shared"))
 DATA = Path(os.environ.get("DBD_DATA", SHARED / "data"))
 

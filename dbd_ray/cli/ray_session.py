@@ -44,6 +44,8 @@ def local_or_cluster(*, data_bars: bool = False, dashboard: bool = False) -> Ite
     if not cluster:
         # it warns of machines that a cloud is about to take back: this one is not, and its start fills the console
         os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
+        # else a proxy that a busy machine does not start within seconds is killed, and Serve with it
+        os.environ.setdefault("RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S", "60")
     else:
         _check_reachable(cluster)
     of_dashboard: AbstractContextManager[dict[str, Any]] = nullcontext({})

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from ray import serve
+from ray.exceptions import RayError
 from ray.serve.config import HTTPOptions
 from ray.serve.schema import LoggingConfig
 
@@ -37,11 +38,12 @@ def endpoint(config: ServeConfig, *, host: str = "127.0.0.1", port: int = 8000) 
     port = _free(host, port)
     logging.getLogger("ray.serve").setLevel(logging.WARNING)
     quiet = LoggingConfig(log_level="WARNING", enable_access_log=False)
-    serve.start(proxy_location="HeadOnly", http_options=HTTPOptions(host=host, port=port), logging_config=quiet)
     try:
         try:
+            options = HTTPOptions(host=host, port=port)
+            serve.start(proxy_location="HeadOnly", http_options=options, logging_config=quiet)
             serve.run(build(config), name=APPLICATION, logging_config=quiet)
-        except RuntimeError as error:
+        except (RuntimeError, RayError) as error:
             raise DbdRayError(f"the endpoint did not start: {_why(error)}") from error
         here = "127.0.0.1" if host in ("0.0.0.0", "::") else host
         yield f"http://{f'[{here}]' if ':' in here else here}:{port}"
@@ -60,7 +62,7 @@ def _free(host: str, port: int) -> int:
         raise ConfigError(f"{host}:{port} cannot be listened on ({error.strerror}): choose another --port") from None
 
 
-def _why(error: RuntimeError) -> str:
-    status = serve.status().applications.get(APPLICATION)
+def _why(error: Exception) -> str:
+    status = None if isinstance(error, RayError) else serve.status().applications.get(APPLICATION)
     messages = [one.message for one in status.deployments.values() if one.message] if status else []
     return "; ".join(dict.fromkeys(messages)) or str(error)

@@ -20,6 +20,7 @@ from dbd_ray.tracking import tracking_uri
 
 BIN = Path(sys.executable).parent
 OURS = ("RAY_", "MLFLOW_", "PYTHONPATH")  # settings of whoever runs the tests, which a cluster must not inherit
+PATIENCE = {"RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "60"}  # of Serve with a proxy that starts on a busy machine
 POSTGRES_USER = "postgres"  # Debian's package makes it
 START_TIMEOUT_S = 300
 STOP_TIMEOUT_S = 60
@@ -112,7 +113,7 @@ def start_cluster(services: Services) -> Callable[[Mapping[str, str]], AbstractC
         folder = Path(tempfile.mkdtemp(prefix="dbd-ray-"))  # sockets lie below it, whose paths must be short
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
         path = f"{BIN}{os.pathsep}{os.environ['PATH']}"
-        environment = {**inherited, **variables, "PATH": path, "OMP_NUM_THREADS": "1"}
+        environment = {**inherited, **variables, "PATH": path, "OMP_NUM_THREADS": "1", **PATIENCE}
         ports = {
             name: services.free_port()
             for name in (
