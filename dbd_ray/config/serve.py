@@ -18,6 +18,9 @@ class LimitsConfig(Settings):
     max_tile: int = Field(8, ge=1, le=32, description="Tiles along a photo's longer side.")
     body_timeout_s: float = Field(30, gt=0, description="For a body to arrive; a slower one is answered 408.")
     answer_timeout_s: float = Field(60, gt=0, description="From the body's end to the answer; 408 beyond.")
+    photos_at_once: int = Field(
+        32, ge=1, description="Photos that one gateway has in hand, from a body's end to the answer; 429 beyond."
+    )
     pixels_at_once: int = Field(
         128_000_000, ge=1, description="Pixels that one gateway works on, about 20 bytes each; further photos wait."
     )

@@ -19,9 +19,9 @@ _log = logging.getLogger(__name__)
 @serve.deployment(
     # one CPU with a detector: room for both on one core, and on two for those of before and after a change
     ray_actor_options={"num_cpus": 0.2},
-    # few: what waits longer than some seconds is better turned away
-    max_ongoing_requests=32,
-    max_queued_requests=32,
+    # many, for a client that sends slowly costs little; how many photos are worked on is `limits.photos_at_once`
+    max_ongoing_requests=256,
+    max_queued_requests=64,
     backpressure_config={"status_code": 429, "retry_after_s": RETRY_AFTER_S},
     max_surge_percent=100,
     max_constructor_retry_count=3,

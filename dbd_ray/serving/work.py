@@ -36,6 +36,7 @@ class PhotoWork:
         self._limits = limits
         self._budget = PixelBudget(limits.pixels_at_once)
         self._threads = Threads()
+        self._in_hand = 0
 
     async def answer(self, data: bytes, options: BatchOptions, pictures: Sequence[Picture]) -> FocusAnswer:
         """Answer with a summary, and with pictures inside.
@@ -58,6 +59,10 @@ class PhotoWork:
         self, data: bytes, options: BatchOptions, make: Callable[[np.ndarray, FocusMap], Result]
     ) -> Result:
         limits = self._limits
+        # counted from here and not by connections, most of which may only be sending: those cost next to nothing
+        if self._in_hand >= limits.photos_at_once:
+            raise Refusal("busy", "the server has enough photos in hand: send it again a little later")
+        self._in_hand += 1
         allowed = {"max_bytes": limits.max_bytes, "max_pixels": limits.max_pixels}
         try:
             async with asyncio.timeout(limits.answer_timeout_s):
@@ -74,3 +79,5 @@ class PhotoWork:
             if isinstance(error, cv2.error) and error.code != cv2.Error.StsNoMem:
                 raise
             raise Refusal("out_of_memory", "the server has not enough memory for this photo: make it smaller") from None
+        finally:
+            self._in_hand -= 1

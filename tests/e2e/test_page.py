@@ -91,7 +91,6 @@ def test_the_share_follows_the_threshold_as_the_map_says(
     assert len(set(drawn)) == 4
 
 
-@pytest.mark.slow
 def test_opacity_and_looks_by_keyboard(open_page: OpenPage, photos: list[Path]) -> None:
     page = open_page()
     _give(page, photos[0])
@@ -123,7 +122,6 @@ def test_the_mask_is_the_detectors(open_page: OpenPage, endpoint: str, photos: l
     assert np.mean((mask == 255) != (np.rint(found.focus * 255) >= least)) < 0.005
 
 
-@pytest.mark.slow
 def test_overlay_and_summary_can_be_kept(open_page: OpenPage, photos: list[Path]) -> None:
     page = open_page()
     _give(page, photos[0])
@@ -143,7 +141,6 @@ def test_overlay_and_summary_can_be_kept(open_page: OpenPage, photos: list[Path]
     assert told["mask"]["in_focus_fraction"] >= told["summary"]["in_focus_fraction"]
 
 
-@pytest.mark.slow
 def test_swipe_and_strip_work_by_keyboard(open_page: OpenPage, photos: list[Path]) -> None:
     page = open_page()
     _give(page, *photos)
@@ -189,7 +186,6 @@ def test_a_key_is_asked_for_and_kept_for_the_session(open_page: OpenPage, photos
     assert page.evaluate("localStorage.length") == 0
 
 
-@pytest.mark.slow
 def test_a_busy_server_is_asked_again(open_page: OpenPage, photos: list[Path]) -> None:
     answers = [429, 503]
 
@@ -204,7 +200,6 @@ def test_a_busy_server_is_asked_again(open_page: OpenPage, photos: list[Path]) -
     assert answers == []
 
 
-@pytest.mark.slow
 def test_a_photo_that_the_browser_cannot_show_has_its_map(open_page: OpenPage, drop: Drop, photos: list[Path]) -> None:
     page = open_page()
     stream = io.BytesIO()
@@ -237,7 +232,7 @@ def test_depth_is_shown_where_the_model_has_it(open_page: OpenPage, photos: list
 
 
 @pytest.mark.parametrize(("width", "height"), [(1440, 900), (390, 844)])
-@pytest.mark.parametrize("colours", ["dark", pytest.param("light", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("colours", ["dark", "light"])
 def test_nothing_scrolls_sideways(
     open_page: OpenPage, photos: list[Path], tmp_path: Path, width: int, height: int, colours: str
 ) -> None:

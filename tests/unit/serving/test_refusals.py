@@ -11,7 +11,10 @@ import pytest
 from PIL import Image
 from starlette.testclient import TestClient
 
+from dbd_ray.config.serve import LimitsConfig
+from dbd_ray.serving.options import BatchOptions
 from dbd_ray.serving.refusals import REASONS, Refusal
+from dbd_ray.serving.work import PhotoWork
 
 Client = Callable[..., TestClient]
 JPEG = {"content-type": "image/jpeg"}
@@ -219,6 +222,22 @@ class _Broken:
 def test_an_answer_that_takes_too_long_is_given_up(client: Client, photo_bytes: bytes) -> None:
     endpoint = client({"limits": {"answer_timeout_s": 0.05}}, detector=_Stuck())
     _refused(endpoint.post("/v1/focus", content=photo_bytes, headers=JPEG), 408, "timeout")
+
+
+def test_more_photos_than_can_be_worked_on_are_turned_away(photo_bytes: bytes) -> None:
+    async def run() -> None:
+        work = PhotoWork(_Stuck(), LimitsConfig(photos_at_once=2))
+        stuck = [asyncio.create_task(work.answer(photo_bytes, BatchOptions(), ())) for _ in range(2)]
+        await asyncio.sleep(0)  # they begin
+        with pytest.raises(Refusal, match="busy"):
+            await work.answer(photo_bytes, BatchOptions(), ())
+        for task in stuck:
+            task.cancel()
+        await asyncio.gather(*stuck, return_exceptions=True)
+        with pytest.raises(Refusal, match="empty_file"):
+            await work.answer(b"", BatchOptions(), ())
+
+    asyncio.run(run())
 
 
 def test_a_fault_of_the_server_says_nothing_of_its_inside(client: Client, photo_bytes: bytes) -> None:
