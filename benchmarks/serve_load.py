@@ -132,7 +132,7 @@ def _recovery_s(after: list[Sent], usual_s: float) -> float | None:
     for start in sorted(one.due_s for one in after):
         soon = [one for one in after if start <= one.due_s < start + LOOK_S]
         if _p95(soon) <= SAME * usual_s:
-            return start
+            return float(start)
         if start + LOOK_S > after[-1].due_s:
             break
     return None
@@ -175,7 +175,7 @@ def _report(repeats: list[dict[str, Any]], options: argparse.Namespace) -> dict[
             "statuses": statuses_then,
             "only_200_and_429": statuses_then.keys() <= {"200", "429"},
             "recovery_s": recovery_s,
-            "recovery_passes": recovery_s is not None and recovery_s <= RECOVERY_BAR_S,
+            "recovery_passes": recovery_s is not None and bool(recovery_s <= RECOVERY_BAR_S),
         },
         "repeats": repeats,
     }
