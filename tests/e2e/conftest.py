@@ -24,9 +24,13 @@ _MAKE_TRANSFER = """files => {
 }"""
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> "Iterator[Browser]":
-    """Chromium: the system's own, or else the one that `playwright install chromium` gives."""
+    """Chromium: the system's own, or else the one that `playwright install chromium` gives.
+
+    Playwright leaves its event loop running in this thread until it is closed, and `asyncio.run` refuses to work
+    beside one: tests of other files must not come while it is open.
+    """
     from playwright.sync_api import expect, sync_playwright
 
     expect.set_options(timeout=PATIENCE_MS)
