@@ -31,7 +31,7 @@ import numpy as np
 import torch
 from rich.console import Console
 from rich.table import Table
-from served import Sent, endpoint, offer, read_photos, saturate
+from served import Sent, endpoint, offer, options_parser, read_photos, saturate
 
 RESULTS = Path(__file__).parent / "results" / "serve_load.json"
 BAR = 0.8  # of the detector's own rate
@@ -210,9 +210,7 @@ _SETTINGS = ("count", "clients", "repeats", "seconds", "shares", "overload", "ov
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default="lite", help="packaged model or checkpoint folder")
-    parser.add_argument("--photos", type=Path, default=Path("../shared/data/cuhk/image"), help="folder of JPEG photos")
+    parser = options_parser(__doc__, RESULTS)
     parser.add_argument("--count", type=int, default=64, help="how many of them are sent, again and again")
     parser.add_argument("--clients", type=int, default=32, help="that saturate the endpoint")
     parser.add_argument("--repeats", type=int, default=3, help="of everything; medians are told")
@@ -223,7 +221,6 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--overload", type=float, default=3, help="times saturation")
     parser.add_argument("--overload-s", type=float, default=10)
     parser.add_argument("--recovery-s", type=float, default=30, help="how long it is watched afterwards")
-    parser.add_argument("--out", type=Path, default=RESULTS, help="file of the results")
     parser.add_argument("--in-process", type=int, help=argparse.SUPPRESS)
     return parser.parse_args()
 

@@ -26,7 +26,7 @@ import psutil
 from PIL import Image
 from rich.console import Console
 from rich.table import Table
-from served import LOST, endpoint, open_session, post, read_photos
+from served import LOST, endpoint, open_session, options_parser, post, read_photos
 
 RESULTS = Path(__file__).parent / "results" / "serve_memory.json"
 BAR = 0.05
@@ -232,15 +232,12 @@ def _show(report: dict[str, Any]) -> None:
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default="lite", help="packaged model or checkpoint folder")
-    parser.add_argument("--photos", type=Path, default=Path("../shared/data/cuhk/image"), help="folder of JPEG photos")
+    parser = options_parser(__doc__, RESULTS)
     parser.add_argument("--count", type=int, default=64, help="how many of them are sent, again and again")
     parser.add_argument("--requests", type=int, default=10_000, help="after the warm-up")
     parser.add_argument("--warm-up", type=int, default=1500, help="requests before the first sample")
     parser.add_argument("--hostile", type=float, default=0.01, help="share of requests")
     parser.add_argument("--clients", type=int, default=8, help="few enough that no further replica starts")
-    parser.add_argument("--out", type=Path, default=RESULTS, help="file of the results")
     parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--leaking", action="store_true", help=argparse.SUPPRESS)
     return parser.parse_args()

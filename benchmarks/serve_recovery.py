@@ -17,7 +17,7 @@ import aiohttp
 import psutil
 from rich.console import Console
 from rich.table import Table
-from served import endpoint, open_session, post, read_photos
+from served import endpoint, open_session, options_parser, post, read_photos
 
 RESULTS = Path(__file__).parent / "results" / "serve_recovery.json"
 BAR_S = 15
@@ -80,12 +80,9 @@ def _process(parent: int, name: str) -> int:
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default="lite", help="packaged model or checkpoint folder")
-    parser.add_argument("--photos", type=Path, default=Path("../shared/data/cuhk/image"), help="folder of JPEG photos")
+    parser = options_parser(__doc__, RESULTS)
     parser.add_argument("--repeats", type=int, default=2, help="kills of each kind of process")
     parser.add_argument("--watched-s", type=float, default=30, help="after each kill")
-    parser.add_argument("--out", type=Path, default=RESULTS, help="file of the results")
     return parser.parse_args()
 
 

@@ -1,5 +1,6 @@
 """What benchmarks of the endpoint share: photos, an endpoint as a process of its own, and clients that ask it."""
 
+import argparse
 import asyncio
 import itertools
 import os
@@ -26,6 +27,15 @@ class Sent(NamedTuple):
     due_s: float
     latency_s: float
     status: int
+
+
+def options_parser(description: str | None, results: Path) -> argparse.ArgumentParser:
+    """Begin a benchmark's options with those that all have."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default="lite", help="packaged model or checkpoint folder")
+    parser.add_argument("--photos", type=Path, default=Path("../shared/data/cuhk/image"), help="folder of JPEG photos")
+    parser.add_argument("--out", type=Path, default=results, help="file of the results")
+    return parser
 
 
 def read_photos(folder: Path, count: int) -> list[bytes]:

@@ -5,6 +5,7 @@
 
 from typing import Literal, NamedTuple
 
+import cv2
 import numpy as np
 
 from dbd_ray.focus_map import FocusMap, summarize
@@ -13,6 +14,11 @@ from dbd_ray.images.resize import resize_photo
 from dbd_ray.tiling import blend_tiles, lay_tiles
 
 Refinement = Literal["guided", "bilinear"]
+
+
+def out_of_memory(error: MemoryError | cv2.error) -> bool:
+    """Tell whether a photo was too large for this machine, which OpenCV says in its own way."""
+    return isinstance(error, MemoryError) or error.code == cv2.Error.StsNoMem
 
 
 class PhotoMaps(NamedTuple):

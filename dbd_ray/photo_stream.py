@@ -9,7 +9,7 @@ import numpy as np
 from dbd_ray.detector import Detector
 from dbd_ray.errors import PhotoError
 from dbd_ray.focus_map import FocusMap
-from dbd_ray.passes import Refinement
+from dbd_ray.passes import Refinement, out_of_memory
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -87,7 +87,7 @@ def _finished(
         try:
             result = finish(item, opened, next(maps))
         except (MemoryError, cv2.error) as error:
-            if isinstance(error, cv2.error) and error.code != cv2.Error.StsNoMem:
+            if not out_of_memory(error):
                 raise
             result = fail(item, _OUT_OF_MEMORY)
             maps = detector.detect_each(waiting, **options)

@@ -8,26 +8,26 @@ from pathlib import Path
 from typing import Any
 
 from dbd_ray.cli.console import say
-from dbd_ray.config import ServeConfig, build, merge, parse_overrides, read_yaml
+from dbd_ray.config import ServeConfig, build, layered
 from dbd_ray.config.serve import KEYS_VARIABLE
 from dbd_ray.errors import ConfigError
 
 
 def serve(options: dict[str, Any], config: Path | None, overrides: Sequence[str], *, host: str, port: int) -> None:
     """Serve until this process is told to stop."""
-    layers = merge(merge(read_yaml(config) if config else {}, options), parse_overrides(overrides))
-    settings = build(ServeConfig, layers, where=str(config or "serve"))
+    settings = build(ServeConfig, layered(config, options, overrides), where=str(config or "serve"))
     if os.environ.get("RAY_ADDRESS"):
         raise ConfigError(
             "RAY_ADDRESS names a cluster, and `dbd-ray serve` is for one machine: unset it, or deploy there with "
             "`serve deploy serve/config.yaml`"
         )
     from dbd_ray.cli.ray_session import local_or_cluster
-    from dbd_ray.detector import find_checkpoint
+    from dbd_ray.detector import opened_checkpoint
     from dbd_ray.serving.keys import load_keys
     from dbd_ray.serving.local import endpoint
 
-    find_checkpoint(settings.model)  # what is missing need not wait for Ray
+    with opened_checkpoint(settings.model):
+        pass  # what is missing need not wait for Ray
     open_to_all = not load_keys(settings.keys_file) and not _is_loopback(host)
     try:
         with local_or_cluster(), endpoint(settings, host=host, port=port) as url:

@@ -13,10 +13,8 @@ from dbd_ray.config import (
     PrepareConfig,
     TeachConfig,
     build,
+    layered,
     load_train_config,
-    merge,
-    parse_overrides,
-    read_yaml,
 )
 from dbd_ray.errors import ConfigError
 
@@ -27,7 +25,7 @@ HEADLINE = ("mae", "f_adaptive_pooled_dd_notebook", "f_max_of_mean_curve", "iou_
 
 def prepare(options: dict[str, Any], config: Path | None, overrides: Sequence[str]) -> None:
     """Write a prepared dataset."""
-    settings = build(PrepareConfig, _settings(options, config, overrides), where=str(config or "prepare"))
+    settings = build(PrepareConfig, layered(config, options, overrides), where=str(config or "prepare"))
     require_lasting(out=settings.out)
     from dbd_ray.cli.ray_session import local_or_cluster
     from dbd_ray.datasets.prepare import prepare_from
@@ -40,7 +38,7 @@ def prepare(options: dict[str, Any], config: Path | None, overrides: Sequence[st
 
 def teach(options: dict[str, Any], config: Path | None, overrides: Sequence[str]) -> None:
     """Run a depth teacher and say what came of it; exit status 1 if any photo has no depth."""
-    settings = build(TeachConfig, _settings(options, config, overrides), where=str(config or "teach"))
+    settings = build(TeachConfig, layered(config, options, overrides), where=str(config or "teach"))
     require_lasting(out=settings.out, storage=folder_of_records(settings.storage))
     from dbd_ray.cli.ray_session import local_or_cluster
     from dbd_ray.teaching.job import teach as run
@@ -76,7 +74,7 @@ def train(config: Path | None, overrides: Sequence[str]) -> None:
 
 def evaluate(options: dict[str, Any], config: Path | None, overrides: Sequence[str]) -> None:
     """Measure a model and say the main figures."""
-    settings = build(EvaluateConfig, _settings(options, config, overrides), where=str(config or "evaluate"))
+    settings = build(EvaluateConfig, layered(config, options, overrides), where=str(config or "evaluate"))
     require_lasting(out=settings.out, storage=folder_of_records(settings.storage))
     from dbd_ray.evaluation.run import evaluate as run
     from dbd_ray.tracking import tracking_uri
@@ -178,10 +176,6 @@ def models() -> None:
     else:
         say("no models in this package", aside=True)
     say(f"architectures to train: {', '.join(architectures())}", aside=True)
-
-
-def _settings(options: dict[str, Any], config: Path | None, overrides: Sequence[str]) -> dict[str, Any]:
-    return merge(merge(read_yaml(config) if config else {}, options), parse_overrides(overrides))
 
 
 def _only_packaged() -> str:

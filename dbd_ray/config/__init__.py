@@ -8,7 +8,7 @@ from dbd_ray.config.augment import AugmentConfig
 from dbd_ray.config.objective import ObjectiveConfig
 from dbd_ray.config.search import Choice, Range, Space
 from dbd_ray.config.serve import ServeConfig
-from dbd_ray.config.settings import Settings, build, flatten, merge, parse_overrides, read_yaml, unflatten
+from dbd_ray.config.settings import Settings, build, flatten, layered, merge, parse_overrides, read_yaml, unflatten
 from dbd_ray.config.stages import EngineName, EvaluateConfig, PrepareConfig
 from dbd_ray.config.study import MeasuredSplit, StudyConfig, vary
 from dbd_ray.config.teach import TeachConfig
@@ -48,6 +48,7 @@ __all__ = [
     "WorkersConfig",
     "build",
     "flatten",
+    "layered",
     "load_ablate_config",
     "load_train_config",
     "load_tune_config",

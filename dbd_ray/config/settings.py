@@ -74,6 +74,11 @@ def parse_overrides(overrides: Sequence[str]) -> dict[str, Any]:
     return settings
 
 
+def layered(path: str | Path | None, options: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
+    """Read a command's settings: the file's, if there is one, then the options', then the overrides'."""
+    return merge(merge(read_yaml(path) if path else {}, options), parse_overrides(overrides))
+
+
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     """Lay `over` on `base`, mapping by mapping; neither is changed."""
     merged = dict(base)

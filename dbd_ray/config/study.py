@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import Field
 
-from dbd_ray.config.settings import FolderName, Settings, build, merge, parse_overrides, read_yaml
+from dbd_ray.config.settings import FolderName, Settings, build, layered, merge
 from dbd_ray.config.train import TrainConfig, train_config
 from dbd_ray.errors import ConfigError
 
@@ -76,8 +76,7 @@ def load_study(
         ConfigError: Names the field and what was wrong with it.
     """
     where = str(path or command)
-    settings = merge(merge(read_yaml(path) if path else {}, options), parse_overrides(overrides))
-    return build(kind, _with_run(settings, where=where), where=where)
+    return build(kind, _with_run(layered(path, options, overrides), where=where), where=where)
 
 
 def _with_run(settings: Mapping[str, Any], *, where: str) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from dbd_ray.config.augment import AugmentConfig
 from dbd_ray.config.objective import ObjectiveConfig
-from dbd_ray.config.settings import FolderName, ModelName, Settings, Side, build, merge, parse_overrides, read_yaml
+from dbd_ray.config.settings import FolderName, ModelName, Settings, Side, build, layered, merge
 from dbd_ray.config.workers import WorkersConfig
 from dbd_ray.errors import ConfigError
 
@@ -215,7 +215,7 @@ def load_train_config(path: str | Path | None, overrides: Sequence[str] = ()) ->
     Raises:
         ConfigError: Names the field, what was wrong with it, and where it came from.
     """
-    settings = merge(read_yaml(path) if path else {}, parse_overrides(overrides))
+    settings = layered(path, {}, overrides)
     sources = [*([str(path)] if path else []), *(f"--set {override}" for override in overrides)]
     return train_config(settings, where=" with ".join(sources) or "no settings")
 

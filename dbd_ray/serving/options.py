@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from dbd_ray.images.encode import Polarity
 from dbd_ray.passes import Refinement
 from dbd_ray.serving.refusals import Refusal
+from dbd_ray.tiling import MOST_TILES
 
 Picture = Literal["focus", "overlay", "mask", "depth"]
 Answer = Literal["application/json", "image/png"]
@@ -24,7 +25,9 @@ class BatchOptions(BaseModel):
     polarity: Polarity = Field("focus", description="Of focus map and mask: what white means.")
     max_side: int | None = Field(None, ge=16, le=16384, description="Longest side of the pictures, px.")
     refine: Refinement = Field("guided", description="How the map comes to the photo's size.")
-    tile: int = Field(1, ge=1, le=32, description="Tiles along the longer side: finds small subjects; no depth then.")
+    tile: int = Field(
+        1, ge=1, le=MOST_TILES, description="Tiles along the longer side: finds small subjects; no depth then."
+    )
 
 
 class FocusOptions(BatchOptions):

@@ -12,6 +12,7 @@ from dbd_ray.config.serve import LimitsConfig
 from dbd_ray.errors import PhotoError
 from dbd_ray.focus_map import FocusMap
 from dbd_ray.images.decode import decode_photo, photo_size
+from dbd_ray.passes import out_of_memory
 from dbd_ray.serving.budget import PixelBudget
 from dbd_ray.serving.options import BatchOptions, Picture
 from dbd_ray.serving.pictures import make_picture
@@ -76,7 +77,7 @@ class PhotoWork:
         except TimeoutError:
             raise Refusal("timeout", f"no answer within {limits.answer_timeout_s:g} s: send it again later") from None
         except (MemoryError, cv2.error) as error:
-            if isinstance(error, cv2.error) and error.code != cv2.Error.StsNoMem:
+            if not out_of_memory(error):
                 raise
             raise Refusal("out_of_memory", "the server has not enough memory for this photo: make it smaller") from None
         finally:
