@@ -36,6 +36,9 @@ class ServeConfig(Settings):
         0.82, gt=0, description="Pictures of one forward pass, as the network sees them: 0.82 are eight of 320×320."
     )
     batch_wait_ms: float = Field(4, ge=0, description="How long a picture waits for others to share its pass.")
+    share_wait_ms: float = Field(
+        1000, ge=0, description="How long, at most, a photo waits in the gateway to share a call of the detector."
+    )
     keys_file: str | None = Field(
         None, min_length=1, description=f"File with one API key per line; null: keys from {KEYS_VARIABLE}, if any."
     )

@@ -61,9 +61,14 @@ def refine_to_photo(
         cv2.accumulateProduct(_upsample_rows(slope, rows, size), detail, strip)
         np.clip(strip, 0, 1, out=refined[rows[0] : rows[-1] + 1])
 
-    # of what a strip takes only the upsampling uses OpenCV's own threads
-    with ThreadPoolExecutor(cv2.getNumThreads()) as pool:
-        list(pool.map(refine_strip, range(0, size[0], rows_per_strip)))
+    firsts = range(0, size[0], rows_per_strip)
+    threads = min(cv2.getNumThreads(), len(firsts) // 2)  # one for a strip or two costs more than it brings
+    if threads < 2:
+        for first in firsts:
+            refine_strip(first)
+    else:  # of what a strip takes only the upsampling uses OpenCV's own threads
+        with ThreadPoolExecutor(threads) as pool:
+            list(pool.map(refine_strip, firsts))
     return refined
 
 

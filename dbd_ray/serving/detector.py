@@ -15,7 +15,7 @@ from dbd_ray.detector import Detector
 from dbd_ray.errors import DbdRayError
 from dbd_ray.passes import PhotoMaps
 from dbd_ray.serving.measures import DetectorMeasures
-from dbd_ray.serving.messages import Looked, ModelInUse
+from dbd_ray.serving.messages import Alternatives, Looked, ModelInUse
 
 _log = logging.getLogger(__name__)
 
@@ -47,12 +47,13 @@ def _tenths_of_megapixels(items: list[np.ndarray]) -> int:
     max_queued_requests=64,
     max_surge_percent=100,
     max_constructor_retry_count=3,
+    health_check_period_s=2,  # a replica that died is replaced when it is asked next
     graceful_shutdown_timeout_s=100,  # longer than a body and its answer may take
     autoscaling_config={
         "min_replicas": 1,
         "max_replicas": 4,
-        "target_ongoing_requests": 16,
-        "upscale_delay_s": 5,
+        "target_ongoing_requests": 2,  # calls of gateways, of up to batch_megapixels each
+        "upscale_delay_s": 10,  # as long as it takes to start one
         "downscale_delay_s": 60,
     },
 )
@@ -108,27 +109,9 @@ class FocusDetector:
             self._refused = _Refused(source, message, _now())
             _log.error("model %s cannot be used, %s stays: %s", source, self._source, message)
 
-    async def look(self, *alternatives: np.ndarray) -> Looked:
-        """Look at the pictures of one photo.
-
-        Args:
-            alternatives: uint8 n×h×w×3 each, see `passes.network_pictures`; those of the model's input size are taken.
-        """
-        model = self._in_use
-        # chosen here, not in the batch: what does not fit must not count in a batch's pixels
-        pictures = next((one for one in alternatives if one.shape[1:3] == model.input_size), None)
-        if pictures is None:
-            return Looked(model, None)
-        height, width = model.input_size
-        step = max(1, int(self._batch_megapixels * 1e6) // (height * width))
-        await self._free.wait()
-        parts: list[Looked] = await asyncio.gather(
-            *(self._look_at(pictures[at : at + step]) for at in range(0, len(pictures), step))
-        )
-        maps = [part.maps for part in parts if part.maps is not None]
-        if len(maps) < len(parts) or len({part.model for part in parts}) > 1:
-            return Looked(self._in_use, None)  # the model was exchanged in between
-        return Looked(parts[0].model, _joined(maps))
+    async def look(self, photos: list[Alternatives]) -> list[Looked]:
+        """Look at the pictures of photos; of each those of the model's input size are taken."""
+        return await asyncio.gather(*(self._look_at_one(alternatives) for alternatives in photos))
 
     async def check_health(self) -> None:
         """Called by Serve every few seconds."""
@@ -153,6 +136,23 @@ class FocusDetector:
             "card": card.model_dump(mode="json"),
             "refused": self._refused and self._refused._asdict(),
         }
+
+    async def _look_at_one(self, alternatives: Alternatives) -> Looked:
+        model = self._in_use
+        # chosen here, not in the batch: what does not fit must not count in a batch's pixels
+        pictures = alternatives.get(model.input_size)
+        if pictures is None:
+            return Looked(model, None)
+        height, width = model.input_size
+        step = max(1, int(self._batch_megapixels * 1e6) // (height * width))
+        await self._free.wait()
+        parts: list[Looked] = await asyncio.gather(
+            *(self._look_at(pictures[at : at + step]) for at in range(0, len(pictures), step))
+        )
+        maps = [part.maps for part in parts if part.maps is not None]
+        if len(maps) < len(parts) or len({part.model for part in parts}) > 1:
+            return Looked(self._in_use, None)  # the model was exchanged in between
+        return Looked(parts[0].model, _joined(maps))
 
     @serve.batch(max_batch_size=9, batch_wait_timeout_s=0.004, batch_size_fn=_tenths_of_megapixels)
     async def _look_at(self, items: list[np.ndarray]) -> list[Looked]:

@@ -2,6 +2,7 @@
 
 import logging
 
+import cv2
 from fastapi import FastAPI
 from ray import serve
 from ray.serve.handle import DeploymentHandle
@@ -25,6 +26,7 @@ _log = logging.getLogger(__name__)
     backpressure_config={"status_code": 429, "retry_after_s": RETRY_AFTER_S},
     max_surge_percent=100,
     max_constructor_retry_count=3,
+    health_check_period_s=2,  # a replica that died is replaced when it is asked next
     graceful_shutdown_timeout_s=100,  # longer than a body and its answer may take
     autoscaling_config={
         "min_replicas": 1,
@@ -47,8 +49,12 @@ class FocusGateway:
     """
 
     def __init__(self, config: ServeConfig, detector: DeploymentHandle) -> None:
+        # photos share the processors: several threads on each of many photos only wait for each other
+        cv2.setNumThreads(1)
         self._config = config
-        self._detector = RemoteDetector(detector)
+        self._detector = RemoteDetector(
+            detector, batch_megapixels=config.batch_megapixels, longest_wait_s=config.share_wait_ms / 1000
+        )
         self._keys = load_keys(config.keys_file)
         if not self._keys:
             _log.warning("no API keys: whoever reaches the endpoint may use it; see docs/operations.md")

@@ -1,8 +1,13 @@
 """What gateway and detector say to each other; the gateway starts without torch."""
 
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
+
+import numpy as np
 
 from dbd_ray.passes import PhotoMaps
+
+# one photo's pictures by their (height, width), uint8 n×h×w×3 each, see `passes.network_pictures`
+Alternatives: TypeAlias = dict[tuple[int, int], np.ndarray]
 
 
 class ModelInUse(NamedTuple):

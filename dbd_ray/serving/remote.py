@@ -1,5 +1,6 @@
 """Photos to focus maps by way of a `FocusDetector` elsewhere: only pictures of the network's size travel."""
 
+import asyncio
 from typing import Any, Protocol
 
 import numpy as np
@@ -9,8 +10,9 @@ from ray.serve.handle import DeploymentHandle
 
 from dbd_ray.focus_map import FocusMap
 from dbd_ray.passes import Refinement, native_map, network_pictures
-from dbd_ray.serving.messages import Looked, ModelInUse
+from dbd_ray.serving.messages import Alternatives, Looked, ModelInUse
 from dbd_ray.serving.refusals import Refusal
+from dbd_ray.serving.shared_calls import SharedCalls
 from dbd_ray.serving.threads import Threads
 
 _ROUNDS = 5  # how often the model may change under one photo
@@ -33,12 +35,18 @@ class RemoteDetector:
 
     Args:
         handle: Of the bound deployment, as Ray Serve gives it to the constructor of the one that binds it.
+        batch_megapixels: Pictures of one call, as the network sees them; those of a single photo may be more.
+        longest_wait_s: How long a photo waits at most while a call is under way, so that several share the next.
     """
 
-    def __init__(self, handle: DeploymentHandle) -> None:
+    def __init__(self, handle: DeploymentHandle, *, batch_megapixels: float, longest_wait_s: float) -> None:
         self._handle = handle
         self._threads = Threads()
+        self._looks: SharedCalls[Alternatives, Looked] = SharedCalls(
+            lambda photos: self._ask("look", photos), full=int(batch_megapixels * 1e6), longest_wait_s=longest_wait_s
+        )
         self._model: ModelInUse | None = None  # the last one that answered
+        self._first = asyncio.Lock()
 
     async def detect(self, photo: np.ndarray, *, refine: Refinement = "guided", tile: int = 1) -> FocusMap:
         """Find what is in focus in a photo.
@@ -51,14 +59,13 @@ class RemoteDetector:
         Raises:
             Refusal: The detector has too much to do, or does not answer (reason busy, model_unavailable).
         """
-        self._model = self._model or await self._ask("model_in_use")
-        size = self._model.input_size
-        alternatives: dict[tuple[int, int], np.ndarray] = {}
+        size = await self._input_size()
+        alternatives: Alternatives = {}
         for _ in range(_ROUNDS):
             # while models are exchanged replicas may want other sizes: from then on each gets its own to choose from
             if size not in alternatives:
                 alternatives[size] = await self._threads.run(network_pictures, photo, size, tile=tile)
-            looked: Looked = await self._ask("look", *alternatives.values())
+            looked = await self._looks.ask(dict(alternatives), alternatives[size][..., 0].size)
             self._model = looked.model
             size = looked.model.input_size
             if looked.maps is not None:
@@ -81,6 +88,11 @@ class RemoteDetector:
         """
         described: dict[str, Any] = await self._ask("model")
         return described
+
+    async def _input_size(self) -> tuple[int, int]:
+        async with self._first:  # the others wait: as many calls as photos would look like much work to do
+            self._model = self._model or await self._ask("model_in_use")
+        return self._model.input_size
 
     async def _ask(self, method: str, *arguments: Any) -> Any:
         try:

@@ -3,11 +3,9 @@
 import asyncio
 import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TypeVar
-
-import anyio.to_thread
-from anyio import CapacityLimiter
 
 Result = TypeVar("Result")
 
@@ -20,12 +18,12 @@ class Threads:
     """
 
     def __init__(self) -> None:
-        self._limiter = CapacityLimiter(max(1, len(os.sched_getaffinity(0))))
+        self._pool = ThreadPoolExecutor(max(1, len(os.sched_getaffinity(0))))
 
     async def run(self, function: Callable[..., Result], *arguments: object, **options: object) -> Result:
         """Call a function in a thread."""
         call = partial(function, *arguments, **options)
-        work = asyncio.ensure_future(anyio.to_thread.run_sync(call, limiter=self._limiter))
+        work = asyncio.get_running_loop().run_in_executor(self._pool, call)
         cancelled = False
         while not work.done():
             try:

@@ -116,18 +116,18 @@ def _patient(url: str, photo: bytes) -> Ask:
 
 @pytest.fixture(scope="session")
 def serve_processes() -> Callable[[str], list[int]]:
-    """Process ids of Serve's actors of a name, below this process, whose Ray they belong to."""
+    """Process ids of Serve's actors of a name, below this process, whose Ray they belong to; the youngest last."""
 
     def find(name: str) -> list[int]:
         found = []
         for process in psutil.Process().children(recursive=True):
             try:
-                title = " ".join(process.cmdline())
+                title, started = " ".join(process.cmdline()), process.create_time()
             except psutil.Error:
                 continue
             if title.startswith("ray::") and name in title:
-                found.append(process.pid)
-        return found
+                found.append((started, process.pid))
+        return [pid for _, pid in sorted(found)]
 
     return find
 

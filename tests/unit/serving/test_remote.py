@@ -11,7 +11,7 @@ import pytest
 
 from dbd_ray.detector import Detector
 from dbd_ray.images.decode import decode_photo
-from dbd_ray.serving.messages import Looked, ModelInUse
+from dbd_ray.serving.messages import Alternatives, Looked, ModelInUse
 from dbd_ray.serving.refusals import Refusal
 from dbd_ray.serving.remote import RemoteDetector
 
@@ -26,13 +26,17 @@ class Replicas:
         self.look = SimpleNamespace(remote=self._look)
         self.model_in_use = SimpleNamespace(remote=self._model_in_use)
 
-    async def _look(self, *alternatives: np.ndarray) -> Looked:
+    async def _look(self, photos: list[Alternatives]) -> list[Looked]:
         model = self.models[next(self.calls) % len(self.models)]
-        fitting = [one for one in alternatives if one.shape[1:3] == model.input_size]
-        return Looked(model, self.detector.look(fitting[0]) if fitting else None)
+        fitting = [alternatives.get(model.input_size) for alternatives in photos]
+        return [Looked(model, None if one is None else self.detector.look(one)) for one in fitting]
 
     async def _model_in_use(self) -> ModelInUse:
         return self.models[next(self.calls) % len(self.models)]
+
+
+def remote_to(handle: Any) -> RemoteDetector:
+    return RemoteDetector(handle, batch_megapixels=0.82, longest_wait_s=0.1)
 
 
 @pytest.fixture
@@ -42,7 +46,7 @@ def photo(photo_bytes: bytes) -> np.ndarray:
 
 def test_replicas_with_models_of_other_sizes_all_answer(tiny_model: Path, photo: np.ndarray) -> None:
     replicas = Replicas(Detector.load(tiny_model, engine="eager"), (64, 64), (96, 128), (32, 64))
-    remote = RemoteDetector(replicas)  # type: ignore[arg-type]
+    remote = remote_to(replicas)
     for tile in (1, 3):
         found = [asyncio.run(remote.detect(photo, tile=tile)) for _ in range(7)]
         assert all(one.focus.shape == photo.shape[:2] for one in found)
@@ -51,7 +55,7 @@ def test_replicas_with_models_of_other_sizes_all_answer(tiny_model: Path, photo:
 
 def test_models_that_change_without_end_are_not_waited_for(tiny_model: Path, photo: np.ndarray) -> None:
     sizes = [(32 * side, 64) for side in range(1, 9)]
-    remote = RemoteDetector(Replicas(Detector.load(tiny_model, engine="eager"), *sizes))  # type: ignore[arg-type]
+    remote = remote_to(Replicas(Detector.load(tiny_model, engine="eager"), *sizes))
     with pytest.raises(Refusal, match="busy"):
         asyncio.run(remote.detect(photo))
 
@@ -62,4 +66,4 @@ def test_an_error_of_the_network_is_not_taken_for_a_lost_replica(photo: np.ndarr
 
     handle = SimpleNamespace(model_in_use=SimpleNamespace(remote=broken))
     with pytest.raises(ZeroDivisionError):
-        asyncio.run(RemoteDetector(handle).detect(photo))  # type: ignore[arg-type]
+        asyncio.run(remote_to(handle).detect(photo))

@@ -1,0 +1,163 @@
+"""Promises of several photos in one call."""
+
+import asyncio
+import contextvars
+from collections.abc import Coroutine, Sequence
+from typing import Any
+
+import pytest
+
+from dbd_ray.serving.shared_calls import SharedCalls
+
+FOREVER_S = 60.0
+
+
+class Calls:
+    """Answers items by their doubles, each call when it is told to."""
+
+    def __init__(self, *, full: int = 4, longest_wait_s: float = FOREVER_S) -> None:
+        self.made: list[list[int]] = []
+        self.may_end: list[asyncio.Event] = []
+        self.shared: SharedCalls[int, int] = SharedCalls(self._call, full=full, longest_wait_s=longest_wait_s)
+
+    async def _call(self, items: list[int]) -> Sequence[int]:
+        self.made.append(items)
+        may_end = asyncio.Event()
+        self.may_end.append(may_end)
+        await may_end.wait()
+        if 13 in items:
+            raise ZeroDivisionError
+        return [2 * item for item in items]
+
+    async def ask(self, *items: int, size: int = 1) -> "list[asyncio.Task[int]]":
+        """Let everybody ask, and come as far as they do."""
+        tasks = [asyncio.create_task(self.shared.ask(item, size)) for item in items]
+        await settled()
+        return tasks
+
+    async def end(self, number: int) -> None:
+        self.may_end[number].set()
+        await settled()
+
+
+async def settled() -> None:
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+
+def run(story: Coroutine[Any, Any, None]) -> None:
+    asyncio.run(asyncio.wait_for(story, timeout=30))
+
+
+def test_a_lone_item_does_not_wait_and_later_ones_share_the_next_call() -> None:
+    async def story() -> None:
+        calls = Calls()
+        first = await calls.ask(1)
+        assert calls.made == [[1]]
+        later = await calls.ask(2, 3)
+        assert calls.made == [[1]]
+        await calls.end(0)
+        assert calls.made == [[1], [2, 3]]
+        await calls.end(1)
+        assert [await one for one in first + later] == [2, 4, 6]
+
+    run(story())
+
+
+def test_full_calls_go_at_once_for_other_replicas_may_be_idle() -> None:
+    async def story() -> None:
+        calls = Calls(full=4)
+        tasks = await calls.ask(*range(10))
+        assert calls.made == [[0], [1, 2, 3, 4], [5, 6, 7, 8]]
+        for number in range(3):
+            await calls.end(number)
+        await calls.end(3)
+        assert calls.made[3] == [9]
+        assert [await task for task in tasks] == [2 * item for item in range(10)]
+
+    run(story())
+
+
+def test_no_call_is_larger_than_full_but_for_a_single_item() -> None:
+    async def story() -> None:
+        calls = Calls(full=4)
+        await calls.ask(0)
+        tasks = [*await calls.ask(1, size=3), *await calls.ask(2, size=9), *await calls.ask(3, size=2)]
+        assert calls.made == [[0], [1], [2]]
+        await calls.end(2)
+        assert not tasks[2].done()  # one that would fit waits for the calls under way
+        for number in (0, 1):
+            await calls.end(number)
+        assert calls.made[3] == [3]
+        await calls.end(3)
+        assert [await task for task in tasks] == [2, 4, 6]
+
+    run(story())
+
+
+def test_nobody_waits_for_ever_for_a_call_that_takes_long() -> None:
+    async def story() -> None:
+        calls = Calls(longest_wait_s=0.01)
+        await calls.ask(1)
+        (late,) = await calls.ask(2)
+        while len(calls.made) < 2:
+            await asyncio.sleep(0.001)
+        await calls.end(1)
+        assert await late == 4
+
+    run(story())
+
+
+def test_an_error_reaches_all_of_its_call_and_nobody_else() -> None:
+    async def story() -> None:
+        calls = Calls(full=2)
+        first, *others = await calls.ask(1, 12, 13, 4, 5)
+        assert calls.made == [[1], [12, 13], [4, 5]]
+        for number in range(3):
+            await calls.end(number)
+        assert await first == 2
+        failed = await asyncio.gather(*others, return_exceptions=True)
+        assert [type(one) for one in failed[:2]] == [ZeroDivisionError] * 2
+        assert failed[2:] == [8, 10]
+
+    run(story())
+
+
+def test_a_replica_that_answers_too_few_items_is_an_error() -> None:
+    async def story() -> None:
+        async def none(items: list[int]) -> list[int]:
+            return []
+
+        with pytest.raises(ValueError, match="zip"):
+            await SharedCalls[int, int](none, full=1, longest_wait_s=1).ask(1, 1)
+
+    run(story())
+
+
+def test_who_goes_away_harms_nobody() -> None:
+    async def story() -> None:
+        calls = Calls()
+        mine = contextvars.ContextVar("mine", default="nobody's")
+        mine.set("the first client's")
+        seen: list[str] = []
+        answer = calls._call
+
+        async def noting(items: list[int]) -> Sequence[int]:
+            seen.append(mine.get())
+            return await answer(items)
+
+        calls.shared._call = noting  # type: ignore[method-assign]
+        (first,) = await calls.ask(1)
+        second, third = await calls.ask(2, 3)
+        first.cancel()  # its call goes on
+        second.cancel()  # waits, and is not sent
+        await calls.end(0)
+        await calls.end(1)
+        assert await third == 6
+        assert calls.made == [[1], [3]]
+        assert seen == ["nobody's"] * 2  # Serve finds what a request has called by its context
+        for one in (first, second):
+            with pytest.raises(asyncio.CancelledError):
+                await one
+
+    run(story())
