@@ -9,8 +9,9 @@ measurements, repeated in turn, so that a machine whose speed drifts hits all:
 - latency at shares of that rate, as photos arrive at random (Poisson), counted from when a photo was due;
 - more than it can do, for some seconds, and how long latency at half load is not what it was before.
 
-Ray's workers run at the generator's own priority here (Ray gives them a lower one). Prints three tables and writes
-benchmarks/results/serve_load.json.
+With --haproxy the endpoint has HAProxy in front and not Ray's proxy in Python (docs/operations.md). Ray's workers run
+at the generator's own priority here (Ray gives them a lower one). Prints three tables and writes
+benchmarks/results/serve_load.json, or serve_load_haproxy.json.
 """
 
 import argparse
@@ -49,13 +50,14 @@ def main() -> None:
         return
     photos = read_photos(options.photos, options.count)
     command = ["-c", "from dbd_ray.cli import main; main()", "serve", "--port", "0", "--model", options.model]
-    with endpoint(command) as (url, _):
+    with endpoint(command + ["--haproxy"] * options.haproxy) as (url, _):
         asyncio.run(saturate(f"{url}/v1/focus", photos, options.clients, options.warm_up_s))
         repeats = [_repeat(url, photos, options, seed) for seed in range(options.repeats)]
     report = _report(repeats, options)
     _show(report)
-    options.out.parent.mkdir(exist_ok=True, parents=True)
-    options.out.write_text(json.dumps(report, indent=2) + "\n")
+    out = options.out.with_stem(f"{options.out.stem}_haproxy") if options.haproxy else options.out
+    out.parent.mkdir(exist_ok=True, parents=True)
+    out.write_text(json.dumps(report, indent=2) + "\n")
 
 
 def in_process(options: argparse.Namespace) -> float:
@@ -183,7 +185,8 @@ def _report(repeats: list[dict[str, Any]], options: argparse.Namespace) -> dict[
 
 def _show(report: dict[str, Any]) -> None:
     console = Console()
-    console.print(f"{report['model']}: generator and endpoint share {report['cpus']} cores")
+    proxy = "HAProxy" if report["settings"]["haproxy"] else "Ray's proxy"
+    console.print(f"{report['model']}, {proxy}: generator and endpoint share {report['cpus']} cores")
     repeats = report["repeats"]
     rates = Table(
         "repeat", *(f"detector, threads: {name}" for name in repeats[0]["detector_per_s"]), "endpoint", "ratio"
@@ -206,7 +209,7 @@ def _show(report: dict[str, Any]) -> None:
     console.print(then)
 
 
-_SETTINGS = ("count", "clients", "repeats", "seconds", "shares", "overload", "overload_s", "recovery_s")
+_SETTINGS = ("haproxy", "count", "clients", "repeats", "seconds", "shares", "overload", "overload_s", "recovery_s")
 
 
 def _options() -> argparse.Namespace:
@@ -221,6 +224,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--overload", type=float, default=3, help="times saturation")
     parser.add_argument("--overload-s", type=float, default=10)
     parser.add_argument("--recovery-s", type=float, default=30, help="how long it is watched afterwards")
+    parser.add_argument("--haproxy", action="store_true", help="instead of Ray's proxy in Python")
     parser.add_argument("--in-process", type=int, help=argparse.SUPPRESS)
     return parser.parse_args()
 

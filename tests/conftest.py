@@ -188,6 +188,12 @@ class ServedEndpoint:
 
 
 @pytest.fixture(scope="session")
+def served_endpoint() -> type[ServedEndpoint]:
+    """To start an endpoint with arguments of its own."""
+    return ServedEndpoint
+
+
+@pytest.fixture(scope="session")
 def endpoint() -> Iterator[str]:
     """URL of an endpoint with the packaged model."""
     served = ServedEndpoint("--model", "lite")

@@ -14,6 +14,9 @@ def serve(
     host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 opens it to the network.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0: any that is free.")] = 8000,
     keys_file: Annotated[str | None, typer.Option(help="File of API keys, one per line.")] = None,
+    haproxy: Annotated[
+        bool, typer.Option("--haproxy", help="HAProxy instead of Ray's own proxy: more photos per second. Linux only.")
+    ] = False,
     config: Config = None,
     set_: Set = None,
 ) -> None:
@@ -27,4 +30,5 @@ def serve(
     """
     from dbd_ray.cli import serve_steps
 
-    serve_steps.serve(given(model=model, keys_file=keys_file), config, set_ or [], host=host, port=port)
+    options = given(model=model, keys_file=keys_file)
+    serve_steps.serve(options, config, set_ or [], host=host, port=port, haproxy=haproxy)

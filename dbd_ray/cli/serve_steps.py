@@ -8,12 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from dbd_ray.cli.console import say
+from dbd_ray.cli.haproxy import use_haproxy
 from dbd_ray.config import ServeConfig, build, layered
 from dbd_ray.config.serve import KEYS_VARIABLE
 from dbd_ray.errors import ConfigError
 
 
-def serve(options: dict[str, Any], config: Path | None, overrides: Sequence[str], *, host: str, port: int) -> None:
+def serve(
+    options: dict[str, Any], config: Path | None, overrides: Sequence[str], *, host: str, port: int, haproxy: bool
+) -> None:
     """Serve until this process is told to stop."""
     settings = build(ServeConfig, layered(config, options, overrides), where=str(config or "serve"))
     if os.environ.get("RAY_ADDRESS"):
@@ -21,6 +24,8 @@ def serve(options: dict[str, Any], config: Path | None, overrides: Sequence[str]
             "RAY_ADDRESS names a cluster, and `dbd-ray serve` is for one machine: unset it, or deploy there with "
             "`serve deploy serve/config.yaml`"
         )
+    if haproxy:
+        use_haproxy()
     from dbd_ray.cli.ray_session import local_or_cluster
     from dbd_ray.detector import opened_checkpoint
     from dbd_ray.serving.keys import load_keys

@@ -1,0 +1,69 @@
+"""Promises of `dbd-ray serve --haproxy`: the same answers without Ray's own proxy, beside other endpoints."""
+
+import io
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import numpy as np
+import psutil
+import pytest
+from PIL import Image
+
+from dbd_ray import Detector
+from dbd_ray.images.decode import decode_photo
+
+pytestmark = pytest.mark.ray
+
+JPEG = {"content-type": "image/jpeg"}
+TIMEOUT_S = 120
+
+
+@pytest.fixture(scope="module")
+def served(served_endpoint: Any) -> Any:
+    served = served_endpoint("--model", "lite", "--haproxy")
+    yield served
+    assert served.stop() == 0
+
+
+def test_haproxy_takes_the_requests_and_answers_are_the_detectors(served: Any, cuhk: Path) -> None:
+    port = int(served.url.rsplit(":", 1)[1])
+    (listener,) = {
+        process.name()
+        for process in psutil.Process(served.process.pid).children(recursive=True)
+        for connection in process.net_connections("tcp")
+        if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port
+    }
+    assert listener == "haproxy"
+    photos = [path.read_bytes() for path in sorted((cuhk / "image").glob("*.jpg"))[:6]]
+    expected = Detector.load("lite").detect([decode_photo(photo) for photo in photos])
+
+    def ask(photo: bytes) -> np.ndarray:
+        url = f"{served.url}/v1/focus"
+        answer = httpx2.post(url, content=photo, headers=JPEG | {"accept": "image/png"}, timeout=TIMEOUT_S)
+        return np.asarray(Image.open(io.BytesIO(answer.content))).astype(int)
+
+    with ThreadPoolExecutor(6) as clients:
+        for found, wanted in zip(clients.map(ask, photos), expected, strict=True):
+            assert np.abs(found - np.rint(wanted.focus * 255)).max() <= 1
+
+
+def test_limits_and_request_ids_are_as_behind_rays_own_proxy(served: Any) -> None:
+    limit = httpx2.get(f"{served.url}/v1/model", timeout=TIMEOUT_S).json()["limits"]["max_bytes"]
+    for size, status, reason in ((limit, 400, "not_an_image"), (limit + 1, 413, "too_many_bytes")):
+        headers = JPEG | {"x-request-id": f"mine{size}"}
+        answer = httpx2.post(f"{served.url}/v1/focus", content=bytes(size), headers=headers, timeout=TIMEOUT_S)
+        assert (answer.status_code, answer.json()["reason"]) == (status, reason)
+        assert answer.json()["request_id"] == f"mine{size}"
+        assert answer.headers.get_list("x-request-id") == [f"mine{size}"]
+
+
+@pytest.mark.slow
+def test_a_second_endpoint_finds_ports_of_its_own(served: Any, served_endpoint: Any, tiny_model: Path) -> None:
+    second = served_endpoint("--model", str(tiny_model), "--set", "engine=eager", "--haproxy")
+    try:
+        names = [httpx2.get(f"{one.url}/v1/model", timeout=TIMEOUT_S).json()["name"] for one in (served, second)]
+    finally:
+        assert second.stop() == 0
+    assert names == ["lite", "tiny"]
