@@ -173,7 +173,7 @@ def run_endpoint(serving: str, tiny_model: Path) -> Iterator[Callable[..., str]]
     def run(settings: dict[str, Any] | None = None, *, name: str | None = None, **options: Any) -> str:
         config = ServeConfig.model_validate({"model": str(tiny_model), "engine": "eager", **(settings or {})})
         detector = FocusDetector.options(**SMALL).bind(config.model, engine=config.engine)
-        gateway = FocusGateway.options(**SMALL, **options).bind(config, detector)
+        gateway = FocusGateway.options(**(SMALL | options)).bind(config, detector)
         name = name or f"endpoint{len(names)}"
         names.append(name)
         serve.run(gateway, name=name, route_prefix=f"/{name}", logging_config=QUIET)

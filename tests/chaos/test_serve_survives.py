@@ -3,6 +3,7 @@
 import os
 import signal
 import socket
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -65,14 +66,14 @@ def test_what_is_too_much_is_turned_away_and_nothing_else_happens(
     assert FocusClient(url).focus(photo).width
 
 
-def test_two_hundred_connections_that_never_finish_their_bodies_do_not_end_the_service(
+def test_a_thousand_connections_that_never_finish_their_bodies_do_not_end_the_service(
     run_endpoint: Callable[..., str], photo: bytes
 ) -> None:
     url = run_endpoint({"limits": {"body_timeout_s": 3}})
     address = urlsplit(url)
     head = f"POST {address.path}/v1/focus HTTP/1.1\r\nHost: {address.netloc}\r\nContent-Type: image/jpeg\r\n"
     head += f"Content-Length: {len(photo)}\r\n\r\n"
-    slow = [socket.create_connection((address.hostname, address.port), timeout=60) for _ in range(200)]
+    slow = [socket.create_connection((address.hostname, address.port), timeout=60) for _ in range(1000)]
     try:
         for connection in slow:
             connection.sendall(head.encode() + photo[: len(photo) // 2])
@@ -85,3 +86,19 @@ def test_two_hundred_connections_that_never_finish_their_bodies_do_not_end_the_s
             connection.close()
     assert set(statuses) <= {408, 429}
     assert 408 in statuses
+
+
+def test_replicas_come_with_the_load_and_go_after_it(
+    run_endpoint: Callable[..., str], plain_load: Callable[..., Any], serve_processes: Callable[[str], list[int]]
+) -> None:
+    soon = {"upscale_delay_s": 0.5, "downscale_delay_s": 1, "look_back_period_s": 2, "metrics_interval_s": 0.5}
+    scaling = {"min_replicas": 1, "max_replicas": 2, "target_ongoing_requests": 1, **soon}
+    url = run_endpoint(autoscaling_config=scaling, ray_actor_options={"num_cpus": 0})  # the others have taken all
+    title = f"{url.rsplit('/', 1)[1]}:FocusGateway"
+    with plain_load(url, clients=6) as load:
+        load.wait_until(lambda: len(serve_processes(title)) == 2, "a second gateway")
+        both = time.monotonic()
+        load.wait_until(lambda: load.good(both) >= 12, "answers of both")
+    while len(serve_processes(title)) > 1:  # pytest's limit of time ends the wait
+        threading.Event().wait(0.1)
+    assert {answer.status for answer in load.answers} == {200}

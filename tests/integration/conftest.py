@@ -97,11 +97,13 @@ class Cluster(NamedTuple):
         address: Of its dashboard.
         environment: Of whoever may use it.
         ports: By the names of `ray start`'s options.
+        folder: Whatever it writes lies below.
     """
 
     address: str
     environment: dict[str, str]
     ports: dict[str, int]
+    folder: Path
 
 
 @pytest.fixture(scope="session")
@@ -129,7 +131,7 @@ def start_cluster(services: Services) -> Callable[[Mapping[str, str]], AbstractC
             log=folder / "log.txt",
             env=environment,
         )
-        yield Cluster(address, environment, ports)
+        yield Cluster(address, environment, ports, folder)
         services.stop(process)
         shutil.rmtree(folder, ignore_errors=True)  # the last of Ray's processes may still write there
 

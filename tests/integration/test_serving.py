@@ -5,12 +5,17 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import numpy as np
 import pytest
 import ray
+import schemathesis
+import schemathesis.checks
+from hypothesis import HealthCheck, given, settings
 from PIL import Image
+from schemathesis import GenerationMode
 
 from dbd_ray import Detector, FocusPredictor
 from dbd_ray.images.decode import decode_photo
@@ -96,6 +101,24 @@ def test_a_photo_larger_than_the_limit_is_refused_through_the_proxy(endpoint: st
         with httpx2.Client(timeout=TIMEOUT_S) as client:
             answer = client.post(f"{endpoint}/v1/focus", content=bytes(size), headers=JPEG)
         assert answer.json()["reason"] == reason
+
+
+@pytest.mark.parametrize(
+    ("path", "mode"),
+    [(path, GenerationMode.POSITIVE) for path in ("/v1/focus", "/v1/batch", "/v1/model", "/livez", "/readyz")]
+    + [(path, GenerationMode.NEGATIVE) for path in ("/v1/focus", "/v1/batch")],
+)
+def test_no_request_of_the_description_or_near_it_ends_in_a_fault_of_proxy_or_endpoint(
+    endpoint: str, path: str, mode: GenerationMode
+) -> None:
+    (operation,) = schemathesis.openapi.from_url(f"{endpoint}/openapi.json")[path].values()
+
+    @settings(max_examples=10, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+    @given(case=operation.as_strategy(generation_mode=mode))
+    def check(case: Any) -> None:
+        case.call_and_validate(checks=[schemathesis.checks.not_a_server_error], timeout=TIMEOUT_S)
+
+    check()
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ pytestmark = [pytest.mark.ray, pytest.mark.timeout(1200)]
 ROOT = Path(__file__).parents[2]
 SERVE = Path(sys.executable).parent / "serve"
 TIMEOUT_S = 120
+PNG = {"accept": "image/png"}
 
 Deploy = Callable[..., str]
 
@@ -107,3 +108,28 @@ def test_the_config_file_is_deployed_and_its_model_exchanged(
     passes = re.findall(r'ray_dbd_batch_pictures_bucket{[^}]*le="([^"]+)"[^}]*} (\S+)', exported)
     alone, all_of_them = (sum(float(count) for bound, count in passes if bound == one) for one in ("1.0", "+Inf"))
     assert alone < all_of_them, "no two pictures shared a pass"
+
+
+def test_the_clones_import_path_is_run_beside_and_nothing_of_photos_is_in_any_log(
+    cluster: Any, deploy: Deploy, tiny_model: Path, cuhk: Path
+) -> None:
+    url = deploy(tiny_model)
+    address = f"127.0.0.1:{cluster.ports['port']}"
+    options = ["--non-blocking", "--name", "imported", "--route-prefix", "/imported", "--address", address]
+    command = [SERVE, "run", *options, "serve.app:build", f"model={tiny_model}", "engine=eager"]
+    done = subprocess.run(command, env=cluster.environment, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+    photo = sorted((cuhk / "image").iterdir())[0].read_bytes()
+    private = b"a private remark in a photo"
+    remark = b"\xff\xfe" + (len(private) + 2).to_bytes(2, "big") + private  # a JPEG comment
+    for data, status in ((photo[:2] + remark + photo[2:], 200), (photo[:2] + remark + photo[2:500], 400)):
+        for path in ("/v1/focus", "/imported/v1/focus"):
+            files = {"photo": (f"{private.decode()}.jpg", data)}
+            answer = httpx2.post(f"{url}{path}?output=mask", files=files, headers=PNG, timeout=TIMEOUT_S)
+            assert answer.status_code == status
+        files = {"photos": (f"{private.decode()}.jpg", data)}
+        assert httpx2.post(f"{url}/v1/batch", files=files, timeout=TIMEOUT_S).status_code == 200
+    written = [path for path in cluster.folder.rglob("*") if path.is_file()]
+    assert any("POST /v1/batch" in path.read_text(errors="replace") for path in written if "serve" in str(path))
+    assert [path for path in written if private in path.read_bytes()] == []
