@@ -31,4 +31,4 @@ def serve(
     from dbd_ray.cli import serve_steps
 
     options = given(model=model, keys_file=keys_file)
-    serve_steps.serve(options, config, set_ or [], host=host, port=port, haproxy=haproxy)
+    serve_steps.serve(options, config, set_ or [], host=host, port=port, by_haproxy=haproxy)

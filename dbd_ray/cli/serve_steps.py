@@ -4,18 +4,19 @@ import ipaddress
 import os
 import signal
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 from dbd_ray.cli.console import say
-from dbd_ray.cli.haproxy import use_haproxy
+from dbd_ray.cli.haproxy import haproxy
 from dbd_ray.config import ServeConfig, build, layered
 from dbd_ray.config.serve import KEYS_VARIABLE
 from dbd_ray.errors import ConfigError
 
 
 def serve(
-    options: dict[str, Any], config: Path | None, overrides: Sequence[str], *, host: str, port: int, haproxy: bool
+    options: dict[str, Any], config: Path | None, overrides: Sequence[str], *, host: str, port: int, by_haproxy: bool
 ) -> None:
     """Serve until this process is told to stop."""
     settings = build(ServeConfig, layered(config, options, overrides), where=str(config or "serve"))
@@ -24,8 +25,11 @@ def serve(
             "RAY_ADDRESS names a cluster, and `dbd-ray serve` is for one machine: unset it, or deploy there with "
             "`serve deploy serve/config.yaml`"
         )
-    if haproxy:
-        use_haproxy()
+    with haproxy(host) if by_haproxy else nullcontext():  # before anything of Ray is imported
+        _serve(settings, host, port)
+
+
+def _serve(settings: ServeConfig, host: str, port: int) -> None:
     from dbd_ray.cli.ray_session import local_or_cluster
     from dbd_ray.detector import opened_checkpoint
     from dbd_ray.serving.keys import load_keys

@@ -36,9 +36,10 @@ class ServeConfig(Settings):
         0.82, gt=0, description="Pictures of one forward pass, as the network sees them: 0.82 are eight of 320×320."
     )
     batch_wait_ms: float = Field(4, ge=0, description="How long a picture waits for others to share its pass.")
-    share_wait_ms: float = Field(
-        1000, ge=0, description="How long, at most, a photo waits in the gateway to share a call of the detector."
+    calls_at_once: int = Field(
+        2, ge=1, description="Calls of one gateway to detectors; further photos wait until they fill a call."
     )
+    share_wait_ms: float = Field(500, ge=0, description="How long they wait at most.")
     keys_file: str | None = Field(
         None, min_length=1, description=f"File with one API key per line; null: keys from {KEYS_VARIABLE}, if any."
     )

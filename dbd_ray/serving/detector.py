@@ -52,7 +52,7 @@ def _tenths_of_megapixels(items: list[np.ndarray]) -> int:
     autoscaling_config={
         "min_replicas": 1,
         "max_replicas": 4,
-        "target_ongoing_requests": 2,  # calls of gateways, of up to batch_megapixels each
+        "target_ongoing_requests": 2,  # calls of gateways, each with several photos
         "upscale_delay_s": 10,  # as long as it takes to start one
         "downscale_delay_s": 60,
     },

@@ -53,7 +53,10 @@ class FocusGateway:
         cv2.setNumThreads(1)
         self._config = config
         self._detector = RemoteDetector(
-            detector, batch_megapixels=config.batch_megapixels, longest_wait_s=config.share_wait_ms / 1000
+            detector,
+            batch_megapixels=config.batch_megapixels,
+            calls_at_once=config.calls_at_once,
+            longest_wait_s=config.share_wait_ms / 1000,
         )
         self._keys = load_keys(config.keys_file)
         if not self._keys:

@@ -43,7 +43,7 @@ def endpoint(config: ServeConfig, *, host: str = "127.0.0.1", port: int = 8000) 
             options = HTTPOptions(host=host, port=port)
             serve.start(proxy_location="HeadOnly", http_options=options, logging_config=quiet)
             serve.run(build(config), name=APPLICATION, logging_config=quiet)
-        except (RuntimeError, RayError) as error:
+        except (RuntimeError, TimeoutError, RayError) as error:
             raise DbdRayError(f"the endpoint did not start: {_why(error)}") from error
         here = "127.0.0.1" if host in ("0.0.0.0", "::") else host
         yield f"http://{f'[{here}]' if ':' in here else here}:{port}"

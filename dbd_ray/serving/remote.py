@@ -36,14 +36,20 @@ class RemoteDetector:
     Args:
         handle: Of the bound deployment, as Ray Serve gives it to the constructor of the one that binds it.
         batch_megapixels: Pictures of one call, as the network sees them; those of a single photo may be more.
-        longest_wait_s: How long a photo waits at most while a call is under way, so that several share the next.
+        calls_at_once: Further photos wait until they fill a call, or one has ended.
+        longest_wait_s: How long they wait at most.
     """
 
-    def __init__(self, handle: DeploymentHandle, *, batch_megapixels: float, longest_wait_s: float) -> None:
+    def __init__(
+        self, handle: DeploymentHandle, *, batch_megapixels: float, calls_at_once: int, longest_wait_s: float
+    ) -> None:
         self._handle = handle
         self._threads = Threads()
         self._looks: SharedCalls[Alternatives, Looked] = SharedCalls(
-            lambda photos: self._ask("look", photos), full=int(batch_megapixels * 1e6), longest_wait_s=longest_wait_s
+            lambda photos: self._ask("look", photos),
+            full=int(batch_megapixels * 1e6),
+            at_once=calls_at_once,
+            longest_wait_s=longest_wait_s,
         )
         self._model: ModelInUse | None = None  # the last one that answered
         self._first = asyncio.Lock()
@@ -95,10 +101,17 @@ class RemoteDetector:
         return self._model.input_size
 
     async def _ask(self, method: str, *arguments: Any) -> Any:
+        response = getattr(self._handle, method).remote(*arguments)
         try:
-            return await getattr(self._handle, method).remote(*arguments)
+            return await response
+        except asyncio.CancelledError:
+            response.cancel()  # else the replica would go on for nobody
+            raise
         except BackPressureError:
             raise Refusal("busy", "all detectors have enough to do: send it again a little later") from None
+        except MemoryError as error:  # of the detector, whatever this photo is
+            message = "the detector is short of memory: send it again a little later"
+            raise Refusal("model_unavailable", message) from error
         except (DeploymentUnavailableError, RayActorError, ObjectLostError) as error:
             message = "no detector answers at the moment: send it again a little later"
             raise Refusal("model_unavailable", message) from error

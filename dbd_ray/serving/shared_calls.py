@@ -20,24 +20,31 @@ class _Waiting(Generic[Item, Answer]):
 class SharedCalls(Generic[Item, Answer]):
     """Makes calls that answer several items each.
 
-    An item that comes while no call is under way is sent at once. Those that come meanwhile wait for each other:
-    until they fill a call, until the one under way has ended, or for `longest_wait_s`. So nothing waits for its own
-    sake, and the more there is to do the fewer calls it takes.
+    While fewer than `at_once` calls are under way an item is sent as it comes. Those that come later wait for each
+    other: until they fill a call, until a call has ended, or for `longest_wait_s`. So nothing waits for its own sake,
+    and the more there is to do the fewer calls it takes. A call whose items are all given up is cancelled.
 
     Args:
         call: Answers items, in their order.
         full: Sizes of a call's items add up to this at most; a single item may be larger.
-        longest_wait_s: After which an item is sent though a call is under way, which another replica may take.
+        at_once: Calls under way, besides full ones.
+        longest_wait_s: After which an item is sent whatever is under way.
     """
 
     def __init__(
-        self, call: Callable[[list[Item]], Awaitable[Sequence[Answer]]], *, full: int, longest_wait_s: float
+        self,
+        call: Callable[[list[Item]], Awaitable[Sequence[Answer]]],
+        *,
+        full: int,
+        at_once: int,
+        longest_wait_s: float,
     ) -> None:
         self._call = call
         self._full = full
+        self._at_once = at_once
         self._longest_wait_s = longest_wait_s
         self._waiting: list[_Waiting[Item, Answer]] = []
-        self._under_way: set[asyncio.Task[None]] = set()
+        self._under_way: dict[asyncio.Task[None], list[_Waiting[Item, Answer]]] = {}
 
     async def ask(self, item: Item, size: int) -> Answer:
         """Have an item answered; raises what the call raises."""
@@ -50,9 +57,8 @@ class SharedCalls(Generic[Item, Answer]):
                 self._send(partly_full=True)
             return await mine.answer
         finally:
-            mine.answer.cancel()  # of who was cancelled: nothing is sent or answered for it any more
-            if mine in self._waiting:
-                self._waiting.remove(mine)
+            mine.answer.cancel()  # where it was given up; else it is done
+            self._drop_what_nobody_wants()
 
     def _send(self, *, partly_full: bool = False) -> None:
         while self._waiting:
@@ -63,28 +69,37 @@ class SharedCalls(Generic[Item, Answer]):
                 items.append(one)
                 size += one.size
             is_full = len(items) < len(self._waiting) or size + items[-1].size > self._full
-            if self._under_way and not (partly_full or is_full):
+            if len(self._under_way) >= self._at_once and not (partly_full or is_full):
                 return
             del self._waiting[: len(items)]
             # in a context of its own: Serve cancels what a request has called when its client goes away, and this
             # call is others' as well
             task = asyncio.create_task(self._answer(items), context=contextvars.Context())
-            self._under_way.add(task)
+            self._under_way[task] = items
             task.add_done_callback(self._ended)
 
     def _ended(self, task: "asyncio.Task[None]") -> None:
-        self._under_way.discard(task)
+        del self._under_way[task]
         self._send()
 
+    def _drop_what_nobody_wants(self) -> None:
+        self._waiting = [one for one in self._waiting if not one.answer.done()]
+        for task, items in self._under_way.items():
+            if all(one.answer.done() for one in items):
+                task.cancel()
+
     async def _answer(self, items: list[_Waiting[Item, Answer]]) -> None:
+        error: BaseException
         try:
             answers = await self._call([one.item for one in items])
             for one, answer in zip(items, answers, strict=True):
                 if not one.answer.done():
                     one.answer.set_result(answer)
-        except BaseException as error:
-            for one in items:
-                if not one.answer.done():
-                    one.answer.set_exception(error)
-            if not isinstance(error, Exception):
-                raise
+            return
+        except asyncio.CancelledError:
+            error = RuntimeError("the call was cancelled")  # those who ask were not
+        except Exception as raised:  # noqa: BLE001 - belongs to those who ask
+            error = raised
+        for one in items:
+            if not one.answer.done():
+                one.answer.set_exception(error)

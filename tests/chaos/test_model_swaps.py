@@ -15,6 +15,7 @@ from dbd_ray.config import NetworkConfig
 from dbd_ray.models import build_network
 
 pytestmark = [pytest.mark.ray, pytest.mark.chaos]
+SWAPS = 20
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +38,6 @@ def corrupt_model(other_model: Path, tmp_path_factory: pytest.TempPathFactory) -
     return folder
 
 
-@pytest.mark.parametrize("swaps", [4, pytest.param(20, marks=pytest.mark.slow)])
 def test_no_request_fails_while_the_model_is_exchanged(
     deploy_file: Callable[[dict[str, Any]], str],
     plain_load: Callable[..., Any],
@@ -45,7 +45,6 @@ def test_no_request_fails_while_the_model_is_exchanged(
     tiny_model: Path,
     other_model: Path,
     corrupt_model: Path,
-    swaps: int,
 ) -> None:
     def deploy(model: Path) -> str:
         one = {"autoscaling_config": {"min_replicas": 1, "max_replicas": 1}}  # so that all answers are of one model
@@ -69,9 +68,9 @@ def test_no_request_fails_while_the_model_is_exchanged(
         return dict(answer.json())
 
     with plain_load(url, clients=3) as load:
-        for number in range(swaps):
+        for number in range(SWAPS):
             present, wanted = (tiny_model, other_model) if number % 2 == 0 else (other_model, tiny_model)
-            if number == swaps // 2:
+            if number == SWAPS // 2:
                 deploy(corrupt_model)
                 load.wait_until(lambda: used()["refused"], "the corrupt model to be refused")
                 told = used()

@@ -23,7 +23,7 @@ OURS = ("RAY_", "MLFLOW_", "PYTHONPATH")  # settings of whoever runs the tests, 
 PATIENCE = {"RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "60"}  # of Serve with a proxy that starts on a busy machine
 POSTGRES_USER = "postgres"  # Debian's package makes it
 START_TIMEOUT_S = 300
-STOP_TIMEOUT_S = 60
+STOP_TIMEOUT_S = 10  # Ray with Serve takes half a minute, and has nothing to lose
 
 
 class Services:

@@ -52,8 +52,8 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module", params=["token", pytest.param("no-token", marks=pytest.mark.slow)])
 def head(request: pytest.FixtureRequest, start_cluster: Any) -> Iterator[Head]:
     """A cluster with token authentication and without."""
-    with start_cluster(MODES[request.param]) as (address, environment, _):
-        yield Head(request.param, address, environment)
+    with start_cluster(MODES[request.param]) as cluster:
+        yield Head(request.param, cluster.address, cluster.environment)
 
 
 @pytest.fixture(scope="module")

@@ -128,6 +128,7 @@ def test_no_request_of_the_description_or_near_it_ends_in_a_fault_of_proxy_or_en
         (["--keys-file", "absent"], "keys_file=absent: cannot be read"),
         (["--set", "batch_wait=3"], "batch_wait"),
         (["--host", "203.0.113.1"], "203.0.113.1:8000 cannot be listened on"),
+        (["--haproxy", "--host", "::1"], "--haproxy with --host ::1"),
     ],
 )
 def test_what_cannot_be_served_is_told_in_one_line(arguments: list[str], complaint: str) -> None:

@@ -2,6 +2,7 @@
 
 import io
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from PIL import Image
 
 from dbd_ray import Detector
+from dbd_ray.cli.haproxy import FOLDER
 from dbd_ray.images.decode import decode_photo
 
 pytestmark = pytest.mark.ray
@@ -20,28 +22,43 @@ JPEG = {"content-type": "image/jpeg"}
 TIMEOUT_S = 120
 
 
+def _folders() -> set[Path]:
+    return set(Path("/tmp").glob(f"{FOLDER}*"))
+
+
 @pytest.fixture(scope="module")
 def served(served_endpoint: Any) -> Any:
+    before = _folders()
     served = served_endpoint("--model", "lite", "--haproxy")
+    (folder,) = _folders() - before
+    assert folder.stat().st_mode & 0o077 == 0, "others could tell HAProxy where to send photos"
+    assert (folder / "haproxy.cfg").is_file() or list(folder.rglob("haproxy.cfg"))
     yield served
     assert served.stop() == 0
+    assert not folder.exists()
+
+
+def _listeners(served: Any) -> set[str]:
+    """Names of the processes that listen at an endpoint's port."""
+    port = int(served.url.rsplit(":", 1)[1])
+    names = set()
+    for process in psutil.Process(served.process.pid).children(recursive=True):
+        with suppress(psutil.NoSuchProcess):
+            connections = process.net_connections("tcp")
+            if any(one.status == psutil.CONN_LISTEN and one.laddr.port == port for one in connections):
+                names.add(process.name())
+    return names
 
 
 def test_haproxy_takes_the_requests_and_answers_are_the_detectors(served: Any, cuhk: Path) -> None:
-    port = int(served.url.rsplit(":", 1)[1])
-    (listener,) = {
-        process.name()
-        for process in psutil.Process(served.process.pid).children(recursive=True)
-        for connection in process.net_connections("tcp")
-        if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port
-    }
-    assert listener == "haproxy"
+    assert _listeners(served) == {"haproxy"}
     photos = [path.read_bytes() for path in sorted((cuhk / "image").glob("*.jpg"))[:6]]
     expected = Detector.load("lite").detect([decode_photo(photo) for photo in photos])
 
     def ask(photo: bytes) -> np.ndarray:
         url = f"{served.url}/v1/focus"
         answer = httpx2.post(url, content=photo, headers=JPEG | {"accept": "image/png"}, timeout=TIMEOUT_S)
+        assert answer.status_code == 200, answer.text
         return np.asarray(Image.open(io.BytesIO(answer.content))).astype(int)
 
     with ThreadPoolExecutor(6) as clients:

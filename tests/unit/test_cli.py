@@ -37,7 +37,7 @@ FROZEN = {
     "predict": (
         "photos --out --model --save --refine --tile --polarity --batch-size --max-pixels --recursive --device --engine"
     ),
-    "serve": "--model --host --port --keys-file --config --set",
+    "serve": "--model --host --port --keys-file --haproxy --config --set",
     "export": "format --out --model",
     "import": "file --architecture --out",
     "models": "",

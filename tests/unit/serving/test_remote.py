@@ -8,8 +8,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from ray.exceptions import RayActorError
+from ray.serve.exceptions import BackPressureError
 
 from dbd_ray.detector import Detector
+from dbd_ray.focus_map import FocusMap
 from dbd_ray.images.decode import decode_photo
 from dbd_ray.serving.messages import Alternatives, Looked, ModelInUse
 from dbd_ray.serving.refusals import Refusal
@@ -23,20 +26,23 @@ class Replicas:
         self.detector = detector
         self.models = [ModelInUse(f"model of {size}", f"print of {size}", size, False) for size in sizes]
         self.calls = count()
+        self.asked: list[str] = []
         self.look = SimpleNamespace(remote=self._look)
         self.model_in_use = SimpleNamespace(remote=self._model_in_use)
 
     async def _look(self, photos: list[Alternatives]) -> list[Looked]:
+        self.asked.append(f"look at {len(photos)}")
         model = self.models[next(self.calls) % len(self.models)]
         fitting = [alternatives.get(model.input_size) for alternatives in photos]
         return [Looked(model, None if one is None else self.detector.look(one)) for one in fitting]
 
     async def _model_in_use(self) -> ModelInUse:
+        self.asked.append("model_in_use")
         return self.models[next(self.calls) % len(self.models)]
 
 
 def remote_to(handle: Any) -> RemoteDetector:
-    return RemoteDetector(handle, batch_megapixels=0.82, longest_wait_s=0.1)
+    return RemoteDetector(handle, batch_megapixels=0.017, calls_at_once=1, longest_wait_s=60)  # four of 64×64
 
 
 @pytest.fixture
@@ -51,6 +57,47 @@ def test_replicas_with_models_of_other_sizes_all_answer(tiny_model: Path, photo:
         found = [asyncio.run(remote.detect(photo, tile=tile)) for _ in range(7)]
         assert all(one.focus.shape == photo.shape[:2] for one in found)
         assert {one.summary.model for one in found} <= {model.name for model in replicas.models}
+
+
+def test_photos_share_calls_and_the_first_of_them_asks_for_the_model(tiny_model: Path, photo: np.ndarray) -> None:
+    replicas = Replicas(Detector.load(tiny_model, engine="eager"), (64, 64))
+    remote = remote_to(replicas)
+
+    async def together() -> list[FocusMap]:
+        return await asyncio.gather(*(remote.detect(photo) for _ in range(9)))
+
+    found = asyncio.run(together())
+    first, *looks = replicas.asked
+    assert first == "model_in_use"
+    assert sum(int(look.split()[-1]) for look in looks) == 9
+    assert len(looks) < 9
+    assert max(int(look.split()[-1]) for look in looks) <= 4
+    assert len({one.focus.tobytes() for one in found}) == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (BackPressureError(num_queued_requests=1, max_queued_requests=1), "busy"),
+        (MemoryError(), "model_unavailable"),
+        (RayActorError(), "model_unavailable"),
+    ],
+)
+def test_what_befalls_a_shared_call_is_told_to_each_of_its_photos(
+    tiny_model: Path, photo: np.ndarray, error: Exception, reason: str
+) -> None:
+    replicas = Replicas(Detector.load(tiny_model, engine="eager"), (64, 64))
+
+    async def broken(*_: Any) -> Any:
+        raise error
+
+    replicas.look = SimpleNamespace(remote=broken)
+    remote = remote_to(replicas)
+
+    async def together() -> list[Any]:
+        return await asyncio.gather(*(remote.detect(photo) for _ in range(5)), return_exceptions=True)
+
+    assert [getattr(one, "reason", one) for one in asyncio.run(together())] == [reason] * 5
 
 
 def test_models_that_change_without_end_are_not_waited_for(tiny_model: Path, photo: np.ndarray) -> None:

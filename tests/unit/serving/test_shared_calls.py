@@ -15,16 +15,23 @@ FOREVER_S = 60.0
 class Calls:
     """Answers items by their doubles, each call when it is told to."""
 
-    def __init__(self, *, full: int = 4, longest_wait_s: float = FOREVER_S) -> None:
+    def __init__(self, *, full: int = 4, at_once: int = 1, longest_wait_s: float = FOREVER_S) -> None:
         self.made: list[list[int]] = []
         self.may_end: list[asyncio.Event] = []
-        self.shared: SharedCalls[int, int] = SharedCalls(self._call, full=full, longest_wait_s=longest_wait_s)
+        self.cancelled: list[list[int]] = []
+        self.shared: SharedCalls[int, int] = SharedCalls(
+            self._call, full=full, at_once=at_once, longest_wait_s=longest_wait_s
+        )
 
     async def _call(self, items: list[int]) -> Sequence[int]:
         self.made.append(items)
         may_end = asyncio.Event()
         self.may_end.append(may_end)
-        await may_end.wait()
+        try:
+            await may_end.wait()
+        except asyncio.CancelledError:
+            self.cancelled.append(items)
+            raise
         if 13 in items:
             raise ZeroDivisionError
         return [2 * item for item in items]
@@ -60,6 +67,20 @@ def test_a_lone_item_does_not_wait_and_later_ones_share_the_next_call() -> None:
         assert calls.made == [[1], [2, 3]]
         await calls.end(1)
         assert [await one for one in first + later] == [2, 4, 6]
+
+    run(story())
+
+
+def test_so_many_calls_are_under_way_at_once_before_anybody_waits() -> None:
+    async def story() -> None:
+        calls = Calls(at_once=3)
+        tasks = await calls.ask(1, 2, 3, 4, 5)
+        assert calls.made == [[1], [2], [3]]  # as many replicas as that are busy
+        await calls.end(1)
+        assert calls.made[3:] == [[4, 5]]
+        for number in (0, 2, 3):
+            await calls.end(number)
+        assert [await task for task in tasks] == [2, 4, 6, 8, 10]
 
     run(story())
 
@@ -129,35 +150,56 @@ def test_a_replica_that_answers_too_few_items_is_an_error() -> None:
             return []
 
         with pytest.raises(ValueError, match="zip"):
-            await SharedCalls[int, int](none, full=1, longest_wait_s=1).ask(1, 1)
+            await SharedCalls[int, int](none, full=1, at_once=1, longest_wait_s=1).ask(1, 1)
 
     run(story())
 
 
-def test_who_goes_away_harms_nobody() -> None:
+def test_who_goes_away_harms_nobody_and_work_for_nobody_ends() -> None:
     async def story() -> None:
-        calls = Calls()
-        mine = contextvars.ContextVar("mine", default="nobody's")
-        mine.set("the first client's")
-        seen: list[str] = []
-        answer = calls._call
-
-        async def noting(items: list[int]) -> Sequence[int]:
-            seen.append(mine.get())
-            return await answer(items)
-
-        calls.shared._call = noting  # type: ignore[method-assign]
+        calls = Calls(at_once=1)
         (first,) = await calls.ask(1)
-        second, third = await calls.ask(2, 3)
-        first.cancel()  # its call goes on
+        second, third, fourth = await calls.ask(2, 3, 4)
         second.cancel()  # waits, and is not sent
-        await calls.end(0)
+        await settled()
+        first.cancel()  # was alone in its call
+        await settled()
+        assert calls.cancelled == [[1]]
+        assert calls.made == [[1], [3, 4]]
+        fourth.cancel()  # its call goes on for the third
+        await settled()
         await calls.end(1)
         assert await third == 6
-        assert calls.made == [[1], [3]]
-        assert seen == ["nobody's"] * 2  # Serve finds what a request has called by its context
-        for one in (first, second):
+        assert calls.cancelled == [[1]]
+        for one in (first, second, fourth):
             with pytest.raises(asyncio.CancelledError):
                 await one
+
+    run(story())
+
+
+def test_a_call_belongs_to_no_request() -> None:
+    mine = contextvars.ContextVar("mine", default="nobody's")
+    seen: list[str] = []
+
+    async def call(items: list[int]) -> list[int]:
+        seen.append(mine.get())
+        return items
+
+    async def story() -> None:
+        mine.set("the first client's")
+        await SharedCalls[int, int](call, full=1, at_once=1, longest_wait_s=1).ask(1, 1)
+        assert seen == ["nobody's"]  # Serve finds by the context what it cancels when a client goes away
+
+    run(story())
+
+
+def test_a_call_that_is_cancelled_elsewhere_is_an_error_of_those_who_ask() -> None:
+    async def call(items: list[int]) -> list[int]:
+        raise asyncio.CancelledError
+
+    async def story() -> None:
+        with pytest.raises(RuntimeError, match="cancelled"):
+            await SharedCalls[int, int](call, full=1, at_once=1, longest_wait_s=1).ask(1, 1)
 
     run(story())
