@@ -47,6 +47,8 @@ def haproxy(host: str) -> Iterator[None]:
         "RAY_SERVE_RUN_ROUTER_IN_SEPARATE_LOOP": "0",
         # for HAProxy to hear of it, which takes a fraction of a second; Ray's 30 are for load balancers before it
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "2",
+        # of silence; beyond what a body and its answer may take, and Ray's hour would let few clients hold all of it
+        "RAY_SERVE_HAPROXY_TIMEOUT_CLIENT_S": "180",
         # of their own, or the next endpoint of this machine would not start
         "RAY_SERVE_HAPROXY_STATS_PORT": str(stats),
         "RAY_SERVE_HAPROXY_METRICS_PORT": str(metrics),
