@@ -206,6 +206,7 @@ def two_nodes() -> Iterator[tuple[Cluster, Any]]:
     cluster.shutdown()
 
 
+@pytest.mark.slow
 def test_a_lost_node_costs_one_epoch_at_most_and_elastic_workers_go_on_with_the_rest(
     make_config: Callable[..., TrainConfig], two_nodes: tuple[Cluster, Any]
 ) -> None:
