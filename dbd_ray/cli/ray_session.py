@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import ray
 import ray.data
 
+from dbd_ray.cli.ports import free_ports
 from dbd_ray.errors import DbdRayError
 
 CONNECT_TIMEOUT_S = 10.0
@@ -72,9 +73,7 @@ def own_dashboard() -> Iterator[dict[str, Any]]:
     Ray Train asks it which runs have died and frees what they held. It would look for it by what runs on the machine,
     and refuses to choose among several.
     """
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    (port,) = free_ports(1)
     with _dashboard_address(f"http://127.0.0.1:{port}"):
         yield {"include_dashboard": True, "dashboard_port": port}
 

@@ -39,7 +39,7 @@ class ServeConfig(Settings):
     calls_at_once: int = Field(
         2, ge=1, description="Calls of one gateway to detectors; further photos wait until they fill a call."
     )
-    share_wait_ms: float = Field(500, ge=0, description="How long they wait at most.")
+    share_wait_ms: float = Field(500, ge=0, description="How long a photo waits for that at most.")
     keys_file: str | None = Field(
         None, min_length=1, description=f"File with one API key per line; null: keys from {KEYS_VARIABLE}, if any."
     )

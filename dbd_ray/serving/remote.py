@@ -71,7 +71,7 @@ class RemoteDetector:
             # while models are exchanged replicas may want other sizes: from then on each gets its own to choose from
             if size not in alternatives:
                 alternatives[size] = await self._threads.run(network_pictures, photo, size, tile=tile)
-            looked = await self._looks.ask(dict(alternatives), alternatives[size][..., 0].size)
+            looked = await self._looks.ask(alternatives, alternatives[size][..., 0].size)
             self._model = looked.model
             size = looked.model.input_size
             if looked.maps is not None:

@@ -89,7 +89,7 @@ class SharedCalls(Generic[Item, Answer]):
                 task.cancel()
 
     async def _answer(self, items: list[_Waiting[Item, Answer]]) -> None:
-        error: BaseException
+        error: Exception
         try:
             answers = await self._call([one.item for one in items])
             for one, answer in zip(items, answers, strict=True):
