@@ -30,7 +30,12 @@ class OpenVinoEngine:
             raise ConfigError(
                 "engine=openvino needs more: pip install openvino onnx onnxscript (the extra openvino)"
             ) from None
-        settings = {"INFERENCE_NUM_THREADS": torch.get_num_threads(), "PERFORMANCE_HINT": "LATENCY"}
+        settings = {
+            "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+            "PERFORMANCE_HINT": "LATENCY",
+            # else every process with fewer threads than there are processors would compute on the same first ones
+            "ENABLE_CPU_PINNING": False,
+        }
         if fingerprint:
             settings["CACHE_DIR"] = str(cache_folder() / "openvino")
         core = openvino.Core()

@@ -2,6 +2,8 @@
 
 import json
 import logging
+import os
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -82,6 +84,30 @@ class TestEngine:
         after = network.state_dict()
         assert list(after) == list(before)
         assert all(torch.equal(after[key], value) for key, value in before.items())
+
+    @pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="a matter of Linux")
+    @pytest.mark.parametrize("name", NAMES)
+    def test_it_leaves_to_the_system_on_which_processors_it_runs(self, name: str, tiny_model: Path) -> None:
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)  # as in a worker of Ray: several of them must not meet on one processor
+        enough = threading.Event()
+
+        def work() -> None:
+            while not enough.is_set():
+                engine(photos)
+
+        try:
+            network, card = load_checkpoint(tiny_model)
+            photos = torch.zeros(4, 3, *card.input_size, dtype=torch.uint8)
+            engine = load_engine(network.eval(), input_size=card.input_size, device=CPU, engine=name)  # type: ignore[arg-type]
+            at_work = threading.Thread(target=work)
+            at_work.start()
+            seen = {frozenset(os.sched_getaffinity(at_work.native_id or 0)) for _ in range(10_000)}
+        finally:
+            enough.set()
+            torch.set_num_threads(threads)
+        at_work.join()
+        assert seen == {frozenset(os.sched_getaffinity(0))}
 
 
 def test_a_network_with_depth_shows_it_by_every_engine(tiny_depth_model: Path, photos: torch.Tensor) -> None:
