@@ -19,6 +19,14 @@ from dbd_ray.serving.messages import Alternatives, Looked, ModelInUse
 
 _log = logging.getLogger(__name__)
 
+AUTOSCALING = {
+    "min_replicas": 1,
+    "max_replicas": 4,
+    "target_ongoing_requests": 2,  # calls of gateways, each with several photos
+    "upscale_delay_s": 10,  # as long as it takes to start one
+    "downscale_delay_s": 60,
+}
+
 
 class UserConfig(Settings):
     """What `user_config` in a Serve config file may say: settings that change without a restart."""
@@ -49,13 +57,7 @@ def _tenths_of_megapixels(items: list[np.ndarray]) -> int:
     max_constructor_retry_count=3,
     health_check_period_s=2,  # a replica that died is replaced when it is asked next
     graceful_shutdown_timeout_s=100,  # longer than a body and its answer may take
-    autoscaling_config={
-        "min_replicas": 1,
-        "max_replicas": 4,
-        "target_ongoing_requests": 2,  # calls of gateways, each with several photos
-        "upscale_delay_s": 10,  # as long as it takes to start one
-        "downscale_delay_s": 60,
-    },
+    autoscaling_config=AUTOSCALING,
 )
 class FocusDetector:
     """Runs the network on pictures that requests bring, several in one pass.

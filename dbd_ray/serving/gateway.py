@@ -11,10 +11,19 @@ from dbd_ray.config.serve import ServeConfig
 from dbd_ray.serving.api import build_api
 from dbd_ray.serving.keys import load_keys
 from dbd_ray.serving.measures import GatewayMeasures
+from dbd_ray.serving.memory import keep_freed_memory
 from dbd_ray.serving.refusals import RETRY_AFTER_S
 from dbd_ray.serving.remote import RemoteDetector
 
 _log = logging.getLogger(__name__)
+
+AUTOSCALING = {
+    "min_replicas": 1,
+    "max_replicas": 2,
+    "target_ongoing_requests": 16,
+    "upscale_delay_s": 5,
+    "downscale_delay_s": 60,
+}
 
 
 @serve.deployment(
@@ -28,13 +37,7 @@ _log = logging.getLogger(__name__)
     max_constructor_retry_count=3,
     health_check_period_s=2,  # a replica that died is replaced when it is asked next
     graceful_shutdown_timeout_s=100,  # longer than a body and its answer may take
-    autoscaling_config={
-        "min_replicas": 1,
-        "max_replicas": 2,
-        "target_ongoing_requests": 16,
-        "upscale_delay_s": 5,
-        "downscale_delay_s": 60,
-    },
+    autoscaling_config=AUTOSCALING,
 )
 @serve.ingress()
 class FocusGateway:
@@ -51,6 +54,7 @@ class FocusGateway:
     def __init__(self, config: ServeConfig, detector: DeploymentHandle) -> None:
         # photos share the processors: several threads on each of many photos only wait for each other
         cv2.setNumThreads(1)
+        keep_freed_memory()
         self._config = config
         self._detector = RemoteDetector(
             detector,

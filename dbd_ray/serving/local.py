@@ -5,6 +5,7 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import ray
 from ray import serve
 from ray.exceptions import RayError
 from ray.serve.config import HTTPOptions
@@ -12,7 +13,7 @@ from ray.serve.schema import LoggingConfig
 
 from dbd_ray.config.serve import ServeConfig
 from dbd_ray.errors import ConfigError, DbdRayError
-from dbd_ray.serving.application import build
+from dbd_ray.serving.application import build_for
 from dbd_ray.serving.keys import load_keys
 
 APPLICATION = "focus"
@@ -42,7 +43,8 @@ def endpoint(config: ServeConfig, *, host: str = "127.0.0.1", port: int = 8000) 
         try:
             options = HTTPOptions(host=host, port=port)
             serve.start(proxy_location="HeadOnly", http_options=options, logging_config=quiet)
-            serve.run(build(config), name=APPLICATION, logging_config=quiet)
+            application = build_for(config, cpus=int(ray.cluster_resources()["CPU"]))
+            serve.run(application, name=APPLICATION, logging_config=quiet)
         except (RuntimeError, TimeoutError, RayError) as error:
             raise DbdRayError(f"the endpoint did not start: {_why(error)}") from error
         here = "127.0.0.1" if host in ("0.0.0.0", "::") else host

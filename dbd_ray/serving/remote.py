@@ -1,7 +1,8 @@
 """Photos to focus maps by way of a `FocusDetector` elsewhere: only pictures of the network's size travel."""
 
 import asyncio
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from ray.exceptions import ObjectLostError, RayActorError
@@ -9,11 +10,13 @@ from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
 from ray.serve.handle import DeploymentHandle
 
 from dbd_ray.focus_map import FocusMap
-from dbd_ray.passes import Refinement, native_map, network_pictures
+from dbd_ray.passes import PhotoMaps, Refinement, native_map, network_pictures
 from dbd_ray.serving.messages import Alternatives, Looked, ModelInUse
 from dbd_ray.serving.refusals import Refusal
 from dbd_ray.serving.shared_calls import SharedCalls
 from dbd_ray.serving.threads import Threads
+
+Result = TypeVar("Result")
 
 _ROUNDS = 5  # how often the model may change under one photo
 
@@ -21,8 +24,15 @@ _ROUNDS = 5  # how often the model may change under one photo
 class PhotoDetector(Protocol):
     """What the gateway asks."""
 
-    async def detect(self, photo: np.ndarray, *, refine: Refinement = "guided", tile: int = 1) -> FocusMap:
-        """Find what is in focus in a photo, uint8 RGB H×W×3."""
+    async def answer(
+        self,
+        read: Callable[[], np.ndarray],
+        finish: Callable[[np.ndarray, FocusMap], Result],
+        *,
+        refine: Refinement = "guided",
+        tile: int = 1,
+    ) -> Result:
+        """Read a photo, uint8 RGB H×W×3, find what is in focus, and make an answer of both."""
         ...
 
     async def model(self) -> dict[str, Any]:
@@ -65,25 +75,56 @@ class RemoteDetector:
         Raises:
             Refusal: The detector has too much to do, or does not answer (reason busy, model_unavailable).
         """
+        return await self.answer(lambda: photo, lambda _, found: found, refine=refine, tile=tile)
+
+    async def answer(
+        self,
+        read: Callable[[], np.ndarray],
+        finish: Callable[[np.ndarray, FocusMap], Result],
+        *,
+        refine: Refinement = "guided",
+        tile: int = 1,
+    ) -> Result:
+        """Like `detect`, with what comes before and after it on the same two visits to a thread.
+
+        Args:
+            read: Gives the photo.
+            finish: Makes the answer of the photo and its focus map.
+            refine: See `Detector.detect`.
+            tile: See `Detector.detect`.
+
+        Raises:
+            Refusal: As `detect`.
+            Exception: Whatever `read` and `finish` raise.
+        """
         size = await self._input_size()
-        alternatives: Alternatives = {}
+
+        def begin() -> tuple[np.ndarray, np.ndarray]:
+            photo = read()
+            return photo, network_pictures(photo, size, tile=tile)
+
+        def end(looked: Looked, maps: PhotoMaps) -> Result:
+            found = native_map(
+                photo,
+                maps,
+                model=looked.model.name,
+                model_fingerprint=looked.model.fingerprint,
+                refine=refine,
+                tile=tile,
+            )
+            return finish(photo, found)
+
+        photo, pictures = await self._threads.run(begin)
+        alternatives: Alternatives = {size: pictures}
         for _ in range(_ROUNDS):
-            # while models are exchanged replicas may want other sizes: from then on each gets its own to choose from
-            if size not in alternatives:
-                alternatives[size] = await self._threads.run(network_pictures, photo, size, tile=tile)
             looked = await self._looks.ask(alternatives, alternatives[size][..., 0].size)
             self._model = looked.model
-            size = looked.model.input_size
             if looked.maps is not None:
-                return await self._threads.run(
-                    native_map,
-                    photo,
-                    looked.maps,
-                    model=looked.model.name,
-                    model_fingerprint=looked.model.fingerprint,
-                    refine=refine,
-                    tile=tile,
-                )
+                return await self._threads.run(end, looked, looked.maps)
+            # while models are exchanged replicas may want other sizes: from then on each gets its own to choose from
+            size = looked.model.input_size
+            if size not in alternatives:
+                alternatives[size] = await self._threads.run(network_pictures, photo, size, tile=tile)
         raise Refusal("busy", "the model changes faster than photos are answered: send the photo again")
 
     async def model(self) -> dict[str, Any]:

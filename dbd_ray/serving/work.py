@@ -3,7 +3,8 @@
 import asyncio
 import base64
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from functools import partial
+from typing import Any, TypeVar
 
 import cv2
 import numpy as np
@@ -64,14 +65,13 @@ class PhotoWork:
         if self._in_hand >= limits.photos_at_once:
             raise Refusal("busy", "the server has enough photos in hand: send it again a little later")
         self._in_hand += 1
-        allowed = {"max_bytes": limits.max_bytes, "max_pixels": limits.max_pixels}
+        allowed: dict[str, Any] = {"max_bytes": limits.max_bytes, "max_pixels": limits.max_pixels}
         try:
             async with asyncio.timeout(limits.answer_timeout_s):
                 height, width = await self._threads.run(photo_size, data, **allowed)
                 async with self._budget.room_for(height * width):
-                    photo = await self._threads.run(decode_photo, data, **allowed)
-                    found = await self._detector.detect(photo, refine=options.refine, tile=options.tile)
-                    return await self._threads.run(make, photo, found)
+                    read = partial(decode_photo, data, **allowed)
+                    return await self._detector.answer(read, make, refine=options.refine, tile=options.tile)
         except PhotoError as error:
             raise refused_photo(error) from error
         except TimeoutError:

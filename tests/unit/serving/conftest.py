@@ -23,8 +23,16 @@ class DetectorHere:
     def __init__(self, model: Path) -> None:
         self.detector = Detector.load(model, engine="eager")
 
-    async def detect(self, photo: np.ndarray, *, refine: Refinement = "guided", tile: int = 1) -> FocusMap:
-        return self.detector.detect([photo], refine=refine, tile=tile)[0]
+    async def answer(
+        self,
+        read: Callable[[], np.ndarray],
+        finish: Callable[[np.ndarray, FocusMap], Any],
+        *,
+        refine: Refinement = "guided",
+        tile: int = 1,
+    ) -> Any:
+        photo = read()
+        return finish(photo, self.detector.detect([photo], refine=refine, tile=tile)[0])
 
     async def model(self) -> dict[str, Any]:
         card = self.detector.card

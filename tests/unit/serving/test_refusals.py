@@ -205,14 +205,14 @@ def test_a_path_or_method_that_is_not_there_is_told_in_json(client: Client, coun
 
 
 class _Stuck:
-    async def detect(self, *arguments: Any, **options: Any) -> Any:
+    async def answer(self, *arguments: Any, **options: Any) -> Any:
         await asyncio.Event().wait()
 
-    model = detect
+    model = answer
 
 
 class _Broken:
-    async def detect(self, *arguments: Any, **options: Any) -> Any:
+    async def answer(self, *arguments: Any, **options: Any) -> Any:
         raise ZeroDivisionError
 
     async def model(self) -> Any:

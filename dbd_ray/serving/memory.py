@@ -1,0 +1,23 @@
+"""How the C library of this process treats memory that it no longer needs."""
+
+import ctypes
+import sys
+
+KEPT_BYTES = 64 * 2**20  # at the end of each of its heaps
+LARGE_BYTES = 32 * 2**20  # what is larger goes back to the system at once; half of a thread's heap, so that it fits
+
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of mallopt, see malloc.h
+
+
+def keep_freed_memory() -> None:
+    """Keep the memory of photos for the next ones, where the C library is glibc; elsewhere nothing happens.
+
+    A photo's pixels and maps come and go some hundred times a second, and glibc gives most of them back to the system
+    in between, which then clears every page of them again.
+    """
+    if not sys.platform.startswith("linux"):
+        return
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # musl has none
+    if mallopt:
+        mallopt(_TRIM_THRESHOLD, KEPT_BYTES)
+        mallopt(_MMAP_THRESHOLD, LARGE_BYTES)
