@@ -28,6 +28,8 @@ from rich.console import Console
 from rich.table import Table
 from served import LOST, endpoint, open_session, options_parser, post, read_photos
 
+from dbd_ray.cli.one_machine import suit_one_machine
+
 RESULTS = Path(__file__).parent / "results" / "serve_memory.json"
 BAR = 0.05
 SAMPLES = 100
@@ -53,7 +55,8 @@ def main() -> None:
 
 
 def serve(model: str, *, leaking: bool) -> None:
-    """Serve until told to stop."""
+    """Serve until told to stop, as `dbd-ray serve` does."""
+    suit_one_machine()  # before anything of Ray is imported
     import ray
 
     from dbd_ray.config import ServeConfig

@@ -42,9 +42,6 @@ def haproxy(host: str) -> Iterator[None]:
     folder = Path(tempfile.mkdtemp(prefix=FOLDER, dir="/tmp"))
     stats, metrics, fallback = free_ports(3)
     settings = {
-        "RAY_SERVE_HAPROXY_NBTHREAD": str(max(1, len(os.sched_getaffinity(0)) // 4)),
-        # of a photo's body in one piece, each of which the gateway has to take up; Ray's are 16 KiB
-        "RAY_SERVE_HAPROXY_TUNE_BUFSIZE": str(64 * 2**10),
         # for HAProxy to hear of it, which takes a fraction of a second; Ray's 30 are for load balancers before it
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "2",
         # of silence; beyond what a body and its answer may take, and Ray's hour would let few clients hold all of it

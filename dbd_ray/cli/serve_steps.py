@@ -10,18 +10,10 @@ from typing import Any
 
 from dbd_ray.cli.console import say
 from dbd_ray.cli.haproxy import haproxy
+from dbd_ray.cli.one_machine import suit_one_machine
 from dbd_ray.config import ServeConfig, build, layered
 from dbd_ray.config.serve import KEYS_VARIABLE
 from dbd_ray.errors import ConfigError
-
-# what Ray Serve takes from the environment when it is imported; what the shell sets goes before
-_ONE_MACHINE = {
-    # gateway and detector leave their event loops free, so that one loop does for them and for Serve
-    "RAY_SERVE_RUN_USER_CODE_IN_SEPARATE_THREAD": "0",
-    "RAY_SERVE_RUN_ROUTER_IN_SEPARATE_LOOP": "0",
-    # between two looks of the controller at the replicas; Ray's tenth of a second costs 2 % of two processors
-    "RAY_SERVE_CONTROL_LOOP_INTERVAL_S": "0.5",
-}
 
 
 def serve(
@@ -34,8 +26,7 @@ def serve(
             "RAY_ADDRESS names a cluster, and `dbd-ray serve` is for one machine: unset it, or deploy there with "
             "`serve deploy serve/config.yaml`"
         )
-    for name, value in _ONE_MACHINE.items():
-        os.environ.setdefault(name, value)
+    suit_one_machine()
     with haproxy(host) if by_haproxy else nullcontext():  # before anything of Ray is imported
         _serve(settings, host, port)
 

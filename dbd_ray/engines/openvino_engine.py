@@ -1,5 +1,8 @@
 """The engine of Intel's OpenVINO, which runs on any x86 or ARM processor."""
 
+import os
+import threading
+
 import torch
 from torch import Tensor
 
@@ -7,6 +10,10 @@ from dbd_ray.engines.base import NetworkMaps, as_maps
 from dbd_ray.engines.onnx_engine import cache_folder, kept_onnx
 from dbd_ray.errors import ConfigError
 from dbd_ray.models import FocusNetwork
+
+# two threads whose engines make the first pass of a process at the same time may wait for each other for ever: what
+# OpenVINO's Python binding sets up then it guards by a lock that it does not let go while it waits for Python's
+_FIRST_PASS = threading.Lock()
 
 
 class OpenVinoEngine:
@@ -30,18 +37,18 @@ class OpenVinoEngine:
             raise ConfigError(
                 "engine=openvino needs more: pip install openvino onnx onnxscript (the extra openvino)"
             ) from None
-        settings = {
-            "INFERENCE_NUM_THREADS": torch.get_num_threads(),
-            "PERFORMANCE_HINT": "LATENCY",
-            # else every process with fewer threads than there are processors would compute on the same first ones
-            "ENABLE_CPU_PINNING": False,
-        }
+        threads = torch.get_num_threads()
+        settings = {"INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY"}
+        if threads < (os.cpu_count() or 1):
+            settings["ENABLE_CPU_PINNING"] = False  # else all processes would compute on the same first processors
         if fingerprint:
             settings["CACHE_DIR"] = str(cache_folder() / "openvino")
         core = openvino.Core()
         # by way of a file: OpenVINO's own converter of torch networks reports its use over the network
         with kept_onnx(network, input_size, fingerprint) as path:
             self._request = core.compile_model(core.read_model(path), "CPU", settings).create_infer_request()
+        with _FIRST_PASS:
+            self(torch.zeros(1, 3, *input_size, dtype=torch.uint8))
 
     def __call__(self, photos: Tensor) -> NetworkMaps:
         """Turn uint8 N×3×h×w RGB in main memory into maps there."""

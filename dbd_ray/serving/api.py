@@ -60,7 +60,7 @@ def build_api(config: ServeConfig, detector: PhotoDetector, keys: ApiKeys, measu
     v1 = APIRouter(prefix="/v1", dependencies=[Depends(let_in), *_KEY_SCHEMES])
 
     @v1.post("/focus", response_model=FocusAnswer, responses=FOCUS_RESPONSE | ERRORS, openapi_extra=FOCUS_BODY)
-    async def focus(request: Request, options: Annotated[FocusOptions, Query()]) -> Response:
+    async def focus(request: Request, options: Annotated[FocusOptions, Query()]) -> Response | FocusAnswer:
         """Find what is in focus in a photo: JSON, or with `Accept: image/png` one picture."""
         answer = accepted(request.headers.get("accept"))
         pictures = wanted_pictures(options, answer)
@@ -68,8 +68,7 @@ def build_api(config: ServeConfig, detector: PhotoDetector, keys: ApiKeys, measu
         data = await read_photo(request, limits)
         if answer == "image/png":
             return Response(await work.picture(data, options, pictures[0]), media_type="image/png")
-        found = await work.answer(data, options, pictures)
-        return Response(found.model_dump_json(), media_type="application/json")  # FastAPI would check it once more
+        return await work.answer(data, options, pictures)
 
     @v1.post("/batch", responses=ERRORS, openapi_extra=BATCH_BODY)
     async def batch(request: Request, options: Annotated[BatchOptions, Query()]) -> BatchAnswer:

@@ -13,7 +13,7 @@ from ray.serve.schema import LoggingConfig
 
 from dbd_ray.config.serve import ServeConfig
 from dbd_ray.errors import ConfigError, DbdRayError
-from dbd_ray.serving.application import build_for
+from dbd_ray.serving.application import build_for_one_machine
 from dbd_ray.serving.keys import load_keys
 
 APPLICATION = "focus"
@@ -32,10 +32,13 @@ def endpoint(config: ServeConfig, *, host: str = "127.0.0.1", port: int = 8000) 
         The endpoint's URL; it answers.
 
     Raises:
-        ConfigError: The address cannot be listened on, or a file of API keys is wrong.
+        ConfigError: The address cannot be listened on, a file of API keys is wrong, or there is no processor.
         DbdRayError: The application does not start, for instance for want of its model.
     """
     load_keys(config.keys_file)  # what is wrong with them need not wait for Ray
+    cpus = int(ray.cluster_resources().get("CPU", 0))
+    if not cpus:
+        raise ConfigError("this Ray has no processor, and the endpoint needs one: give the machine or container more")
     port = _free(host, port)
     logging.getLogger("ray.serve").setLevel(logging.WARNING)
     quiet = LoggingConfig(log_level="WARNING", enable_access_log=False)
@@ -43,8 +46,7 @@ def endpoint(config: ServeConfig, *, host: str = "127.0.0.1", port: int = 8000) 
         try:
             options = HTTPOptions(host=host, port=port)
             serve.start(proxy_location="HeadOnly", http_options=options, logging_config=quiet)
-            application = build_for(config, cpus=int(ray.cluster_resources()["CPU"]))
-            serve.run(application, name=APPLICATION, logging_config=quiet)
+            serve.run(build_for_one_machine(config, cpus), name=APPLICATION, logging_config=quiet)
         except (RuntimeError, TimeoutError, RayError) as error:
             raise DbdRayError(f"the endpoint did not start: {_why(error)}") from error
         here = "127.0.0.1" if host in ("0.0.0.0", "::") else host

@@ -3,8 +3,8 @@
 import ctypes
 import sys
 
-KEPT_BYTES = 64 * 2**20  # at the end of each of its heaps
-LARGE_BYTES = 32 * 2**20  # what is larger goes back to the system at once; half of a thread's heap, so that it fits
+KEPT_BYTES = 32 * 2**20  # at most at the end of each heap, of which every thread has one of 64 MiB
+LARGE_BYTES = 32 * 2**20  # what is larger, as a map of 8 megapixels is, goes back to the system at once
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of mallopt, see malloc.h
 

@@ -97,11 +97,11 @@ class RemoteDetector:
             Refusal: As `detect`.
             Exception: Whatever `read` and `finish` raise.
         """
-        size = await self._input_size()
+        size = None if self._model is None else self._model.input_size
 
-        def begin() -> tuple[np.ndarray, np.ndarray]:
+        def begin() -> tuple[np.ndarray, Alternatives]:
             photo = read()
-            return photo, network_pictures(photo, size, tile=tile)
+            return photo, {} if size is None else {size: network_pictures(photo, size, tile=tile)}
 
         def end(looked: Looked, maps: PhotoMaps) -> Result:
             found = native_map(
@@ -114,17 +114,17 @@ class RemoteDetector:
             )
             return finish(photo, found)
 
-        photo, pictures = await self._threads.run(begin)
-        alternatives: Alternatives = {size: pictures}
+        photo, alternatives = await self._threads.run(begin)
+        wanted = size or await self._input_size()  # only now: a bad photo is refused whether or not a detector answers
         for _ in range(_ROUNDS):
-            looked = await self._looks.ask(alternatives, alternatives[size][..., 0].size)
+            # while models are exchanged replicas may want other sizes: from then on each gets its own to choose from
+            if wanted not in alternatives:
+                alternatives[wanted] = await self._threads.run(network_pictures, photo, wanted, tile=tile)
+            looked = await self._looks.ask(alternatives, alternatives[wanted][..., 0].size)
             self._model = looked.model
+            wanted = looked.model.input_size
             if looked.maps is not None:
                 return await self._threads.run(end, looked, looked.maps)
-            # while models are exchanged replicas may want other sizes: from then on each gets its own to choose from
-            size = looked.model.input_size
-            if size not in alternatives:
-                alternatives[size] = await self._threads.run(network_pictures, photo, size, tile=tile)
         raise Refusal("busy", "the model changes faster than photos are answered: send the photo again")
 
     async def model(self) -> dict[str, Any]:

@@ -4,7 +4,7 @@ import asyncio
 import base64
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -37,7 +37,7 @@ class PhotoWork:
         self._detector = detector
         self._limits = limits
         self._budget = PixelBudget(limits.pixels_at_once)
-        self._threads = Threads()
+        self._threads = Threads()  # for headers alone, so that what is to be refused need not wait behind photos
         self._in_hand = 0
 
     async def answer(self, data: bytes, options: BatchOptions, pictures: Sequence[Picture]) -> FocusAnswer:
@@ -65,12 +65,12 @@ class PhotoWork:
         if self._in_hand >= limits.photos_at_once:
             raise Refusal("busy", "the server has enough photos in hand: send it again a little later")
         self._in_hand += 1
-        allowed: dict[str, Any] = {"max_bytes": limits.max_bytes, "max_pixels": limits.max_pixels}
+        max_bytes, max_pixels = limits.max_bytes, limits.max_pixels
         try:
             async with asyncio.timeout(limits.answer_timeout_s):
-                height, width = await self._threads.run(photo_size, data, **allowed)
+                height, width = await self._threads.run(photo_size, data, max_bytes=max_bytes, max_pixels=max_pixels)
                 async with self._budget.room_for(height * width):
-                    read = partial(decode_photo, data, **allowed)
+                    read = partial(decode_photo, data, max_bytes=max_bytes, max_pixels=max_pixels)
                     return await self._detector.answer(read, make, refine=options.refine, tile=options.tile)
         except PhotoError as error:
             raise refused_photo(error) from error

@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import threading
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,8 @@ import torch
 
 from dbd_ray.checkpoints import load_checkpoint
 from dbd_ray.detector import packaged_models
-from dbd_ray.engines import ENGINES, installed_engines, load_engine, predict_focus
+from dbd_ray.engines import ENGINES, installed_engines, load_engine, openvino_engine, predict_focus
+from dbd_ray.engines.base import NetworkMaps
 from dbd_ray.engines.choose import choose_engine, measurements
 from dbd_ray.engines.onnx_engine import export_onnx, onnx_difference
 from dbd_ray.errors import ConfigError
@@ -84,30 +86,6 @@ class TestEngine:
         after = network.state_dict()
         assert list(after) == list(before)
         assert all(torch.equal(after[key], value) for key, value in before.items())
-
-    @pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="a matter of Linux")
-    @pytest.mark.parametrize("name", NAMES)
-    def test_it_leaves_to_the_system_on_which_processors_it_runs(self, name: str, tiny_model: Path) -> None:
-        threads = torch.get_num_threads()
-        torch.set_num_threads(1)  # as in a worker of Ray: several of them must not meet on one processor
-        enough = threading.Event()
-
-        def work() -> None:
-            while not enough.is_set():
-                engine(photos)
-
-        try:
-            network, card = load_checkpoint(tiny_model)
-            photos = torch.zeros(4, 3, *card.input_size, dtype=torch.uint8)
-            engine = load_engine(network.eval(), input_size=card.input_size, device=CPU, engine=name)  # type: ignore[arg-type]
-            at_work = threading.Thread(target=work)
-            at_work.start()
-            seen = {frozenset(os.sched_getaffinity(at_work.native_id or 0)) for _ in range(10_000)}
-        finally:
-            enough.set()
-            torch.set_num_threads(threads)
-        at_work.join()
-        assert seen == {frozenset(os.sched_getaffinity(0))}
 
 
 def test_a_network_with_depth_shows_it_by_every_engine(tiny_depth_model: Path, photos: torch.Tensor) -> None:
@@ -195,3 +173,34 @@ def test_an_exported_file_needs_nothing_of_ours(shipped: FocusNetwork, photos: t
         expected = predict_focus(shipped, photos[:several]).focus.numpy()
         assert np.abs(focus - expected).max() <= 1e-3
     assert onnx_difference(shipped, path, input_size=SIZE) <= 1e-3
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="a matter of Linux")
+def test_openvino_meets_others_of_its_kind_neither_on_a_processor_nor_in_its_first_pass(
+    tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    locked: list[bool] = []
+    run = openvino_engine.OpenVinoEngine.__call__
+
+    def watched(self: openvino_engine.OpenVinoEngine, photos: torch.Tensor) -> NetworkMaps:
+        locked.append(openvino_engine._FIRST_PASS.locked())
+        return run(self, photos)
+
+    monkeypatch.setattr(openvino_engine.OpenVinoEngine, "__call__", watched)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # as in a worker of Ray, of which a machine has several
+    try:
+        network, card = load_checkpoint(tiny_model)
+        engine = load_engine(network.eval(), input_size=card.input_size, device=CPU, engine="openvino")
+        photos = torch.zeros(4, 3, *card.input_size, dtype=torch.uint8)
+        with ThreadPoolExecutor(1) as pool:
+            worker = pool.submit(threading.get_native_id).result()
+            passes = pool.submit(lambda: [engine(photos) for _ in range(300)])
+            seen = set()
+            while wait([passes], timeout=0.001).not_done:
+                seen.add(frozenset(os.sched_getaffinity(worker)))
+            passes.result()
+    finally:
+        torch.set_num_threads(threads)
+    assert locked == [True] + [False] * 300, "the first pass belongs to the constructor, which makes them in turn"
+    assert seen == {frozenset(os.sched_getaffinity(0))}

@@ -14,6 +14,7 @@ from PIL import Image
 
 from dbd_ray import Detector
 from dbd_ray.cli.haproxy import FOLDER
+from dbd_ray.cli.one_machine import SETTINGS
 from dbd_ray.images.decode import decode_photo
 
 pytestmark = pytest.mark.ray
@@ -74,6 +75,17 @@ def test_limits_and_request_ids_are_as_behind_rays_own_proxy(served: Any) -> Non
         assert (answer.status_code, answer.json()["reason"]) == (status, reason)
         assert answer.json()["request_id"] == f"mine{size}"
         assert answer.headers.get_list("x-request-id") == [f"mine{size}"]
+
+
+def test_its_replicas_work_with_the_settings_of_one_machine(served: Any) -> None:
+    replicas = {}
+    for process in psutil.Process(served.process.pid).children(recursive=True):
+        with suppress(psutil.Error):
+            if (title := " ".join(process.cmdline())).startswith("ray::ServeReplica"):
+                replicas[title.split(":")[4]] = process.environ()
+    assert {"FocusDetector", "FocusGateway"} <= replicas.keys()
+    for environment in replicas.values():
+        assert SETTINGS.items() <= environment.items()
 
 
 @pytest.mark.slow

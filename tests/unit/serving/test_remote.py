@@ -1,6 +1,7 @@
 """Promises of calling a detector elsewhere, while its replicas are given other models."""
 
 import asyncio
+import threading
 from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,6 +13,7 @@ from ray.exceptions import RayActorError
 from ray.serve.exceptions import BackPressureError
 
 from dbd_ray.detector import Detector
+from dbd_ray.errors import PhotoError
 from dbd_ray.focus_map import FocusMap
 from dbd_ray.images.decode import decode_photo
 from dbd_ray.serving.messages import Alternatives, Looked, ModelInUse
@@ -114,3 +116,62 @@ def test_an_error_of_the_network_is_not_taken_for_a_lost_replica(photo: np.ndarr
     handle = SimpleNamespace(model_in_use=SimpleNamespace(remote=broken))
     with pytest.raises(ZeroDivisionError):
         asyncio.run(remote_to(handle).detect(photo))
+
+
+def test_what_comes_before_and_after_the_passes_takes_no_further_visits_to_threads(
+    tiny_model: Path, photo: np.ndarray
+) -> None:
+    remote = remote_to(Replicas(Detector.load(tiny_model, engine="eager"), (64, 64)))
+    visits: list[str] = []
+    run = remote._threads.run
+
+    async def counted(function: Any, *arguments: Any, **options: Any) -> Any:
+        visits.append(function.__name__)
+        return await run(function, *arguments, **options)
+
+    remote._threads.run = counted  # type: ignore[method-assign]
+    threads: list[int] = []
+
+    def read() -> np.ndarray:
+        threads.append(threading.get_ident())
+        return photo
+
+    def finish(pixels: np.ndarray, found: FocusMap) -> tuple[int, ...]:
+        threads.append(threading.get_ident())
+        assert pixels is photo
+        return found.focus.shape
+
+    async def twice() -> list[tuple[int, ...]]:
+        return [await remote.answer(read, finish) for _ in range(2)]
+
+    assert asyncio.run(twice()) == [photo.shape[:2]] * 2
+    assert visits == ["begin", "network_pictures", "end", "begin", "end"], "only the first knows no size beforehand"
+    assert threading.get_ident() not in threads, "the event loop was held up"
+
+
+def test_a_photo_that_cannot_be_read_is_refused_whether_or_not_a_detector_answers() -> None:
+    async def gone(*_: Any) -> Any:
+        raise RayActorError
+
+    def read() -> np.ndarray:
+        raise PhotoError("truncated", "this file ends early")
+
+    remote = remote_to(SimpleNamespace(model_in_use=SimpleNamespace(remote=gone), look=SimpleNamespace(remote=gone)))
+    with pytest.raises(PhotoError, match="ends early"):
+        asyncio.run(remote.answer(read, lambda *_: None))
+
+
+def test_an_answer_that_cannot_be_made_harms_no_other_of_its_call(tiny_model: Path, photo: np.ndarray) -> None:
+    remote = remote_to(Replicas(Detector.load(tiny_model, engine="eager"), (64, 64)))
+
+    def fail(*_: Any) -> FocusMap:
+        raise ZeroDivisionError
+
+    async def together() -> list[Any]:
+        finishes = [fail, lambda _, found: found, fail]
+        return await asyncio.gather(*(remote.answer(lambda: photo, one) for one in finishes), return_exceptions=True)
+
+    first, found, last = asyncio.run(together())
+    assert isinstance(first, ZeroDivisionError)
+    assert isinstance(last, ZeroDivisionError)
+    assert found.focus.shape == photo.shape[:2]
