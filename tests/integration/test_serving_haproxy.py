@@ -82,7 +82,7 @@ def test_its_replicas_work_with_the_settings_of_one_machine(served: Any) -> None
     for process in psutil.Process(served.process.pid).children(recursive=True):
         with suppress(psutil.Error):
             if (title := " ".join(process.cmdline())).startswith("ray::ServeReplica"):
-                replicas[title.split(":")[4]] = process.environ()
+                replicas[title.split(":")[4].strip()] = process.environ()
     assert {"FocusDetector", "FocusGateway"} <= replicas.keys()
     for environment in replicas.values():
         assert SETTINGS.items() <= environment.items()
