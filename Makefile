@@ -24,11 +24,18 @@ $(READY): pyproject.toml constraints.txt
 demo: $(READY)
 	@$(BIN)/python jobs/demo.py $(if $(DATA),--data '$(DATA)') $(if $(WEIGHTS),--weights '$(WEIGHTS)')
 
+# what starts neither Ray nor a browser, in as many processes as there are cores
+APART := tests/unit tests/contract
+TOGETHER := $(BIN)/python -m pytest -n auto --dist loadfile $(APART)
+ONE_BY_ONE := $(BIN)/python -m pytest $(addprefix --ignore=,$(APART))
+
 test: $(READY)
-	@$(BIN)/python -m pytest -m "not slow and not gpu"
+	@$(TOGETHER) -m "not slow and not gpu"
+	@$(ONE_BY_ONE) -m "not slow and not gpu"
 
 test-all: $(READY)
-	@$(BIN)/python -m pytest
+	@$(TOGETHER)
+	@$(ONE_BY_ONE)
 
 lint: $(READY)
 	@$(BIN)/ruff check .
