@@ -7,6 +7,10 @@ from ray.serve import Application, Deployment
 from dbd_ray.config.serve import ServeConfig
 from dbd_ray.serving import detector, gateway
 
+# what the decorator makes of the classes, which annotations do not show
+_GATEWAY = cast(Deployment, gateway.FocusGateway)
+_DETECTOR = cast(Deployment, detector.FocusDetector)
+
 
 def build(args: ServeConfig) -> Application:
     """Bind gateway and detector.
@@ -14,8 +18,7 @@ def build(args: ServeConfig) -> Application:
     Args:
         args: `args` of the application in a Serve config file, or `serve run serve.app:build name=value`.
     """
-    # what the decorator makes of the classes, which annotations do not show
-    return _bound(args, cast(Deployment, gateway.FocusGateway), cast(Deployment, detector.FocusDetector))
+    return _bound(args, _GATEWAY, _DETECTOR)
 
 
 def build_for_one_machine(args: ServeConfig, cpus: int) -> Application:
@@ -23,21 +26,20 @@ def build_for_one_machine(args: ServeConfig, cpus: int) -> Application:
 
     Args:
         args: As for `build`.
-        cpus: Of the machine.
+        cpus: Of the machine, at least 1.
     """
     # all of them are busy at the same time, gateways about half as much as detectors: a second gateway on two
     # processors only had half-full calls to make, which cost a tenth of the photos/s
-    gateways = min(gateway.AUTOSCALING["max_replicas"], max(1, cpus // 2))
-    detectors = min(detector.AUTOSCALING["max_replicas"], max(1, cpus))
     return _bound(
         args,
-        cast(Deployment, gateway.FocusGateway).options(
-            autoscaling_config={**gateway.AUTOSCALING, "max_replicas": gateways}
-        ),
-        cast(Deployment, detector.FocusDetector).options(
-            autoscaling_config={**detector.AUTOSCALING, "max_replicas": detectors}
-        ),
+        _at_most(max(1, cpus // 2), _GATEWAY, gateway.AUTOSCALING),
+        _at_most(cpus, _DETECTOR, detector.AUTOSCALING),
     )
+
+
+def _at_most(replicas: int, deployment: Deployment, autoscaling: dict[str, int]) -> Deployment:
+    fewer = {**autoscaling, "max_replicas": min(replicas, autoscaling["max_replicas"])}
+    return deployment.options(autoscaling_config=fewer)
 
 
 def _bound(args: ServeConfig, of_gateway: Deployment, of_detector: Deployment) -> Application:

@@ -38,7 +38,9 @@ def endpoint(config: ServeConfig, *, host: str = "127.0.0.1", port: int = 8000) 
     load_keys(config.keys_file)  # what is wrong with them need not wait for Ray
     cpus = int(ray.cluster_resources().get("CPU", 0))
     if not cpus:
-        raise ConfigError("this Ray has no processor, and the endpoint needs one: give the machine or container more")
+        raise ConfigError(
+            "Ray finds no whole processor, and the endpoint needs one: give the machine or container more"
+        )
     port = _free(host, port)
     logging.getLogger("ray.serve").setLevel(logging.WARNING)
     quiet = LoggingConfig(log_level="WARNING", enable_access_log=False)

@@ -138,3 +138,24 @@ def test_what_cannot_be_served_is_told_in_one_line(arguments: list[str], complai
     assert done.stderr.startswith("error: ")
     assert complaint in done.stderr
     assert "Traceback" not in done.stderr
+
+
+_WITHOUT_PROCESSORS = """
+import ray
+from dbd_ray.config import ServeConfig
+from dbd_ray.errors import ConfigError
+from dbd_ray.serving.local import endpoint
+
+ray.init(address="local", num_cpus=0, include_dashboard=False, dashboard_port=0, log_to_driver=False)
+try:
+    with endpoint(ServeConfig(), port=0):
+        pass
+except ConfigError as error:
+    print(error)
+"""
+
+
+def test_a_ray_without_a_whole_processor_is_told() -> None:
+    command = [sys.executable, "-c", _WITHOUT_PROCESSORS]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert "no whole processor" in said
