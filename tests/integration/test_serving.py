@@ -159,3 +159,26 @@ def test_a_ray_without_a_whole_processor_is_told() -> None:
     command = [sys.executable, "-c", _WITHOUT_PROCESSORS]
     said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert "no whole processor" in said
+
+
+_ON_TWO_PROCESSORS = """
+import sys
+
+import ray
+from ray import serve
+from dbd_ray.config import ServeConfig
+from dbd_ray.serving.local import APPLICATION, endpoint
+
+ray.init(address="local", num_cpus=2, include_dashboard=False, dashboard_port=0, log_to_driver=False)
+with endpoint(ServeConfig(model=sys.argv[1], engine="eager"), port=0):
+    details = serve.context._get_global_client().get_serve_details()
+    for name, deployment in details["applications"][APPLICATION]["deployments"].items():
+        print(name, deployment["deployment_config"]["autoscaling_config"]["max_replicas"])
+"""
+
+
+def test_it_has_no_more_replicas_than_the_processors_that_ray_counts_have_work_for(tiny_model: Path) -> None:
+    command = [sys.executable, "-c", _ON_TWO_PROCESSORS, str(tiny_model)]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    for one in ("FocusGateway 1\n", "FocusDetector 2\n"):
+        assert one in said  # perhaps behind a remark of Ray's in the same line
