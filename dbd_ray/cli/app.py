@@ -4,21 +4,17 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 
-from dbd_ray.cli import serve_command, steps, study_commands
+from dbd_ray.cli import data_commands, serve_command, steps, study_commands
 from dbd_ray.cli.options import Config, Set, given
 from dbd_ray.cli.settings_help import settings_help
 from dbd_ray.config import (
     AblateConfig,
     EvaluateConfig,
-    PrepareConfig,
     ServeConfig,
-    TeachConfig,
     TrainConfig,
     TuneConfig,
 )
-from dbd_ray.teachers import teacher_help
 
 app = typer.Typer(
     help="Defocus blur detection on Ray: which pixels of a photo are in focus.",
@@ -30,107 +26,8 @@ app = typer.Typer(
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
 
 
-@app.command(
-    epilog=settings_help(
-        PrepareConfig,
-        options=("root", "out", "layout", "polarity", "size", "validation_fraction", "scenes", "photos", "seed"),
-    )
-)
-def prepare(
-    root: Annotated[str | None, typer.Argument(help="Folder or URI of labelled photos.")] = None,
-    out: Annotated[str | None, typer.Option(help="Folder or URI of the prepared dataset.")] = None,
-    layout: Annotated[str | None, typer.Option(help="cuhk (default), dut, szu-bd, folder or sharp.")] = None,
-    polarity: Annotated[
-        str | None, typer.Option(help="What white means in the masks, focus or blur; with --layout folder.")
-    ] = None,
-    size: Annotated[
-        int | None, typer.Option(help="Height and width of the prepared pictures, px; default 320.")
-    ] = None,
-    validation: Annotated[float | None, typer.Option(help="Share of training pictures held out; default 0.1.")] = None,
-    scenes: Annotated[int | None, typer.Option(help="Render this many thin-lens scenes instead.")] = None,
-    photos: Annotated[str | None, typer.Option(help="Folder of photos that scenes are cut from.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of the scenes; default 0.")] = None,
-    config: Config = None,
-    set_: Set = None,
-) -> None:
-    """Check, resize and pack labelled photos (or rendered scenes) into Parquet for training.
-
-    dbd-ray prepare cuhk/ --out runs/cuhk
-
-    dbd-ray prepare --scenes 500 --photos sharp-photos/ --out runs/scenes
-    """
-    sizes = None if size is None else (size, size)
-    steps.prepare(
-        given(
-            root=root,
-            out=out,
-            layout=layout,
-            polarity=polarity,
-            size=sizes,
-            validation_fraction=validation,
-            scenes=scenes,
-            photos=photos,
-            seed=seed,
-        ),
-        config,
-        set_ or [],
-    )
-
-
-@app.command(
-    epilog="[bold]Teachers[/bold]\n"
-    + "\n".join(f"  {escape(line)}" for line in teacher_help().splitlines())
-    + "\n"
-    + settings_help(
-        TeachConfig,
-        options=(
-            *("teacher", "data", "photos", "out", "pictures", "actors", "batch_size"),
-            *("gpus_per_actor", "precision", "retry_errors"),
-        ),
-    )
-)
-def teach(
-    teacher: Annotated[str | None, typer.Argument(help="KIND:WHERE, see below.")] = None,
-    data: Annotated[str | None, typer.Option(help="Prepared dataset whose rows get the depths.")] = None,
-    photos: Annotated[str | None, typer.Option(help="Folder of photos, or Parquet with id and uri, instead.")] = None,
-    out: Annotated[str | None, typer.Option(help="Folder or URI of the depths; with --photos.")] = None,
-    pictures: Annotated[
-        str | None, typer.Option(help="With --data: original (default, where known) or prepared pictures.")
-    ] = None,
-    actors: Annotated[str | None, typer.Option(help="Teachers side by side: N or min:max; default 1.")] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Photos that a teacher sees at once; default 16.")] = None,
-    gpus_per_actor: Annotated[
-        float | None, typer.Option(help="0.25 puts four on a GPU; default 1 where there are GPUs.")
-    ] = None,
-    precision: Annotated[str | None, typer.Option(help="auto (bfloat16 on GPUs), float32 or bfloat16.")] = None,
-    retry_errors: Annotated[
-        bool | None, typer.Option("--retry-errors", help="Look again at photos that failed before.")
-    ] = None,
-    config: Config = None,
-    set_: Set = None,
-) -> None:
-    """Let a depth network look once at every photo; running it again goes on where it was interrupted.
-
-    dbd-ray teach litert:midas.tflite --data runs/cuhk --actors 2
-
-    dbd-ray teach hf:depth-anything/Depth-Anything-V2-Small-hf --photos s3://bucket/photos --out s3://bucket/depths
-    """
-    steps.teach(
-        given(
-            teacher=teacher,
-            data=data,
-            photos=photos,
-            out=out,
-            pictures=pictures,
-            actors=actors,
-            batch_size=batch_size,
-            gpus_per_actor=gpus_per_actor,
-            precision=precision,
-            retry_errors=retry_errors,
-        ),
-        config,
-        set_ or [],
-    )
+app.command(epilog=data_commands.PREPARE_HELP)(data_commands.prepare)
+app.command(epilog=data_commands.TEACH_HELP)(data_commands.teach)
 
 
 @app.command(epilog=settings_help(TrainConfig))

@@ -6,7 +6,6 @@ from typing import Any
 
 import pyarrow.fs
 import ray
-import ray.data
 import ray.train
 from ray.train import CheckpointConfig, DataConfig, FailureConfig, RunConfig, ScalingConfig, UserCallback
 from ray.train.torch import TorchTrainer
@@ -14,14 +13,16 @@ from ray.util.queue import Queue
 
 from dbd_ray.config import TrainConfig
 from dbd_ray.datasets.layouts import Split
-from dbd_ray.datasets.prepared import as_uri, parts_uri, read_info, require_rows
-from dbd_ray.errors import DatasetError, DbdRayError, TrainingError
+from dbd_ray.datasets.prepared import read_info
+from dbd_ray.errors import DbdRayError, TrainingError
 from dbd_ray.metrics import lower_is_better
 from dbd_ray.tracking import PARENT_TAG, RunLog, attempt, tracking_uri
 from dbd_ray.training.checks import check_settings, check_store, check_workers
-from dbd_ray.training.distill import absolute_checkpoint, load_teachers
+from dbd_ray.training.distill import load_teachers
 from dbd_ray.training.failures import StopAtOwnErrors
+from dbd_ray.training.held_rows import read_split
 from dbd_ray.training.ingest import choose_ingest
+from dbd_ray.training.local_paths import absolute
 from dbd_ray.training.publish import publish_model, read_history, record_model
 from dbd_ray.training.reporting import Event, listening
 from dbd_ray.training.run_folder import (
@@ -34,7 +35,6 @@ from dbd_ray.training.run_folder import (
     read_result,
     write_result,
 )
-from dbd_ray.training.samples import EncodedRow
 from dbd_ray.training.start import load_start
 from dbd_ray.training.worker import describe_data, train_loop_per_worker
 
@@ -180,74 +180,10 @@ def make_trainer(
     )
 
 
-def read_split(locations: tuple[str, ...], split: Split) -> ray.data.Dataset:
-    """Read one split of prepared datasets into the object store, as a Ray Dataset of encoded rows.
-
-    Read here and not by the workers: where these hold all CPUs, reading tasks would wait for them for ever.
-
-    Raises:
-        DatasetError: The split is empty or incomplete.
-    """
-    holding = [location for location in locations if read_info(location).rows.get(split)]
-    if not holding:
-        raise DatasetError(", ".join(locations), [f"no rows of split {split!r}; prepare the dataset again"])
-    parts = [_read_whole(location, split) for location in holding]
-    return parts[0].union(*parts[1:]).materialize() if len(parts) > 1 else parts[0]
-
-
-def absolute(config: TrainConfig) -> TrainConfig:
-    """Make local paths absolute: Ray's workers run in folders of their own."""
-    network, objective = config.network, config.objective
-    weights = absolute_value("network.backbone_weights", network.backbone_weights)
-    teachers = absolute_value("objective.teacher_checkpoints", objective.teacher_checkpoints)
-    return config.model_copy(
-        update={
-            "data": tuple(map(as_uri, config.data)),
-            "storage": as_uri(config.storage),
-            "network": network.model_copy(update={"backbone_weights": weights}),
-            "start_from": absolute_value("start_from", config.start_from),
-            "objective": objective.model_copy(update={"teacher_checkpoints": tuple(teachers)}),
-        }
-    )
-
-
-def absolute_value(setting: str, value: Any) -> Any:
-    """Make a value of a setting absolute where it is a local path, or a list of such.
-
-    Args:
-        setting: Dotted name of a setting of a run other than `data` and `storage`.
-        value: Not validated yet, perhaps.
-    """
-    match setting, value:
-        case "network.backbone_weights", str() if value not in ("", "timm"):
-            return as_uri(value)
-        case "start_from", str():
-            return absolute_checkpoint(value)
-        case "objective.teacher_checkpoints", list() | tuple():
-            return [absolute_checkpoint(each) if isinstance(each, str) else each for each in value]
-    return value
-
-
 def connect() -> None:
     """Connect to the cluster of RAY_ADDRESS, or start Ray here, unless that was done."""
     if not ray.is_initialized():
         ray.init()
-
-
-def _read_whole(location: str, split: Split) -> ray.data.Dataset:
-    info = read_info(location)
-    try:
-        dataset = (
-            ray.data.read_parquet(parts_uri(location, info), columns=[*EncodedRow._fields, "split"])
-            .filter(expr=f"split == '{split}'")
-            .drop_columns(["split"])
-            .materialize()
-        )
-        found = dataset.count()
-    except (OSError, ValueError) as error:  # ValueError: no files at all, or none that are Parquet
-        raise DatasetError(location, [f"its Parquet files cannot be read, prepare it again: {error}"]) from None
-    require_rows(location, info, split, found)
-    return dataset
 
 
 def _best(config: TrainConfig, result: ray.train.Result) -> tuple[ray.train.Checkpoint, dict[str, float]]:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from dbd_ray.config import PAPER_GAMMAS, VARIANTS, AblateConfig, TrainConfig, TuneConfig, vary
-from dbd_ray.training.trainer import absolute
+from dbd_ray.training.local_paths import absolute
 from dbd_ray.tuning.grid import MAE, Grid, GridPlan, GridRow, GridRun, check_grid, finished_grid, run_grid
 from dbd_ray.tuning.plots import gamma_grid_chart
 from dbd_ray.tuning.study import absolute_study, folder_of

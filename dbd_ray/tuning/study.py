@@ -20,8 +20,9 @@ from dbd_ray.datasets.prepared import read_info
 from dbd_ray.errors import ConfigError, DatasetError
 from dbd_ray.tracking import RunLog, attempt, tracking_uri
 from dbd_ray.training.checks import check_detectors, check_settings, check_store, check_workers, room_for
+from dbd_ray.training.local_paths import absolute, absolute_value
 from dbd_ray.training.run_folder import KEY_FIELD, SETTINGS_FILE, claim_name, find_claim, new_key
-from dbd_ray.training.trainer import absolute, absolute_value, connect, uses_gpu
+from dbd_ray.training.trainer import connect, uses_gpu
 from dbd_ray.tuning.recorder import TRIAL_TAG, Recorder
 from dbd_ray.tuning.trial import Plan, run_trial
 

@@ -20,8 +20,9 @@ from dbd_ray.datasets.prepare import prepare_scenes
 from dbd_ray.datasets.scenes import SceneConfig
 from dbd_ray.errors import ConfigError, DatasetError
 from dbd_ray.tracking import RunLog
+from dbd_ray.training.held_rows import read_split
 from dbd_ray.training.reporting import Event, listening
-from dbd_ray.training.trainer import make_trainer, read_split, train
+from dbd_ray.training.trainer import make_trainer, train
 
 pytestmark = pytest.mark.ray
 NETWORK = {"backbone": "mobilenetv3_small_050", "srfb": "none", "reduction": 16}

@@ -42,7 +42,7 @@ RAY_USERS = {
     *("datasets.prepare", "datasets.publish", "predictor"),
     *("teaching.setup", "teaching.pipeline", "teaching.predictor", "teaching.sources", "teaching.join"),
     *("training.worker", "training.reporting", "training.trainer"),
-    *("training.streaming", "training.failures"),
+    *("training.held_rows", "training.streaming", "training.failures"),
 }
 RAY_ROOMS = {"cli", "library", "serving", "tuning"}
 PURE = (

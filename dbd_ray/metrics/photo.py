@@ -1,0 +1,141 @@
+"""One photo's map and truth, reduced to counts from which every thresholded metric follows."""
+
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dbd_ray.kinds import kind_of
+from dbd_ray.metrics.scores import f_of_class, iou_of_class
+
+LEVELS = 256
+_HALF = 128  # of the 8-bit levels: what is at or above it is in focus at threshold 0.5
+
+
+@dataclass(frozen=True)
+class PhotoCounts:
+    """Pixels of one photo, from two histograms of the map's 8-bit values: in focus, and out of focus.
+
+    Args:
+        pixels: All.
+        actual: Those that are in focus.
+        hits_from: int [257], how many of these the map has at or above each level 0…256.
+        predicted_from: int [257], how many of all it has there.
+        mae: Mean absolute difference of map and truth, in [0,1].
+    """
+
+    pixels: int
+    actual: int
+    hits_from: NDArray[np.int64]
+    predicted_from: NDArray[np.int64]
+    mae: float
+
+    @classmethod
+    def of(cls, focus: NDArray[Any], truth: NDArray[Any]) -> Self:
+        """Count a map of H×W and its truth, as `FocusMetrics.update` takes them.
+
+        Raises:
+            ValueError: The sizes differ, a type is not one of these, or the map has NaN or values outside [0,1].
+        """
+        in_focus = _checked_truth(focus, truth)
+        levels = _quantised(focus)
+        joint = ((in_focus.astype(np.uint16) << 8) | levels).ravel()
+        out_histogram, in_histogram = np.bincount(joint, minlength=2 * LEVELS).reshape(2, LEVELS)
+        # from 256 on nothing is predicted
+        hits_from = _counts_from(in_histogram)
+        return cls(
+            pixels=levels.size,
+            actual=int(in_histogram.sum()),
+            hits_from=hits_from,
+            predicted_from=hits_from + _counts_from(out_histogram),
+            mae=_mean_absolute_error(focus, in_focus, out_histogram, in_histogram),
+        )
+
+    def adaptive(self) -> tuple[int, int]:
+        """Hits and predicted pixels strictly above the adaptive threshold, 1.5 times the map's mean."""
+        # the sum of all levels: each pixel is counted once in every level up to its own
+        mean_level = int(self.predicted_from[1:].sum()) / self.pixels
+        first_above = int(min(1.5 * mean_level, 255.0)) + 1
+        return int(self.hits_from[first_above]), int(self.predicted_from[first_above])
+
+    def truth_survives(self) -> bool:
+        """Whether anything is left of a truth that is thresholded the same way, as the released notebook does."""
+        return min(1.5 * (255 * self.actual / self.pixels), 255.0) < 255.0
+
+    def per_photo(self) -> dict[str, float]:
+        """Give the values of `PER_PHOTO_METRICS` by name, in [0,1]."""
+        half_hits, half_predicted = int(self.hits_from[_HALF]), int(self.predicted_from[_HALF])
+        focus = half_hits, half_predicted, self.actual
+        blur_hits = self.pixels - self.actual - (half_predicted - half_hits)
+        blur = blur_hits, self.pixels - half_predicted, self.pixels - self.actual
+        fractions = self.fractions()
+        return {
+            "mae": self.mae,
+            "f_adaptive_per_image": f_of_class(*self.adaptive(), self.actual),
+            "f_at_half_focus": f_of_class(*focus),
+            "f_at_half_blur": f_of_class(*blur),
+            "iou_at_half_focus": iou_of_class(*focus),
+            "iou_at_half_blur": iou_of_class(*blur),
+            "kind_accuracy": float(
+                kind_of(fractions["in_focus_fraction_map"]) == kind_of(fractions["in_focus_fraction_truth"])
+            ),
+        }
+
+    def fractions(self) -> dict[str, float]:
+        """Give the shares of pixels in focus, of the truth and of the map at threshold 0.5."""
+        return {
+            "in_focus_fraction_truth": self.actual / self.pixels,
+            "in_focus_fraction_map": int(self.predicted_from[_HALF]) / self.pixels,
+        }
+
+    def curve(self) -> NDArray[np.float64]:
+        """Give precision and recall at the thresholds 0…255, float64 [2,256]; 0 where nothing is predicted."""
+        hits, predicted = self.hits_from[:-1], self.predicted_from[:-1]
+        return np.stack((hits / np.maximum(predicted, 1), hits / max(self.actual, 1)))
+
+
+def _checked_truth(focus: NDArray[Any], truth: NDArray[Any]) -> NDArray[np.bool_]:
+    if focus.ndim != 2 or focus.shape != truth.shape or focus.size == 0:
+        raise ValueError(
+            f"focus map {_size(focus)} and truth {_size(truth)} must be two-dimensional, of one size and not empty: "
+            "resize the map to the truth's size first"
+        )
+    if truth.dtype == np.bool_:
+        return truth
+    if truth.dtype == np.uint8:
+        return truth > 127
+    raise ValueError(f"truth of {_size(truth)} is {truth.dtype}, but must be bool, or uint8 with 255 = in focus")
+
+
+def _quantised(focus: NDArray[Any]) -> NDArray[np.uint8]:
+    if focus.dtype == np.uint8:
+        return focus
+    if not np.issubdtype(focus.dtype, np.floating):
+        raise ValueError(f"focus map of {_size(focus)} is {focus.dtype}, but must be float in [0,1] or uint8")
+    low, high = float(focus.min()), float(focus.max())  # both are NaN where there is a NaN
+    if not (low >= 0.0 and high <= 1.0):
+        raise ValueError(
+            f"focus map of {_size(focus)} has values from {low:g} to {high:g}, but they must be finite and in [0,1]"
+        )
+    return np.rint(focus * np.float32(255)).astype(np.uint8)
+
+
+def _size(array: NDArray[Any]) -> str:
+    return "×".join(map(str, array.shape)) or "scalar"
+
+
+def _counts_from(histogram: NDArray[np.int64]) -> NDArray[np.int64]:
+    return np.append(np.cumsum(histogram[::-1])[::-1], 0)
+
+
+def _mean_absolute_error(
+    focus: NDArray[Any],
+    in_focus: NDArray[np.bool_],
+    out_histogram: NDArray[np.int64],
+    in_histogram: NDArray[np.int64],
+) -> float:
+    if focus.dtype != np.uint8:
+        return float(np.abs(focus - in_focus).mean(dtype=np.float64))
+    levels = np.arange(LEVELS)
+    return int(out_histogram @ levels + in_histogram @ levels[::-1]) / (255 * focus.size)
