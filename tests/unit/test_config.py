@@ -1,6 +1,7 @@
+"""Settings of a training run: recipes, and what is refused."""
+
 import itertools
 from pathlib import Path
-from typing import Any
 
 import pytest
 from pydantic import ValidationError
@@ -8,14 +9,10 @@ from pydantic import ValidationError
 from dbd_ray.config import (
     RECIPES,
     AugmentConfig,
-    EvaluateConfig,
     NetworkConfig,
     OptimizerConfig,
-    PrepareConfig,
     TrainConfig,
     load_train_config,
-    merge,
-    parse_overrides,
 )
 from dbd_ray.errors import ConfigError
 
@@ -161,68 +158,10 @@ def test_all_wrong_settings_are_named_at_once() -> None:
     assert all(f"\n  {field}: " in str(error.value) for field in ("optimizer.lr", "batch_size", "colour"))
 
 
-def test_an_error_names_the_file_and_the_overrides(tmp_path: Path) -> None:
-    path = tmp_path / "run.yaml"
-    path.write_text("name: a-run\ndata: [prepared]\n")
-    with pytest.raises(ConfigError) as error:
-        load_train_config(path, ["epochs=0"])
-    assert str(path) in str(error.value)
-    assert "--set epochs=0" in str(error.value)
-
-
-@pytest.mark.parametrize(
-    ("content", "complaint"),
-    [
-        (b"- a\n- b\n", "must hold a mapping of settings, found list"),
-        (b"", "must hold a mapping of settings, found NoneType"),
-        (b"a: [1\n", "not valid YAML"),
-        (b"a: \xff\xfe\n", "not valid YAML"),
-        (b"a: !!python/object/apply:os.getcwd []\n", "not valid YAML"),
-    ],
-)
-def test_a_file_that_is_no_yaml_mapping_is_named(tmp_path: Path, content: bytes, complaint: str) -> None:
-    path = tmp_path / "run.yaml"
-    path.write_bytes(content)
-    with pytest.raises(ConfigError, match=complaint) as error:
-        load_train_config(path)
-    assert str(path) in str(error.value)
-
-
-def test_a_missing_file_and_a_folder_are_named(tmp_path: Path) -> None:
-    for path in (tmp_path / "absent.yaml", tmp_path):
-        with pytest.raises(ConfigError, match="cannot be read") as error:
-            load_train_config(path)
-        assert str(path) in str(error.value)
-
-
 @pytest.mark.parametrize("recipe", ["fast", "[paper]", "null", "{a: b}"])
 def test_an_unknown_recipe_is_refused_with_the_known_ones(recipe: str) -> None:
     with pytest.raises(ConfigError, match=r"(?m)^  recipe: .*choose one of paper, modern"):
         _load(f"recipe={recipe}")
-
-
-@pytest.mark.parametrize("override", ["epochs", "=3", "", "epochs: 3"])
-def test_an_override_without_name_or_value_says_how_to_write_it(override: str) -> None:
-    with pytest.raises(ConfigError, match="write it as name=value"):
-        parse_overrides([override])
-
-
-def test_an_override_that_is_no_yaml_is_quoted() -> None:
-    with pytest.raises(ConfigError, match=r"--set data=\[a: the value is not valid YAML"):
-        parse_overrides(["data=[a"])
-
-
-def test_values_of_overrides_are_yaml_and_may_hold_equals_signs() -> None:
-    parsed = parse_overrides(["a.b=1", "a.c=[x, y]", "d=k=v", "e=null", "f={g: true}"])
-    assert parsed == {"a": {"b": 1, "c": ["x", "y"]}, "d": "k=v", "e": None, "f": {"g": True}}
-
-
-def test_merging_changes_neither_side() -> None:
-    base: dict[str, Any] = {"a": {"b": 1, "c": 2}, "d": [1]}
-    over: dict[str, Any] = {"a": {"b": 3}, "d": [2]}
-    assert merge(base, over) == {"a": {"b": 3, "c": 2}, "d": [2]}
-    assert base == {"a": {"b": 1, "c": 2}, "d": [1]}
-    assert over == {"a": {"b": 3}, "d": [2]}
 
 
 def test_reading_a_configuration_leaves_the_recipes_as_they_are() -> None:
@@ -237,59 +176,6 @@ def test_defaults_of_each_part_have_no_setting_without_effect() -> None:
     assert NetworkConfig(architecture="lite", width=88, branches=2, reduction=4, srfb="srfb").sab
     assert OptimizerConfig().momentum is None
     assert AugmentConfig(jpeg_quality=(40, 95)).jpeg_probability == 0
-
-
-@pytest.mark.parametrize(
-    ("kind", "settings", "complaint"),
-    [
-        (PrepareConfig, {}, "give either root"),
-        (PrepareConfig, {"root": "r", "scenes": 3}, "give either root"),
-        (PrepareConfig, {"root": "r", "photos": "p"}, "photos has no effect with root"),
-        (PrepareConfig, {"scenes": 3, "layout": "cuhk"}, "layout has no effect with scenes"),
-        (PrepareConfig, {"scenes": 3, "inverted": ["a"], "exclude": ["b"]}, "inverted, exclude has no effect with sc"),
-        (PrepareConfig, {"root": "r", "seed": 0}, "seed has no effect with root"),
-        (PrepareConfig, {"root": "r", "test_fraction": 0}, "test_fraction has no effect with root"),
-        (PrepareConfig, {"scenes": 3, "scene": {"size": [64, 64]}}, "scene.size has no effect"),
-        (PrepareConfig, {"scenes": 3, "validation_fraction": 0.6, "test_fraction": 0.5}, "together be at most 1"),
-        (EvaluateConfig, {"model": "m"}, "give either root"),
-        (EvaluateConfig, {"model": "m", "prepared": "p", "polarity": "blur"}, "polarity has no effect with prepared"),
-        (EvaluateConfig, {"model": "m", "root": "r", "split": "val"}, "split=val exists only in prepared"),
-        (EvaluateConfig, {"model": "m", "root": "r", "promote": True, "against": "n"}, "compares with the champion"),
-        (EvaluateConfig, {"model": "m", "root": "r", "significance": 0.1}, "significance has no effect without"),
-        (EvaluateConfig, {"model": "m", "root": "r", "against": "n", "registered_model": "x"}, "without promote"),
-        (EvaluateConfig, {"model": "m", "root": "r", "promote": True, "split": "train"}, "were not trained on"),
-        (EvaluateConfig, {"model": "m", "root": "r", "promote": True, "registered_model": "a@b"}, "registered_model"),
-    ],
-)
-def test_stages_refuse_settings_that_do_not_belong_together(
-    kind: Any, settings: dict[str, Any], complaint: str
-) -> None:
-    with pytest.raises(ValidationError, match=complaint):
-        kind(out="o", **settings)
-
-
-@pytest.mark.parametrize(
-    ("setting", "value"),
-    [
-        ("size", (0, 0)),
-        ("size", (-5, -5)),
-        ("size", (320, 31)),
-        ("size", (100_000, 320)),
-        ("seed", -1),
-        ("test_fraction", -0.1),
-        ("validation_fraction", 1.5),
-        ("photos", ""),
-        ("out", ""),
-    ],
-)
-def test_preparing_refuses_numbers_that_nothing_can_be_made_with(setting: str, value: object) -> None:
-    with pytest.raises(ValidationError, match=setting):
-        PrepareConfig.model_validate({"scenes": 3, "out": "o", setting: value})
-
-
-def test_settings_that_are_stated_as_they_are_anyway_are_no_mistake() -> None:
-    assert PrepareConfig(scenes=3, out="o", allow_constant_masks=False, size=(32, 8192)).size == (32, 8192)
-    assert PrepareConfig(root="r", out="o", seed=None, scene={}).seed is None
 
 
 TAUGHT = "objective.teacher_checkpoints=[a-model]"
