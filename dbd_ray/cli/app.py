@@ -8,13 +8,7 @@ import typer
 from dbd_ray.cli import data_commands, serve_command, steps, study_commands
 from dbd_ray.cli.options import Config, Set, given
 from dbd_ray.cli.settings_help import settings_help
-from dbd_ray.config import (
-    AblateConfig,
-    EvaluateConfig,
-    ServeConfig,
-    TrainConfig,
-    TuneConfig,
-)
+from dbd_ray.config import AblateConfig, EvaluateConfig, ServeConfig, TrainConfig, TuneConfig
 
 app = typer.Typer(
     help="Defocus blur detection on Ray: which pixels of a photo are in focus.",
@@ -25,9 +19,8 @@ app = typer.Typer(
 
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
 
-
-app.command(epilog=data_commands.PREPARE_HELP)(data_commands.prepare)
-app.command(epilog=data_commands.TEACH_HELP)(data_commands.teach)
+app.command(epilog=data_commands.PREPARE_EPILOG)(data_commands.prepare)
+app.command(epilog=data_commands.TEACH_EPILOG)(data_commands.teach)
 
 
 @app.command(epilog=settings_help(TrainConfig))

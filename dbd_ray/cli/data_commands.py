@@ -11,11 +11,11 @@ from dbd_ray.cli.settings_help import settings_help
 from dbd_ray.config import PrepareConfig, TeachConfig
 from dbd_ray.teachers import teacher_help
 
-PREPARE_HELP = settings_help(
+PREPARE_EPILOG = settings_help(
     PrepareConfig,
     options=("root", "out", "layout", "polarity", "size", "validation_fraction", "scenes", "photos", "seed"),
 )
-TEACH_HELP = (
+TEACH_EPILOG = (
     "[bold]Teachers[/bold]\n"
     + "\n".join(f"  {escape(line)}" for line in teacher_help().splitlines())
     + "\n"

@@ -9,19 +9,19 @@ from numpy.typing import NDArray
 from dbd_ray.kinds import kind_of
 from dbd_ray.metrics.scores import f_of_class, iou_of_class
 
-LEVELS = 256
-_HALF = 128  # of the 8-bit levels: what is at or above it is in focus at threshold 0.5
+LEVELS = 256  # of an 8-bit map
+_HALF = 128  # the first of them that is in focus at threshold 0.5
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class PhotoCounts:
-    """Pixels of one photo, from two histograms of the map's 8-bit values: in focus, and out of focus.
+    """How many pixels of one photo are in focus, by the 8-bit level that its map gives them.
 
     Args:
-        pixels: All.
-        actual: Those that are in focus.
-        hits_from: int [257], how many of these the map has at or above each level 0…256.
-        predicted_from: int [257], how many of all it has there.
+        pixels: Of the photo.
+        actual: In-focus pixels of the truth.
+        hits_from: int64 [257], in-focus pixels of the truth whose level is at or above 0…256.
+        predicted_from: int64 [257], pixels of any kind whose level is at or above 0…256.
         mae: Mean absolute difference of map and truth, in [0,1].
     """
 
@@ -33,16 +33,23 @@ class PhotoCounts:
 
     @classmethod
     def of(cls, focus: NDArray[Any], truth: NDArray[Any]) -> Self:
-        """Count a map of H×W and its truth, as `FocusMetrics.update` takes them.
+        """Count a photo's pixels.
+
+        Args:
+            focus: Predicted focus map, float H×W in [0,1], rounded to 8 bits here, or uint8 H×W (255 = in focus).
+            truth: Mask of the same size, bool or uint8 H×W, in focus where True or above 127.
+
+        Returns:
+            The counts, with `mae` of the map as it was given.
 
         Raises:
-            ValueError: The sizes differ, a type is not one of these, or the map has NaN or values outside [0,1].
+            ValueError: The sizes differ, are not H×W or empty, a type is none of these, or the map has NaN or values
+                outside [0,1].
         """
         in_focus = _checked_truth(focus, truth)
         levels = _quantised(focus)
         joint = ((in_focus.astype(np.uint16) << 8) | levels).ravel()
         out_histogram, in_histogram = np.bincount(joint, minlength=2 * LEVELS).reshape(2, LEVELS)
-        # from 256 on nothing is predicted
         hits_from = _counts_from(in_histogram)
         return cls(
             pixels=levels.size,
@@ -53,30 +60,30 @@ class PhotoCounts:
         )
 
     def adaptive(self) -> tuple[int, int]:
-        """Hits and predicted pixels strictly above the adaptive threshold, 1.5 times the map's mean."""
+        """Give hits and predicted pixels strictly above min(1.5 × the mean of the 8-bit map, 255)."""
         # the sum of all levels: each pixel is counted once in every level up to its own
         mean_level = int(self.predicted_from[1:].sum()) / self.pixels
         first_above = int(min(1.5 * mean_level, 255.0)) + 1
         return int(self.hits_from[first_above]), int(self.predicted_from[first_above])
 
     def truth_survives(self) -> bool:
-        """Whether anything is left of a truth that is thresholded the same way, as the released notebook does."""
+        """Say whether the truth outlasts the same threshold, as in the notebook; not where 2/3 or more is in focus."""
         return min(1.5 * (255 * self.actual / self.pixels), 255.0) < 255.0
 
     def per_photo(self) -> dict[str, float]:
         """Give the values of `PER_PHOTO_METRICS` by name, in [0,1]."""
         half_hits, half_predicted = int(self.hits_from[_HALF]), int(self.predicted_from[_HALF])
-        focus = half_hits, half_predicted, self.actual
+        of_focus = half_hits, half_predicted, self.actual
         blur_hits = self.pixels - self.actual - (half_predicted - half_hits)
-        blur = blur_hits, self.pixels - half_predicted, self.pixels - self.actual
+        of_blur = blur_hits, self.pixels - half_predicted, self.pixels - self.actual
         fractions = self.fractions()
         return {
             "mae": self.mae,
             "f_adaptive_per_image": f_of_class(*self.adaptive(), self.actual),
-            "f_at_half_focus": f_of_class(*focus),
-            "f_at_half_blur": f_of_class(*blur),
-            "iou_at_half_focus": iou_of_class(*focus),
-            "iou_at_half_blur": iou_of_class(*blur),
+            "f_at_half_focus": f_of_class(*of_focus),
+            "f_at_half_blur": f_of_class(*of_blur),
+            "iou_at_half_focus": iou_of_class(*of_focus),
+            "iou_at_half_blur": iou_of_class(*of_blur),
             "kind_accuracy": float(
                 kind_of(fractions["in_focus_fraction_map"]) == kind_of(fractions["in_focus_fraction_truth"])
             ),
@@ -126,6 +133,7 @@ def _size(array: NDArray[Any]) -> str:
 
 
 def _counts_from(histogram: NDArray[np.int64]) -> NDArray[np.int64]:
+    # at or above each level 0…256, so that index 256 is the empty prediction
     return np.append(np.cumsum(histogram[::-1])[::-1], 0)
 
 

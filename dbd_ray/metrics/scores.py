@@ -8,13 +8,30 @@ F_BETA2 = 0.3
 
 
 def f_beta(precision: NDArray[np.float64], recall: NDArray[np.float64]) -> NDArray[np.float64]:
-    """F of precision and recall in [0,1], of any one shape; 0 where both are."""
+    """F, weighted by `F_BETA2`.
+
+    Args:
+        precision: float64 in [0,1], any shape.
+        recall: float64 in [0,1], the same shape.
+
+    Returns:
+        float64 in [0,1], the same shape; 0 where both are 0.
+    """
     weighted = F_BETA2 * precision + recall
     return (1 + F_BETA2) * precision * recall / np.where(weighted > 0, weighted, 1.0)
 
 
 def f_pooled(hits: int, predicted: int, actual: int) -> float:
-    """F of a class by how many pixels were found rightly, were found, and are of it; 0 where none was found rightly."""
+    """F of one class of pixels, weighted by `F_BETA2`.
+
+    Args:
+        hits: Pixels that are of the class and predicted as such.
+        predicted: Pixels predicted as such.
+        actual: Pixels of the class.
+
+    Returns:
+        F in [0,1]; 0 without hits.
+    """
     return (1 + F_BETA2) * hits / (predicted + F_BETA2 * actual) if hits else 0.0
 
 

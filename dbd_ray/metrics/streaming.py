@@ -62,7 +62,8 @@ class FocusMetrics:
             of pixels in focus `in_focus_fraction_truth` and `in_focus_fraction_map` (at threshold 0.5), all in [0,1].
 
         Raises:
-            ValueError: The sizes differ, a type is not one of these, or the map has NaN or values outside [0,1].
+            ValueError: The sizes differ, are not H×W or empty, a type is none of these, or the map has NaN or values
+                outside [0,1].
         """
         counts = PhotoCounts.of(focus, truth)
         values = counts.per_photo()

@@ -11,10 +11,14 @@ from dbd_ray.training.samples import EncodedRow
 def read_split(locations: tuple[str, ...], split: Split) -> ray.data.Dataset:
     """Read one split of prepared datasets into the object store, as a Ray Dataset of encoded rows.
 
-    Read here and not by the workers: where these hold all CPUs, reading tasks would wait for them for ever.
+    Read by the driver and not by the workers: where these hold all CPUs, reading tasks would wait for them for ever.
+
+    Args:
+        locations: Folders or URIs of prepared datasets.
+        split: Which of their rows.
 
     Raises:
-        DatasetError: The split is empty or incomplete.
+        DatasetError: The split is empty or incomplete, or files cannot be read.
     """
     holding = [location for location in locations if read_info(location).rows.get(split)]
     if not holding:

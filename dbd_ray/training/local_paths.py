@@ -8,7 +8,7 @@ from dbd_ray.training.distill import absolute_checkpoint
 
 
 def absolute(config: TrainConfig) -> TrainConfig:
-    """Make the local paths of a run absolute."""
+    """Give the settings of a run with its local paths absolute; URIs and names of models stay."""
     network, objective = config.network, config.objective
     weights = absolute_value("network.backbone_weights", network.backbone_weights)
     teachers = absolute_value("objective.teacher_checkpoints", objective.teacher_checkpoints)
@@ -24,7 +24,7 @@ def absolute(config: TrainConfig) -> TrainConfig:
 
 
 def absolute_value(setting: str, value: Any) -> Any:
-    """Make a value of a setting absolute where it is a local path, or a list of such.
+    """Give the value of a setting, absolute where it is a local path or a list of such.
 
     Args:
         setting: Dotted name of a setting of a run other than `data` and `storage`.

@@ -1,9 +1,12 @@
 """Promises of `dbd-ray serve --haproxy`: the same answers without Ray's own proxy, beside other endpoints."""
 
 import io
+import mmap
 import platform
+from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -78,44 +81,53 @@ def test_limits_and_request_ids_are_as_behind_rays_own_proxy(served: Any) -> Non
         assert answer.headers.get_list("x-request-id") == [f"mine{size}"]
 
 
-def _replicas(served: Any) -> dict[str, psutil.Process]:
+def _replicas(served: Any) -> dict[str, list[psutil.Process]]:
     """Processes of an endpoint's replicas, by their deployments."""
-    replicas = {}
+    replicas = defaultdict(list)
     for process in psutil.Process(served.process.pid).children(recursive=True):
         with suppress(psutil.Error):
             if (title := " ".join(process.cmdline())).startswith("ray::ServeReplica"):
-                replicas[title.split(":")[4].strip()] = process
+                replicas[title.split(":")[4].split(".")[0].strip()].append(process)
     return replicas
 
 
 def test_its_replicas_work_with_the_settings_of_one_machine(served: Any) -> None:
     replicas = _replicas(served)
     assert {"FocusDetector", "FocusGateway"} <= replicas.keys()
-    for process in replicas.values():
+    for process in chain.from_iterable(replicas.values()):
         assert SETTINGS.items() <= process.environ().items()
+
+
+def _page_faults(process: psutil.Process) -> int:
+    """How often a process touched a page of memory that it had to be given first (minflt of proc(5))."""
+    return int(Path(f"/proc/{process.pid}/stat").read_text().rsplit(")", 1)[1].split()[7])
+
+
+def _kernel_gives_single_pages() -> bool:
+    before = _page_faults(psutil.Process())
+    with mmap.mmap(-1, 200 * mmap.PAGESIZE) as fresh:
+        for start in range(0, len(fresh), mmap.PAGESIZE):
+            fresh[start] = 1
+    return _page_faults(psutil.Process()) - before >= 200
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="a matter of glibc")
 def test_the_gateway_keeps_the_memory_of_a_photo_for_the_next(served: Any, cuhk: Path) -> None:
-    stat = Path(f"/proc/{_replicas(served)['FocusGateway'].pid}/stat")
+    if not _kernel_gives_single_pages():
+        pytest.skip("this kernel gives memory in larger pieces, which cannot be counted")
+    gateways = _replicas(served)["FocusGateway"]
     photos = [path.read_bytes() for path in sorted((cuhk / "image").glob("*.jpg"))[:10]]
 
-    def new_pages() -> int:
-        before = _page_faults(stat)
+    def faults() -> int:
+        before = sum(map(_page_faults, gateways))
         for photo in photos:
             answer = httpx2.post(f"{served.url}/v1/focus", content=photo, headers=JPEG, timeout=TIMEOUT_S)
             assert answer.status_code == 200
-        return _page_faults(stat) - before
+        return sum(map(_page_faults, gateways)) - before
 
-    for _ in range(3):  # what a first photo loads stays as well
-        new_pages()
-    # the pixels of one alone have 200 pages; with glibc's own settings the work on it takes a thousand
-    assert new_pages() < 100 * len(photos)
-
-
-def _page_faults(stat: Path) -> int:
-    """How often a process got a page of memory, which the system had to clear (minflt of proc(5))."""
-    return int(stat.read_text().rsplit(")", 1)[1].split()[7])
+    # a photo's pixels alone are 800,000 bytes, and with glibc's own settings the work on it takes four million anew;
+    # the least of some passes, for each thread of the gateway keeps what it met first
+    assert min(faults() for _ in range(6)) * mmap.PAGESIZE < 400_000 * len(photos)
 
 
 @pytest.mark.slow

@@ -52,6 +52,7 @@ PURE = (
     *("checkpoints", "authors", "detector", "engines", "focus_map", "teachers"),
     *("training", "training.augment", "training.samples", "training.optimizer", "training.engine", "training.state"),
     *("training.learner", "training.ledger", "training.ranks", "training.ingest"),
+    "training.local_paths",
 )
 # what may be missing on a machine that only trains and measures
 OPTIONAL_THERE = {

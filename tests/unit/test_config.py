@@ -1,7 +1,6 @@
 """Settings of a training run: recipes, and what is refused."""
 
 import itertools
-from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
@@ -38,17 +37,6 @@ def test_without_a_recipe_the_modern_one_applies() -> None:
     assert _load() == _load("recipe=modern")
     assert _load().ema_decay == 0.998
     assert _load().optimizer.name == "adamw"
-
-
-def test_overrides_win_over_the_file_and_the_file_over_the_recipe(tmp_path: Path) -> None:
-    path = tmp_path / "run.yaml"
-    path.write_text("name: a-run\ndata: [prepared]\nrecipe: paper\nepochs: 3\noptimizer: {lr: 0.5}\n")
-    config = load_train_config(path, ["optimizer.lr=0.25", "optimizer.lr=0.125", "workers={cpus: 2}"])
-    assert config.optimizer.lr == 0.125
-    assert config.optimizer.momentum == 0.9
-    assert config.epochs == 3
-    assert config.workers.cpus == 2
-    assert load_train_config(str(path)).optimizer.lr == 0.5
 
 
 def test_numbers_may_be_written_in_scientific_notation_and_null_takes_a_setting_back() -> None:

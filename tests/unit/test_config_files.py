@@ -9,6 +9,17 @@ from dbd_ray.config import load_train_config, merge, parse_overrides
 from dbd_ray.errors import ConfigError
 
 
+def test_overrides_win_over_the_file_and_the_file_over_the_recipe(tmp_path: Path) -> None:
+    path = tmp_path / "run.yaml"
+    path.write_text("name: a-run\ndata: [prepared]\nrecipe: paper\nepochs: 3\noptimizer: {lr: 0.5}\n")
+    config = load_train_config(path, ["optimizer.lr=0.25", "optimizer.lr=0.125", "workers={cpus: 2}"])
+    assert config.optimizer.lr == 0.125
+    assert config.optimizer.momentum == 0.9
+    assert config.epochs == 3
+    assert config.workers.cpus == 2
+    assert load_train_config(str(path)).optimizer.lr == 0.5
+
+
 def test_an_error_names_the_file_and_the_overrides(tmp_path: Path) -> None:
     path = tmp_path / "run.yaml"
     path.write_text("name: a-run\ndata: [prepared]\n")

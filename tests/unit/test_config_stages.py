@@ -1,4 +1,4 @@
-"""Settings of preparing and evaluating: what is refused."""
+"""Settings of preparing and evaluating: what is refused, and what is not."""
 
 from typing import Any
 
