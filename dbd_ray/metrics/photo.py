@@ -1,6 +1,7 @@
 """One photo's map and truth, reduced to counts from which every thresholded metric follows."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Self
 
 import numpy as np
@@ -59,8 +60,9 @@ class PhotoCounts:
             mae=_mean_absolute_error(focus, in_focus, out_histogram, in_histogram),
         )
 
+    @cached_property
     def adaptive(self) -> tuple[int, int]:
-        """Give hits and predicted pixels strictly above min(1.5 × the mean of the 8-bit map, 255)."""
+        """Hits and predicted pixels strictly above min(1.5 × the mean of the 8-bit map, 255)."""
         # the sum of all levels: each pixel is counted once in every level up to its own
         mean_level = int(self.predicted_from[1:].sum()) / self.pixels
         first_above = int(min(1.5 * mean_level, 255.0)) + 1
@@ -76,21 +78,21 @@ class PhotoCounts:
         of_focus = half_hits, half_predicted, self.actual
         blur_hits = self.pixels - self.actual - (half_predicted - half_hits)
         of_blur = blur_hits, self.pixels - half_predicted, self.pixels - self.actual
-        fractions = self.fractions()
         return {
             "mae": self.mae,
-            "f_adaptive_per_image": f_of_class(*self.adaptive(), self.actual),
+            "f_adaptive_per_image": f_of_class(*self.adaptive, self.actual),
             "f_at_half_focus": f_of_class(*of_focus),
             "f_at_half_blur": f_of_class(*of_blur),
             "iou_at_half_focus": iou_of_class(*of_focus),
             "iou_at_half_blur": iou_of_class(*of_blur),
             "kind_accuracy": float(
-                kind_of(fractions["in_focus_fraction_map"]) == kind_of(fractions["in_focus_fraction_truth"])
+                kind_of(self.fractions["in_focus_fraction_map"]) == kind_of(self.fractions["in_focus_fraction_truth"])
             ),
         }
 
+    @cached_property
     def fractions(self) -> dict[str, float]:
-        """Give the shares of pixels in focus, of the truth and of the map at threshold 0.5."""
+        """Shares of pixels in focus, of the truth and of the map at threshold 0.5."""
         return {
             "in_focus_fraction_truth": self.actual / self.pixels,
             "in_focus_fraction_map": int(self.predicted_from[_HALF]) / self.pixels,

@@ -67,7 +67,7 @@ class FocusMetrics:
         """
         counts = PhotoCounts.of(focus, truth)
         values = counts.per_photo()
-        hits, predicted = counts.adaptive()
+        hits, predicted = counts.adaptive
         survives = counts.truth_survives()
         sums = values | {"precision": hits / max(predicted, 1), "recall": hits / max(counts.actual, 1)}
         pixels = {
@@ -83,7 +83,7 @@ class FocusMetrics:
         for name, count in pixels.items():
             self._pixels[name] += count
         self._curve_sums += np.rint(counts.curve() * _CURVE_UNIT).astype(np.int64)
-        return values | counts.fractions()
+        return values | counts.fractions
 
     def merge(self, other: "FocusMetrics") -> None:
         """Add the photos that another accumulator saw; exact, whatever the order.
