@@ -21,15 +21,15 @@ from rich.table import Table
 from torch.utils.flop_counter import FlopCounterMode
 
 import dbd_ray.engines.choose
-from dbd_ray.authors import BACKBONES, IMAGENET
-from dbd_ray.checkpoints import load_checkpoint
+from dbd_ray.checkpoints.authors import BACKBONES, IMAGENET
+from dbd_ray.checkpoints.files import load_checkpoint
+from dbd_ray.checkpoints.find import packaged_models
 from dbd_ray.config import NetworkConfig
-from dbd_ray.detector import packaged_models
 from dbd_ray.engines import Engine, installed_engines, load_engine
 from dbd_ray.engines.torch_engine import fused_function
+from dbd_ray.hardware import choose_device, describe_device
 from dbd_ray.images.decode import decode_photo
 from dbd_ray.models import FocusNetwork, build_network
-from dbd_ray.models.hardware import choose_device, describe_device
 
 RESULTS = Path(__file__).parent / "results"
 MEASURED = Path(dbd_ray.engines.choose.__file__).parent / "measured.json"

@@ -12,11 +12,12 @@ from matplotlib.figure import Figure
 from PIL import Image
 from rich.console import Console
 
+from dbd_ray.checkpoints.find import packaged_models
 from dbd_ray.datasets.scenes import SceneConfig, render_scene
-from dbd_ray.detector import Detector, packaged_models
-from dbd_ray.evaluation.pictures import EvaluatedPhoto, keep_worst, strip_png
-from dbd_ray.kinds import Kind
+from dbd_ray.detection.detector import Detector
+from dbd_ray.evaluation.thumbnails import EvaluatedPhoto, keep_worst, strip_png
 from dbd_ray.metrics import FocusMetrics
+from dbd_ray.summary import Kind
 
 SHARES: dict[Kind, dict[str, float]] = {
     "partial": {"all_in_focus_share": 0, "none_in_focus_share": 0},

@@ -16,7 +16,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from dbd_ray.detector import Detector
+from dbd_ray.detection.detector import Detector
 from dbd_ray.images.decode import decode_photo
 from dbd_ray.images.resize import resize_photo
 

@@ -14,7 +14,7 @@ from rich.console import Console
 
 from dbd_ray.datasets.labelled import read_labelled
 from dbd_ray.datasets.layouts import scan_layout
-from dbd_ray.detector import Detector
+from dbd_ray.detection.detector import Detector
 from dbd_ray.evaluation.robustness import HEADLINE, draw_robustness, measure_robustness
 
 RESULTS = Path(__file__).parent / "results"

@@ -63,7 +63,7 @@ def main() -> None:
 
 def in_process(options: argparse.Namespace) -> float:
     """Photos/s of as many threads as asked for, each with its share of the cores, without an endpoint."""
-    from dbd_ray.detector import Detector
+    from dbd_ray.detection.detector import Detector
     from dbd_ray.images.decode import decode_photo
 
     cores = len(os.sched_getaffinity(0))

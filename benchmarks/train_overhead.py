@@ -61,8 +61,8 @@ def ray_side(config: TrainConfig) -> float:
 def bare_side(config: TrainConfig) -> float:
     """Images/s of the last epoch of a plain PyTorch loop."""
     from dbd_ray.datasets.prepared import read_rows
-    from dbd_ray.losses import distillation_loss
     from dbd_ray.models import build_network
+    from dbd_ray.training.losses import distillation_loss
     from dbd_ray.training.samples import EncodedRow, Window, epoch_order, rows_from_columns, train_batches
 
     torch.set_num_threads(round(config.workers.cpus))

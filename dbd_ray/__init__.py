@@ -12,15 +12,15 @@ __all__ = ["Detector", "FocusMap", "FocusPredictor", "__version__"]
 
 def __getattr__(name: str) -> Any:
     if name == "Detector":
-        from dbd_ray.detector import Detector
+        from dbd_ray.detection.detector import Detector
 
         return Detector
     if name == "FocusMap":
-        from dbd_ray.focus_map import FocusMap
+        from dbd_ray.detection.focus_map import FocusMap
 
         return FocusMap
     if name == "FocusPredictor":
-        from dbd_ray.predictor import FocusPredictor
+        from dbd_ray.detection.predictor import FocusPredictor
 
         return FocusPredictor
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

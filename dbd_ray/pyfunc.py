@@ -6,24 +6,11 @@ from typing import Any
 
 import pandas as pd
 
+from dbd_ray.detection.predictor import FocusPredictor
 from dbd_ray.images.decode import MAX_PIXELS
-from dbd_ray.predictor import FocusPredictor
+from dbd_ray.names import OUTPUT_COLUMNS
 
 PHOTO_COLUMN = "image"
-OUTPUT_COLUMNS: Mapping[str, str] = {
-    "focus": "binary",
-    "focus_kind": "string",
-    "in_focus_fraction": "double",
-    "sharp_left": "long",
-    "sharp_top": "long",
-    "sharp_right": "long",
-    "sharp_bottom": "long",
-    "focus_confidence": "double",
-    "focus_model": "string",
-    "error": "string",
-}
-"""What `FocusPredictor` adds, with MLflow's names of their types."""
-
 DEFAULTS: dict[str, Any] = {
     "device": "auto",
     "engine": "auto",

@@ -1,9 +1,12 @@
-"""A focus map in a few numbers: plain data, which clients of the endpoint read without OpenCV."""
+"""A focus map in a few plain numbers, which clients of the endpoint read without OpenCV."""
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
-from dbd_ray.kinds import Kind
+Kind = Literal["all_in_focus", "partial", "none_in_focus"]
+
+ALL_SHARE = 0.97  # of the pixels in focus: the whole photo is
+NONE_SHARE = 0.02
 
 
 @dataclass(frozen=True)
@@ -46,3 +49,14 @@ class Summary:
     def as_dict(self) -> dict[str, Any]:
         """Plain numbers and strings, for JSON."""
         return asdict(self)
+
+
+def kind_of(in_focus_fraction: float) -> Kind:
+    """Name the kind of a photo.
+
+    Args:
+        in_focus_fraction: Share of its pixels that are in focus, in [0,1].
+    """
+    if in_focus_fraction >= ALL_SHARE:
+        return "all_in_focus"
+    return "none_in_focus" if in_focus_fraction <= NONE_SHARE else "partial"

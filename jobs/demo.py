@@ -14,7 +14,7 @@ from dbd_ray.client import FocusClient
 from dbd_ray.config import EvaluateConfig, PrepareConfig, ServeConfig, TrainConfig, train_config
 from dbd_ray.datasets.prepare import prepare_from
 from dbd_ray.datasets.prepared import read_rows
-from dbd_ray.detector import Detector
+from dbd_ray.detection.detector import Detector
 from dbd_ray.errors import DbdRayError
 from dbd_ray.evaluation.run import evaluate
 from dbd_ray.images.decode import decode_photo

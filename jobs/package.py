@@ -16,7 +16,7 @@ from pathlib import Path
 
 import torch
 
-from dbd_ray.checkpoints import load_checkpoint, save_checkpoint
+from dbd_ray.checkpoints.files import load_checkpoint, save_checkpoint
 from dbd_ray.models.lite import Lite
 
 WEIGHTS = Path(__file__).parents[1] / "dbd_ray" / "weights"

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from dbd_ray.checkpoints import make_card, save_checkpoint
+from dbd_ray.checkpoints.card import make_card
+from dbd_ray.checkpoints.files import save_checkpoint
 from dbd_ray.config import NetworkConfig
 from dbd_ray.models import build_network
 

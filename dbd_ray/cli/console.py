@@ -16,8 +16,8 @@ from rich.text import Text
 
 if TYPE_CHECKING:
     # bring torch and Ray, for which nothing here should wait
-    from dbd_ray.predict import Prediction
-    from dbd_ray.teaching.summary import TeachReport
+    from dbd_ray.detection.files import Prediction
+    from dbd_ray.teaching.depth_report import TeachReport
     from dbd_ray.training.reporting import Event
 
 MOST_ROWS = 40  # of a table on a terminal; a pipe gets them all

@@ -32,8 +32,8 @@ def serve(
 
 
 def _serve(settings: ServeConfig, host: str, port: int) -> None:
+    from dbd_ray.checkpoints.find import opened_checkpoint
     from dbd_ray.cli.ray_session import local_or_cluster
-    from dbd_ray.detector import opened_checkpoint
     from dbd_ray.serving.keys import load_keys
     from dbd_ray.serving.local import endpoint
 

@@ -3,24 +3,15 @@
 from collections.abc import Sequence
 from itertools import count
 from pathlib import Path
-from typing import Any, Literal, cast, get_args
+from typing import Any, cast, get_args
 
 from dbd_ray.cli.console import say, show_predictions, show_progress, show_table, show_teaching, show_training
 from dbd_ray.cli.submitted import folder_of_records, require_lasting
-from dbd_ray.config import (
-    EngineName,
-    EvaluateConfig,
-    PrepareConfig,
-    TeachConfig,
-    build,
-    layered,
-    load_train_config,
-)
+from dbd_ray.config import EvaluateConfig, PrepareConfig, TeachConfig, build, layered, load_train_config
 from dbd_ray.errors import ConfigError
+from dbd_ray.names import HEADLINE_METRICS, EngineName, Polarity, Refinement, ResultFile
 
 # Heavy libraries are imported by the step that needs them: `--help` must not wait for torch and Ray.
-
-HEADLINE = ("mae", "f_adaptive_pooled_dd_notebook", "f_max_of_mean_curve", "iou_at_half_focus")
 
 
 def prepare(options: dict[str, Any], config: Path | None, overrides: Sequence[str]) -> None:
@@ -66,7 +57,9 @@ def train(config: Path | None, overrides: Sequence[str]) -> None:
         check_settings(settings)  # what is wrong with settings and data need not wait for Ray
         with local_or_cluster(), show_training() as on_event:
             trained = run(settings, on_event=on_event)
-    values = [f"{name} {trained.metrics[f'val/{name}']:.4f}" for name in HEADLINE if f"val/{name}" in trained.metrics]
+    values = [
+        f"{name} {trained.metrics[f'val/{name}']:.4f}" for name in HEADLINE_METRICS if f"val/{name}" in trained.metrics
+    ]
     say(f"best epoch {trained.metrics['epoch']:.0f} of {settings.epochs}: {', '.join(values) or 'no validation split'}")
     say(f"model: {trained.folder}")
     say(f"MLflow run {trained.run_id}: mlflow ui --backend-store-uri {trained.tracking_uri}")
@@ -77,7 +70,7 @@ def evaluate(options: dict[str, Any], config: Path | None, overrides: Sequence[s
     settings = build(EvaluateConfig, layered(config, options, overrides), where=str(config or "evaluate"))
     require_lasting(out=settings.out, storage=folder_of_records(settings.storage))
     from dbd_ray.evaluation.run import evaluate as run
-    from dbd_ray.tracking import tracking_uri
+    from dbd_ray.tracking.runs import tracking_uri
 
     with show_progress("photos") as advance:
         found = run(settings, on_photo=advance)
@@ -92,10 +85,9 @@ def evaluate(options: dict[str, Any], config: Path | None, overrides: Sequence[s
 
 def predict(photos: Sequence[Path], out: Path, *, model: str | None, save: str, **options: Any) -> None:
     """Write focus maps of photos; exit status 1 if any photo failed."""
-    from dbd_ray.detector import Detector
+    from dbd_ray.detection.detector import Detector
+    from dbd_ray.detection.files import find_photos, predict_files
     from dbd_ray.images.decode import MAX_PIXELS
-    from dbd_ray.passes import Refinement
-    from dbd_ray.predict import Output, find_photos, predict_files
 
     refine = _choice("refine", options["refine"], get_args(Refinement))
     polarity = _choice("polarity", options["polarity"], ("focus", "blur"))
@@ -108,10 +100,10 @@ def predict(photos: Sequence[Path], out: Path, *, model: str | None, save: str, 
             detector,
             found.photos,
             out,
-            save=cast(Sequence[Output], [name.strip() for name in save.split(",") if name.strip()]),
+            save=cast(Sequence[ResultFile], [name.strip() for name in save.split(",") if name.strip()]),
             refine=cast(Refinement, refine),
             tile=options["tile"],
-            polarity=cast(Literal["focus", "blur"], polarity),
+            polarity=cast(Polarity, polarity),
             batch_size=options["batch_size"],
             max_pixels=options["max_pixels"] or MAX_PIXELS,
             on_photo=lambda _: advance(next(number), len(found.photos)),
@@ -129,7 +121,7 @@ def predict(photos: Sequence[Path], out: Path, *, model: str | None, save: str, 
 def export(format: str, model: str | None, out: Path) -> None:
     """Write a model as a file for other programs, and say how far its maps are from the network's own."""
     _choice("format", format, ("onnx",))
-    from dbd_ray.detector import Detector
+    from dbd_ray.detection.detector import Detector
     from dbd_ray.engines.onnx_engine import export_onnx, onnx_difference
 
     detector = Detector.load(model or _only_packaged(), device="cpu", engine="eager")
@@ -144,8 +136,8 @@ def export(format: str, model: str | None, out: Path) -> None:
 
 def import_(file: Path, architecture: str, out: Path) -> None:
     """Write a checkpoint of the authors' weights."""
-    from dbd_ray.authors import Architecture
-    from dbd_ray.checkpoints import import_authors, save_checkpoint
+    from dbd_ray.checkpoints.authors import Architecture, import_authors
+    from dbd_ray.checkpoints.files import save_checkpoint
 
     known = _choice("architecture", architecture, get_args(Architecture))
     network, card = import_authors(file, cast(Architecture, known))
@@ -155,8 +147,8 @@ def import_(file: Path, architecture: str, out: Path) -> None:
 
 def models() -> None:
     """List packaged models and architectures."""
-    from dbd_ray.checkpoints import load_checkpoint
-    from dbd_ray.detector import packaged_models
+    from dbd_ray.checkpoints.files import load_checkpoint
+    from dbd_ray.checkpoints.find import packaged_models
     from dbd_ray.models import architectures
 
     rows = []
@@ -167,7 +159,7 @@ def models() -> None:
                 name,
                 card.network.backbone,
                 f"{card.parameters / 1e6:.2f} M",
-                *(f"{card.metrics[metric]:.3f}" if metric in card.metrics else "–" for metric in HEADLINE[:2]),
+                *(f"{card.metrics[metric]:.3f}" if metric in card.metrics else "–" for metric in HEADLINE_METRICS[:2]),
                 str(card.provenance.get("measured_on", "–")),
             )
         )
@@ -179,7 +171,7 @@ def models() -> None:
 
 
 def _only_packaged() -> str:
-    from dbd_ray.detector import packaged_models
+    from dbd_ray.checkpoints.find import packaged_models
 
     names = list(packaged_models())
     if len(names) != 1:

@@ -10,8 +10,9 @@ from tenacity import AsyncRetrying
 
 from dbd_ray.client import conversations
 from dbd_ray.client.answers import FocusAnswer, FocusError, FocusRequestError
-from dbd_ray.client.calls import Call, Options, Picture, address, key_header
+from dbd_ray.client.calls import Call, Options, address, key_header
 from dbd_ray.client.reading import checked, no_answer, retry_policy
+from dbd_ray.names import Picture
 
 T = TypeVar("T")
 

@@ -5,12 +5,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal, TypedDict
+from typing import Any, TypedDict
 
 from dbd_ray.client.answers import FocusError, FocusRequestError
 from dbd_ray.errors import ConfigError
+from dbd_ray.names import Picture, Polarity, Refinement
 
-Picture = Literal["focus", "overlay", "mask", "depth"]
 Query = tuple[tuple[str, str], ...]
 BYTES = "application/octet-stream"  # the endpoint looks into the photo, not at its name
 
@@ -29,9 +29,9 @@ class Options(TypedDict, total=False):
 
     threshold: float | None
     margin: int | None
-    polarity: Literal["focus", "blur"] | None
+    polarity: Polarity | None
     max_side: int | None
-    refine: Literal["guided", "bilinear"] | None
+    refine: Refinement | None
     tile: int | None
 
 

@@ -7,7 +7,7 @@ from typing import Any, TypeAlias, TypeVar
 import httpx2
 
 from dbd_ray.client.answers import FocusAnswer, FocusError, FocusRequestError
-from dbd_ray.client.calls import Call, Options, Photo, Picture, Query, groups, load, load_group, query_of
+from dbd_ray.client.calls import Call, Options, Photo, Query, groups, load, load_group, query_of
 from dbd_ray.client.reading import (
     OF_THE_PHOTO,
     PASSING_REASONS,
@@ -17,6 +17,7 @@ from dbd_ray.client.reading import (
     read_object,
     read_picture,
 )
+from dbd_ray.names import Picture
 
 T = TypeVar("T")
 Conversation: TypeAlias = Generator[Call, httpx2.Response, T]

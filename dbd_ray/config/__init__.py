@@ -9,7 +9,7 @@ from dbd_ray.config.objective import ObjectiveConfig
 from dbd_ray.config.search import Choice, Range, Space
 from dbd_ray.config.serve import ServeConfig
 from dbd_ray.config.settings import Settings, build, flatten, layered, merge, parse_overrides, read_yaml, unflatten
-from dbd_ray.config.stages import EngineName, EvaluateConfig, PrepareConfig
+from dbd_ray.config.stages import EvaluateConfig, PrepareConfig
 from dbd_ray.config.study import MeasuredSplit, StudyConfig, vary
 from dbd_ray.config.teach import TeachConfig
 from dbd_ray.config.train import (
@@ -30,7 +30,6 @@ __all__ = [
     "AblateConfig",
     "AugmentConfig",
     "Choice",
-    "EngineName",
     "EvaluateConfig",
     "MeasuredSplit",
     "NetworkConfig",

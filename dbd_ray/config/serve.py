@@ -3,7 +3,7 @@
 from pydantic import Field, field_validator
 
 from dbd_ray.config.settings import Settings
-from dbd_ray.config.stages import EngineName
+from dbd_ray.names import EngineName
 
 KEYS_VARIABLE = "DBD_RAY_API_KEYS"
 

@@ -1,14 +1,12 @@
 """Settings of the stages around training: preparing a dataset and evaluating a model."""
 
 from collections.abc import Iterable
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 from pydantic import BaseModel, Field, model_validator
 
 from dbd_ray.config.settings import ModelName, Settings, Side
-
-LayoutName = Literal["cuhk", "dut", "szu-bd", "folder", "sharp"]
-EngineName = Literal["auto", "eager", "fused", "compiled", "onnx", "openvino"]
+from dbd_ray.names import EngineName, Layout, Polarity, Refinement, Split
 
 
 def _stated(settings: BaseModel, names: Iterable[str]) -> list[str]:
@@ -24,8 +22,8 @@ class PrepareConfig(Settings):
     size: tuple[Side, Side] = Field((320, 320), description="Height and width of pictures and masks, px; 32 to 8192.")
     validation_fraction: float = Field(0.1, ge=0, lt=1, description="Share of the training pictures held out.")
     root: str | None = Field(None, min_length=1, description="Folder or URI of labelled photos.")
-    layout: LayoutName | None = Field(None, description="How its files are laid out; default cuhk.")
-    polarity: Literal["focus", "blur"] | None = Field(None, description="What white means; layout=folder only.")
+    layout: Layout | None = Field(None, description="How its files are laid out; default cuhk.")
+    polarity: Polarity | None = Field(None, description="What white means; layout=folder only.")
     allow_constant_masks: bool = Field(False, description="Accept masks all in or all out of focus.")
     inverted: tuple[str, ...] = Field((), description="Ids of photos whose masks are known to be the wrong way round.")
     exclude: tuple[str, ...] = Field((), description="Ids of photos to leave out, e.g. whose masks are wrong.")
@@ -60,12 +58,12 @@ class EvaluateConfig(Settings):
     model: str = Field(description="Packaged model, checkpoint folder, or models:/NAME@ALIAS.")
     out: str = Field(description="Folder of the report.")
     root: str | None = Field(None, min_length=1, description="Folder or URI of labelled photos.")
-    layout: LayoutName | None = Field(None, description="How its files are laid out; default cuhk.")
-    polarity: Literal["focus", "blur"] | None = Field(None, description="What white means; layout=folder only.")
+    layout: Layout | None = Field(None, description="How its files are laid out; default cuhk.")
+    polarity: Polarity | None = Field(None, description="What white means; layout=folder only.")
     allow_constant_masks: bool = Field(False, description="Accept masks all in or all out of focus.")
     prepared: str | None = Field(None, min_length=1, description="A prepared dataset instead.")
-    split: Literal["train", "val", "test"] = "test"
-    refine: Literal["guided", "bilinear"] = Field("guided", description="How maps come to native size.")
+    split: Split = "test"
+    refine: Refinement = Field("guided", description="How maps come to native size.")
     device: str = "auto"
     engine: EngineName = Field("eager", description="What runs the network; eager: float32, the same everywhere.")
     batch_size: int = Field(8, ge=1)

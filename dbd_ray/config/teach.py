@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, model_validator
 
 from dbd_ray.config.settings import Settings
+from dbd_ray.names import PrecisionName
 
 
 def _actors(value: Any) -> Any:
@@ -42,7 +43,7 @@ class TeachConfig(Settings):
     decode_in: Literal["auto", "tasks", "actors"] = Field(
         "auto", description="Who decodes photos: tasks beside the teachers (auto: with GPUs), or the teachers' actors."
     )
-    precision: Literal["auto", "float32", "bfloat16"] = Field("auto", description="auto: bfloat16 on a GPU.")
+    precision: PrecisionName = Field("auto", description="auto: bfloat16 on a GPU.")
     rows_per_task: int = Field(32, ge=1, le=64, description="Photos that are read and decoded in one task.")
     max_pixels: int = Field(160_000_000, ge=1, description="Larger photos are refused, height × width.")
     memory_limit_gib: float | None = Field(

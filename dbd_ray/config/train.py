@@ -11,6 +11,7 @@ from dbd_ray.config.objective import ObjectiveConfig
 from dbd_ray.config.settings import FolderName, ModelName, Settings, Side, build, layered, merge
 from dbd_ray.config.workers import WorkersConfig
 from dbd_ray.errors import ConfigError
+from dbd_ray.names import PrecisionName
 
 
 class NetworkConfig(Settings):
@@ -113,7 +114,7 @@ class TrainConfig(Settings):
         description="Share of an epoch by source, e.g. {rendered: 0.2, sharp: 0.1}, whose rows are drawn anew each "
         "epoch; rows of other sources come once each.",
     )
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    precision: PrecisionName = "auto"
     select_by: str = Field("mae", description="Validation metric by which the best epoch is kept.")
     registered_model: ModelName | None = Field(
         "dbd-ray", description="The model's name in MLflow's registry, where it becomes @candidate; null: not there."

@@ -1,10 +1,11 @@
 """Blurring a picture with a different disc at every pixel, near things covering far ones."""
 
-from functools import lru_cache
 from typing import NamedTuple
 
 import cv2
 import numpy as np
+
+from dbd_ray.images.disc import disc_kernel
 
 # smaller steps of depth between neighbours belong to one slanted surface, larger ones to two surfaces
 _SURFACE_GAP_PX = 1.0
@@ -78,27 +79,6 @@ def slice_edges(low_px: float, high_px: float) -> np.ndarray:
     while edges[-1] < max(-low_px, high_px):
         edges.append(edges[-1] + min(max(0.15 * edges[-1], 1.0), 2.0))
     return np.array([-edge for edge in reversed(edges)] + edges)
-
-
-@lru_cache(maxsize=512)
-def disc_kernel(diameter_px: float) -> np.ndarray:
-    """Build the picture of a point spread over a disc.
-
-    Args:
-        diameter_px: Diameter; up to 1 px the disc lies within one pixel.
-
-    Returns:
-        float32 odd square, each pixel the share of the disc that falls on it, sum 1, not writable.
-    """
-    radius = diameter_px / 2
-    reach = max(int(np.ceil(radius - 0.5)), 0)
-    samples = 16
-    offset = (np.arange((2 * reach + 1) * samples) + 0.5) / samples - (reach + 0.5)
-    inside = (offset[:, None] ** 2 + offset**2 <= max(radius, 0.5) ** 2).astype(np.float32)
-    kernel = inside.reshape(2 * reach + 1, samples, 2 * reach + 1, samples).mean(axis=(1, 3))
-    kernel /= kernel.sum()
-    kernel.setflags(write=False)
-    return kernel
 
 
 def _mean_diameter(*coc_px: np.ndarray) -> float:

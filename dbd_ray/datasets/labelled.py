@@ -4,11 +4,12 @@ from collections.abc import Callable
 
 import numpy as np
 
-from dbd_ray.datasets.layouts import LabelledPhoto, Layout, Polarity, scan_layout
-from dbd_ray.datasets.listing import read_bytes
+from dbd_ray.datasets.layouts import LabelledPhoto, scan_layout
 from dbd_ray.errors import DatasetError, PhotoError
 from dbd_ray.images.decode import decode_photo
 from dbd_ray.images.encode import decode_mask
+from dbd_ray.names import Layout, Polarity
+from dbd_ray.storage import read_bytes
 
 
 def read_layout(

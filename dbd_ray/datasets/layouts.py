@@ -14,25 +14,14 @@
 import posixpath
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Literal, get_args
 
 from fsspec import AbstractFileSystem
 
-from dbd_ray.datasets.listing import (
-    MASK_SUFFIXES,
-    files_by_stem,
-    list_folder,
-    open_storage,
-    read_test_stems,
-)
+from dbd_ray.datasets.listing import MASK_SUFFIXES, files_by_stem, read_test_stems
 from dbd_ray.errors import ConfigError
 from dbd_ray.images.containers import PHOTO_SUFFIXES
-
-Layout = Literal["cuhk", "dut", "szu-bd", "folder", "sharp"]
-Polarity = Literal["focus", "blur"]
-Split = Literal["train", "val", "test"]
-
-LAYOUTS: tuple[str, ...] = get_args(Layout)
+from dbd_ray.names import LAYOUTS, Layout, Polarity, Split
+from dbd_ray.storage import list_folder, open_storage
 
 _OWN_POLARITY: dict[str, Polarity] = {"cuhk": "blur", "szu-bd": "blur", "dut": "focus", "sharp": "focus"}
 # (photo folder, mask folder) as the set is found in circulation; upper case and - for _ are accepted as well

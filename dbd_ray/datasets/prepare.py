@@ -10,14 +10,15 @@ import pyarrow as pa
 import ray.data
 
 from dbd_ray.config import PrepareConfig, build
-from dbd_ray.datasets.layouts import LabelledPhoto, Polarity, scan_layout
-from dbd_ray.datasets.listing import list_folder, open_storage
-from dbd_ray.datasets.prepared import SCHEMA, PreparedInfo, as_uri
-from dbd_ray.datasets.publish import ROWS_PER_FILE, publish
+from dbd_ray.datasets.layouts import LabelledPhoto, scan_layout
+from dbd_ray.datasets.prepared import SCHEMA, PreparedInfo
 from dbd_ray.datasets.rows import LabelledRows, RenderedRows
 from dbd_ray.datasets.scenes import SceneConfig
+from dbd_ray.datasets.write_prepared import ROWS_PER_FILE, publish
 from dbd_ray.errors import ConfigError, DatasetError
 from dbd_ray.images.containers import PHOTO_SUFFIXES
+from dbd_ray.names import Polarity
+from dbd_ray.storage import as_uri, list_folder, open_storage
 
 _CHECKED_SCHEMA = SCHEMA.append(pa.field("problem", pa.string()))
 

@@ -17,21 +17,18 @@ sees either the old dataset or the new one.
 """
 
 import hashlib
-import uuid
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
-from urllib.parse import urlsplit
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from fsspec.implementations.local import LocalFileSystem
 from pydantic import Field, ValidationError
 
 from dbd_ray.config import Settings
-from dbd_ray.datasets.layouts import Split
-from dbd_ray.datasets.listing import UNREACHABLE, open_arrow_storage, open_storage
 from dbd_ray.errors import DatasetError
+from dbd_ray.names import Split
+from dbd_ray.storage import UNREACHABLE, as_uri, open_arrow_storage, open_storage, replace_text
 
 SCHEMA = pa.schema(
     [
@@ -75,14 +72,6 @@ class PreparedInfo(Settings):
     fingerprint: str
 
 
-def as_uri(location: str | Path) -> str:
-    """Make a local path absolute (Ray's workers run in other folders); take slashes from the end of a URI."""
-    text = str(location)
-    if urlsplit(text).scheme not in ("", "file"):
-        return text.rstrip("/")  # object stores take the name behind a double slash for another one
-    return str(Path(text.removeprefix("file://")).absolute())
-
-
 def read_info(location: str | Path) -> PreparedInfo:
     """Read what a prepared dataset holds, without touching its pictures.
 
@@ -113,34 +102,6 @@ def write_info(location: str, info: PreparedInfo) -> None:
         replace_text(f"{location}/dataset.json", info.model_dump_json(indent=2))
     except OSError as error:
         raise DatasetError(location, [f"dataset.json cannot be written, {UNREACHABLE}: {error}"]) from None
-
-
-def replace_text(location: str, text: str) -> None:
-    """Write a text as `replace_bytes` does."""
-    replace_bytes(location, text.encode())
-
-
-def replace_bytes(location: str, content: bytes) -> None:
-    """Write a small file so that a reader sees either the old content or the new; its folder is made if need be.
-
-    Raises:
-        DatasetError: This kind of storage is unknown.
-        OSError: The storage cannot be written.
-    """
-    storage, path = open_storage(location)
-    if isinstance(storage, LocalFileSystem):
-        target = Path(path)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        # a name of its own: two processes may write the same file at the same moment
-        temporary = target.with_name(f"{target.name}.{uuid.uuid4().hex[:8]}.new")
-        try:
-            temporary.write_bytes(content)
-            temporary.replace(target)
-        except OSError:
-            temporary.unlink(missing_ok=True)
-            raise
-    else:  # object stores publish an object only when it is complete
-        storage.pipe_file(path, content)
 
 
 def parts_uri(location: str | Path, info: PreparedInfo) -> str:

@@ -8,12 +8,12 @@ import numpy as np
 
 from dbd_ray.datasets.labelled import read_labelled
 from dbd_ray.datasets.layouts import LabelledPhoto
-from dbd_ray.datasets.listing import read_bytes
 from dbd_ray.datasets.prepared import RENDERED_SOURCE
 from dbd_ray.datasets.scenes import SceneConfig, render_scene
 from dbd_ray.errors import PhotoError
 from dbd_ray.images.encode import encode_depth, encode_mask, encode_photo
 from dbd_ray.images.resize import resize_photo
+from dbd_ray.storage import read_bytes
 
 PHOTOS_PER_SCENE = 4
 JPEG_QUALITY = 95  # high and without chroma subsampling: recompression must not look like defocus

@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass, fields
 
-import cv2
 import numpy as np
 
 from dbd_ray.datasets.compositing import composite
 from dbd_ray.errors import ConfigError
+from dbd_ray.images.srgb import linear_to_srgb, srgb_to_linear
 
 # a disc of 2 px has a standard deviation of 0.5 px per axis, about what sampling a sharp photo costs anyway:
 # below it nobody who labels a photo at this size sees a difference
@@ -135,17 +135,3 @@ def relative_depth(depth_m: np.ndarray) -> np.ndarray:
     if near == far:
         return np.zeros_like(nearness)
     return ((near - nearness) / np.float32(near - far)).clip(0, 1)
-
-
-def srgb_to_linear(image: np.ndarray) -> np.ndarray:
-    """Turn sRGB bytes into linear light, float32 in [0,1] (IEC 61966-2-1)."""
-    value = np.arange(256) / 255
-    table = np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4).astype(np.float32)
-    return table[image]
-
-
-def linear_to_srgb(linear: np.ndarray) -> np.ndarray:
-    """Turn linear light, float32 in [0,1], into sRGB bytes (IEC 61966-2-1); what is brighter is clipped."""
-    light = linear.clip(0, 1)
-    encoded = np.where(light <= 0.0031308, light * 12.92, 1.055 * cv2.pow(light, 1 / 2.4) - 0.055)
-    return (encoded * 255 + 0.5).astype(np.uint8)

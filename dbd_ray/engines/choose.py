@@ -9,11 +9,11 @@ from typing import cast, get_args
 
 import torch
 
-from dbd_ray.config import EngineName
 from dbd_ray.engines.base import Engine
 from dbd_ray.errors import ConfigError
+from dbd_ray.hardware import describe_device
 from dbd_ray.models import FocusNetwork
-from dbd_ray.models.hardware import describe_device
+from dbd_ray.names import EngineName
 
 ENGINES: tuple[str, ...] = get_args(EngineName)[1:]
 

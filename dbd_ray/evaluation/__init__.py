@@ -1,9 +1,9 @@
 """What an evaluation shows: metric report, curves, comparison with published results, worst cases."""
 
 from dbd_ray.evaluation.charts import loss_chart, pr_curve_chart
-from dbd_ray.evaluation.pictures import EvaluatedPhoto, keep_worst, thumbnail
 from dbd_ray.evaluation.published import PUBLISHED, ComparisonRow, Published, comparison_rows
 from dbd_ray.evaluation.report import Report, write_report
+from dbd_ray.evaluation.thumbnails import EvaluatedPhoto, keep_worst, thumbnail
 
 __all__ = [
     "PUBLISHED",

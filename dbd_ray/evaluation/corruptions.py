@@ -6,8 +6,8 @@ from types import MappingProxyType
 import cv2
 import numpy as np
 
-from dbd_ray.datasets.thin_lens import linear_to_srgb, srgb_to_linear
 from dbd_ray.images.decode import decode_photo
+from dbd_ray.images.srgb import linear_to_srgb, srgb_to_linear
 
 FULL_WELL = 60_000  # electrons of a white pixel at ISO 100, a full-frame sensor's order of magnitude
 READ_NOISE = 3.0  # electrons

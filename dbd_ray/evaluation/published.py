@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from dbd_ray.names import F_BETA, F_MAX
+
 COMPARISON_REMARK = (
     "Published F values follow different definitions, and some papers state none: the same maps on the same photos "
     "score between .57 and .82. Ours here is f_adaptive_pooled_dd_notebook, the definition in the released notebook "
@@ -96,10 +98,10 @@ def comparison_rows(dataset: str, metrics: Mapping[str, float], name: str = "thi
     rows.append(
         ComparisonRow(
             name,
-            metrics["f_adaptive_pooled_dd_notebook"],
+            metrics[F_BETA],
             metrics["mae"],
             source="this report",
-            note=f"maximum F {metrics['f_max_of_mean_curve']:.3f}",
+            note=f"maximum F {metrics[F_MAX]:.3f}",
             ours=True,
         )
     )

@@ -19,11 +19,11 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from dbd_ray.evaluation.charts import loss_chart, pr_curve_chart
 from dbd_ray.evaluation.comparison import Comparison
-from dbd_ray.evaluation.pictures import EvaluatedPhoto, data_uri, panels, picture_uri, strip_png
 from dbd_ray.evaluation.published import COMPARISON_REMARK, ComparisonRow, comparison_rows
+from dbd_ray.evaluation.thumbnails import EvaluatedPhoto, data_uri, panels, picture_uri, strip_png
 from dbd_ray.metrics import METRIC_DEFINITIONS, METRIC_NAMES, PrCurve, lower_is_better
+from dbd_ray.names import F_BETA
 
-HEADLINE_F = "f_adaptive_pooled_dd_notebook"
 _JSON_FORMAT = 1
 _SAME_MAE = 1e-6
 _WORST_NAME = re.compile(r"\d{2,}_.*\.png")
@@ -168,7 +168,7 @@ def _markdown(report: Report, rows: Sequence[ComparisonRow], worst_files: Mappin
     lines = [
         f"# {_md(report.title)}",
         "",
-        f"**Fβ {report.metrics[HEADLINE_F]:.4f} · MAE {report.metrics['mae']:.4f}** "
+        f"**Fβ {report.metrics[F_BETA]:.4f} · MAE {report.metrics['mae']:.4f}** "
         f"on {len(report.per_image)} photos of {_md(report.dataset)}, {_md(report.split)} split",
         "",
         *(f"- {_md(label)}: {_md(value)}" for label, value in report.model.items()),
@@ -222,7 +222,7 @@ def _html(report: Report, rows: Sequence[ComparisonRow], worst: Sequence[Evaluat
         settings = yaml.safe_dump(_plain(report.settings), sort_keys=False, allow_unicode=True)
     return environment.get_template("report.html.j2").render(
         report=report,
-        headline_f=HEADLINE_F,
+        headline_f=F_BETA,
         definitions=METRIC_DEFINITIONS,
         lower_is_better=lower_is_better,
         rows=rows,

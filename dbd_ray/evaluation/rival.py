@@ -5,13 +5,15 @@ from pathlib import Path
 
 import numpy as np
 
+from dbd_ray.checkpoints.find import opened_checkpoint
 from dbd_ray.config import EvaluateConfig
-from dbd_ray.detector import Detector, opened_checkpoint
+from dbd_ray.detection.detector import Detector
 from dbd_ray.errors import ConfigError
 from dbd_ray.evaluation.comparison import Comparison, check_metric, check_photos, compare
 from dbd_ray.metrics import FocusMetrics
-from dbd_ray.registry import CHAMPION, RegisteredModel, downloaded_model, find_champion, promote
-from dbd_ray.tracking import RunLog
+from dbd_ray.registration import promote
+from dbd_ray.tracking.registry import CHAMPION, RegisteredModel, downloaded_model, find_champion
+from dbd_ray.tracking.runs import RunLog
 
 
 class Rival:

@@ -6,11 +6,12 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from dbd_ray.detector import Detector
+from dbd_ray.detection.detector import Detector
 from dbd_ray.evaluation.corruptions import CHANGES
 from dbd_ray.metrics import FocusMetrics
+from dbd_ray.names import F_BETA, MAE
 
-HEADLINE = ("f_adaptive_pooled_dd_notebook", "mae")
+HEADLINE = (F_BETA, MAE)
 
 Curves = dict[str, dict[float, dict[str, float]]]
 

@@ -11,20 +11,22 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
+from dbd_ray.checkpoints.find import opened_checkpoint
 from dbd_ray.config import EvaluateConfig
 from dbd_ray.datasets.labelled import read_labelled
-from dbd_ray.datasets.layouts import LabelledPhoto, Layout, scan_layout
+from dbd_ray.datasets.layouts import LabelledPhoto, scan_layout
 from dbd_ray.datasets.prepared import read_rows
-from dbd_ray.detector import Detector, opened_checkpoint
+from dbd_ray.detection.detector import Detector
 from dbd_ray.errors import CheckpointError, ConfigError, DatasetError, PhotoError
 from dbd_ray.evaluation.comparison import Comparison
-from dbd_ray.evaluation.pictures import EvaluatedPhoto, keep_worst, thumbnail
 from dbd_ray.evaluation.report import Report, write_report
 from dbd_ray.evaluation.rival import Rival, choose_rival, decide, find_champion_to_beat
+from dbd_ray.evaluation.thumbnails import EvaluatedPhoto, keep_worst, thumbnail
 from dbd_ray.images.decode import decode_photo
 from dbd_ray.images.encode import decode_mask
 from dbd_ray.metrics import FocusMetrics
-from dbd_ray.tracking import RunLog, tracking_uri
+from dbd_ray.names import Layout
+from dbd_ray.tracking.runs import RunLog, tracking_uri
 
 EXAMPLES = 12
 WORST = 12

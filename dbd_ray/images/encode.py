@@ -10,8 +10,7 @@ from PIL import Image
 from dbd_ray.errors import PhotoError
 from dbd_ray.images.colour import to_eight_bits
 from dbd_ray.images.decode import decode_as_stored
-
-Polarity = Literal["focus", "blur"]
+from dbd_ray.names import Polarity
 
 _DEPTH_PNG = (
     *(cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE),

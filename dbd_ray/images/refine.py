@@ -1,12 +1,12 @@
 """From a network's small map to the photo's size, along the photo's edges."""
 
 from concurrent.futures import ThreadPoolExecutor
-from typing import Literal
 
 import cv2
 import numpy as np
 
 from dbd_ray.images.resize import resize_photo
+from dbd_ray.names import Refinement
 
 # 1 pixel of the small map and noise of std 0.03: measured on CUHK truth masks reduced to 320x320 and 80x80, where this
 # is 14 and 23 % closer to the truth than bilinear; larger radii smear the map's own edges
@@ -20,7 +20,7 @@ def refine_to_photo(
     focus: np.ndarray,
     photo: np.ndarray,
     *,
-    method: Literal["guided", "bilinear"] = "guided",
+    method: Refinement = "guided",
     radius_px: int = RADIUS_PX,
     eps: float = EPS,
 ) -> np.ndarray:

@@ -7,8 +7,8 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from dbd_ray.kinds import kind_of
 from dbd_ray.metrics.scores import f_of_class, iou_of_class
+from dbd_ray.summary import kind_of
 
 LEVELS = 256  # of an 8-bit map
 _HALF = 128  # the first of them that is in focus at threshold 0.5

@@ -1,10 +1,10 @@
 """Networks only: encoders, blocks, architectures, and the registry that builds them from a configuration."""
 
+from dbd_ray.models.build import architectures, build_network, register_model
 from dbd_ray.models.depth_distillation import DepthDistillation
 from dbd_ray.models.encoders import Encoder, build_encoder
 from dbd_ray.models.lite import Lite
 from dbd_ray.models.output import FocusNetwork, NetworkOutput
-from dbd_ray.models.registry import architectures, build_network, register_model
 
 __all__ = [
     "DepthDistillation",

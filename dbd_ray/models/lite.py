@@ -17,9 +17,9 @@ from torch.nn import functional as F
 
 from dbd_ray.config import NetworkConfig
 from dbd_ray.errors import ConfigError
+from dbd_ray.models.build import register_model
 from dbd_ray.models.encoders import build_encoder
 from dbd_ray.models.output import FocusNetwork, NetworkOutput
-from dbd_ray.models.registry import register_model
 
 SMALLEST_SIDE_PX = 32  # the deepest encoder stage has stride 32
 FINEST_STRIDE = 4

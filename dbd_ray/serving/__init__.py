@@ -10,7 +10,7 @@ __all__ = ["FocusDetector", "RemoteDetector"]
 
 def __getattr__(name: str) -> Any:
     if name == "FocusDetector":
-        from dbd_ray.serving.detector import FocusDetector
+        from dbd_ray.serving.focus_detector import FocusDetector
 
         return FocusDetector
     if name == "RemoteDetector":

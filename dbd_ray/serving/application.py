@@ -5,7 +5,8 @@ from typing import cast
 from ray.serve import Application, Deployment
 
 from dbd_ray.config.serve import ServeConfig
-from dbd_ray.serving import detector, gateway
+from dbd_ray.serving import focus_detector as detector
+from dbd_ray.serving import gateway
 
 # what the decorator makes of the classes, which annotations do not show
 _GATEWAY = cast(Deployment, gateway.FocusGateway)

@@ -4,7 +4,7 @@ from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
-from dbd_ray.passes import PhotoMaps
+from dbd_ray.detection.transforms import PhotoMaps
 
 # one photo's pictures by their (height, width), uint8 n×h×w×3 each, see `passes.network_pictures`
 Alternatives: TypeAlias = dict[tuple[int, int], np.ndarray]

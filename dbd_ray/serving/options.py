@@ -5,12 +5,10 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from dbd_ray.images.encode import Polarity
-from dbd_ray.passes import Refinement
+from dbd_ray.images.tiles import MOST_TILES
+from dbd_ray.names import Picture, Polarity, Refinement
 from dbd_ray.serving.refusals import Refusal
-from dbd_ray.tiling import MOST_TILES
 
-Picture = Literal["focus", "overlay", "mask", "depth"]
 Answer = Literal["application/json", "image/png"]
 
 

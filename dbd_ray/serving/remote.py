@@ -9,8 +9,9 @@ from ray.exceptions import ObjectLostError, RayActorError
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
 from ray.serve.handle import DeploymentHandle
 
-from dbd_ray.focus_map import FocusMap
-from dbd_ray.passes import PhotoMaps, Refinement, native_map, network_pictures
+from dbd_ray.detection.focus_map import FocusMap
+from dbd_ray.detection.transforms import PhotoMaps, native_map, network_pictures
+from dbd_ray.names import Refinement
 from dbd_ray.serving.messages import Alternatives, Looked, ModelInUse
 from dbd_ray.serving.refusals import Refusal
 from dbd_ray.serving.shared_calls import SharedCalls

@@ -4,9 +4,9 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from dbd_ray.focus_map import FocusMap
-from dbd_ray.kinds import Kind
+from dbd_ray.detection.focus_map import FocusMap
 from dbd_ray.serving.refusals import Reason
+from dbd_ray.summary import Kind
 
 _SUMMARY = {
     "kind": "partial",

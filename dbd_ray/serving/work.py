@@ -10,13 +10,14 @@ import cv2
 import numpy as np
 
 from dbd_ray.config.serve import LimitsConfig
+from dbd_ray.detection.focus_map import FocusMap
+from dbd_ray.detection.transforms import out_of_memory
 from dbd_ray.errors import PhotoError
-from dbd_ray.focus_map import FocusMap
 from dbd_ray.images.decode import decode_photo, photo_size
-from dbd_ray.passes import out_of_memory
+from dbd_ray.names import Picture
+from dbd_ray.serving.answer_pictures import make_picture
 from dbd_ray.serving.budget import PixelBudget
-from dbd_ray.serving.options import BatchOptions, Picture
-from dbd_ray.serving.pictures import make_picture
+from dbd_ray.serving.options import BatchOptions
 from dbd_ray.serving.refusals import Refusal, refused_photo
 from dbd_ray.serving.remote import PhotoDetector
 from dbd_ray.serving.schemas import FocusAnswer, focus_answer

@@ -4,8 +4,11 @@ from typing import cast
 
 from torch import Tensor
 
-from dbd_ray.detector import Detector
+from dbd_ray.checkpoints.card import Card
+from dbd_ray.checkpoints.files import load_checkpoint
+from dbd_ray.checkpoints.find import opened_checkpoint
 from dbd_ray.errors import ConfigError
+from dbd_ray.models import FocusNetwork
 from dbd_ray.teachers.request import TeacherRequest
 from dbd_ray.teachers.torch_teacher import TorchTeacher
 from dbd_ray.teachers.weights import fingerprint_of
@@ -17,12 +20,12 @@ class OwnTeacher(TorchTeacher):
     """A depth-distillation network; its raw depth, larger = farther as it was taught, before any clipping.
 
     Args:
-        detector: With a network that has depth, see `Detector.load`.
+        network: One that has depth, in evaluation mode.
+        card: Its card.
         request: Tells the device and the number format.
     """
 
-    def __init__(self, detector: Detector, request: TeacherRequest) -> None:
-        card = detector.card
+    def __init__(self, network: FocusNetwork, card: Card, request: TeacherRequest) -> None:
         preprocessing = {"code": CODE_VERSION, "input_size": card.input_size, "mean": card.mean, "std": card.std}
         super().__init__(
             f"{request.kind}:{card.name}",
@@ -31,7 +34,7 @@ class OwnTeacher(TorchTeacher):
             larger_is="far",
             request=request,
         )
-        self._network = detector.network.to(self.device)
+        self._network = network.to(self.device)
 
     def estimate(self, photos: Tensor) -> Tensor:
         depth = self._network(self._network.normalize(photos)).depth
@@ -46,10 +49,11 @@ def load(request: TeacherRequest) -> OwnTeacher:
         ConfigError: Its network predicts no depth, an option was given, or there is no such device.
     """
     request.allow_options()
-    detector = Detector.load(request.target, device="cpu", engine="eager")
-    if not detector.card.network.depth:
+    with opened_checkpoint(request.target) as folder:
+        network, card = load_checkpoint(folder)
+    if not card.network.depth:
         raise ConfigError(
             f"{request.spec}: this network predicts no depth (depth: false in its card), so it cannot teach any; "
             "give a checkpoint that was trained with depth"
         )
-    return OwnTeacher(detector, request)
+    return OwnTeacher(network, card, request)

@@ -7,11 +7,11 @@ from typing import get_args
 
 import numpy as np
 
-from dbd_ray.datasets.layouts import Split
 from dbd_ray.datasets.prepared import RENDERED_SOURCE, read_info, read_rows
 from dbd_ray.errors import DatasetError, PhotoError, TeacherError
 from dbd_ray.images.decode import decode_photo
 from dbd_ray.images.encode import decode_depth
+from dbd_ray.names import Split
 from dbd_ray.teachers.base import DepthTeacher
 from dbd_ray.teachers.request import TeacherRequest
 from dbd_ray.teachers.weights import fingerprint_of

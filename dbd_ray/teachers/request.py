@@ -2,12 +2,11 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 from urllib.parse import parse_qsl
 
 from dbd_ray.errors import ConfigError, TeacherError
-
-PrecisionName = Literal["auto", "float32", "bfloat16"]
+from dbd_ray.names import PrecisionName
 
 
 class TeacherRequest(NamedTuple):

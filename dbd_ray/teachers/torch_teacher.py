@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from dbd_ray.errors import TeacherError
-from dbd_ray.models.hardware import Precision, choose_device, choose_training_precision
+from dbd_ray.hardware import Precision, choose_device, choose_training_precision
 from dbd_ray.teachers.base import DepthTeacher, LargerIs
 from dbd_ray.teachers.request import TeacherRequest
 

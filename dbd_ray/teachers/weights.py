@@ -7,9 +7,8 @@ from pathlib import PurePosixPath
 from types import ModuleType
 from typing import Any
 
-from dbd_ray.datasets.listing import read_bytes
-from dbd_ray.datasets.prepared import as_uri
 from dbd_ray.errors import DatasetError, TeacherError
+from dbd_ray.storage import as_uri, read_bytes
 
 
 def read_weights(target: str, spec: str) -> bytes:

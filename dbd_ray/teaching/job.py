@@ -4,16 +4,16 @@ import logging
 from collections.abc import Callable
 
 from dbd_ray.config import TeachConfig
-from dbd_ray.datasets.prepared import as_uri
 from dbd_ray.errors import TeacherError
+from dbd_ray.storage import as_uri
 from dbd_ray.teachers import resolve_spec
+from dbd_ray.teaching.depth_report import Tally, TeachReport, publish_report
 from dbd_ray.teaching.join import join_depths
 from dbd_ray.teaching.pipeline import run_pipeline
 from dbd_ray.teaching.setup import find_teacher
 from dbd_ray.teaching.sources import open_source
 from dbd_ray.teaching.store import Committed, Key, claim_folder, drop_superseded, read_committed, teacher_folder
-from dbd_ray.teaching.summary import Tally, TeachReport, publish_report
-from dbd_ray.tracking import RunLog, attempt, tracking_uri
+from dbd_ray.tracking.runs import RunLog, attempt, tracking_uri
 
 
 def teach(config: TeachConfig, *, on_photo: Callable[[int, int], None] = lambda done, total: None) -> TeachReport:

@@ -7,9 +7,9 @@ import pyarrow as pa
 import ray
 import ray.data
 
-from dbd_ray.datasets.listing import open_arrow_storage
 from dbd_ray.datasets.prepared import SCHEMA, PreparedInfo, parts_uri
-from dbd_ray.datasets.publish import publish
+from dbd_ray.datasets.write_prepared import publish
+from dbd_ray.storage import open_arrow_storage
 from dbd_ray.teaching.sources import scan_prepared
 from dbd_ray.teaching.store import ROWS_PER_FILE, Committed, Key, read_depths
 

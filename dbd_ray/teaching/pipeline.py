@@ -11,12 +11,12 @@ from ray.data import ActorPoolStrategy, ExecutionResources
 
 from dbd_ray.config import TeachConfig
 from dbd_ray.teaching.committer import CommitDepths, commit_failures
-from dbd_ray.teaching.decode import DecodePhotos
-from dbd_ray.teaching.predictor import DepthPredictor
+from dbd_ray.teaching.decode_photos import DecodePhotos
+from dbd_ray.teaching.depth_predictor import DepthPredictor
+from dbd_ray.teaching.depth_report import Tally
 from dbd_ray.teaching.setup import TeacherInfo, own_error
 from dbd_ray.teaching.sources import Source
 from dbd_ray.teaching.store import ROWS_PER_FILE, Committed, Key, read_committed
-from dbd_ray.teaching.summary import Tally
 
 MEMORY_SHARE = 0.5  # of the object store; beyond it Ray spills to disk
 CRASHED = "the process died each time that it looked at this photo: out of memory, or a fault in a decoder"

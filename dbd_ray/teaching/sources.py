@@ -10,11 +10,11 @@ import pyarrow.dataset
 import ray.data
 
 from dbd_ray.config import TeachConfig
-from dbd_ray.datasets.layouts import Split
-from dbd_ray.datasets.listing import list_folder, open_arrow_storage, open_storage
 from dbd_ray.datasets.prepare import list_photos
-from dbd_ray.datasets.prepared import RENDERED_SOURCE, PreparedInfo, as_uri, parts_uri, read_info, require_rows
+from dbd_ray.datasets.prepared import RENDERED_SOURCE, PreparedInfo, parts_uri, read_info, require_rows
 from dbd_ray.errors import DatasetError
+from dbd_ray.names import Split
+from dbd_ray.storage import as_uri, list_folder, open_arrow_storage, open_storage
 from dbd_ray.teaching.store import Key
 
 

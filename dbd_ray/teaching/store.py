@@ -13,9 +13,8 @@ from typing import NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from dbd_ray.datasets.listing import UNREACHABLE, list_folder, open_storage
-from dbd_ray.datasets.prepared import replace_bytes
 from dbd_ray.errors import DatasetError
+from dbd_ray.storage import UNREACHABLE, list_folder, open_storage, replace_bytes
 
 TEACHER_FILE = "teacher.json"
 ROWS_PER_FILE = 64  # the most that a killed run repeats, for every task at work

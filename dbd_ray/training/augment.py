@@ -7,9 +7,10 @@ import cv2
 import numpy as np
 
 from dbd_ray.config import AugmentConfig
-from dbd_ray.datasets.compositing import disc_kernel
-from dbd_ray.datasets.thin_lens import FOCUS_THRESHOLD_PX, linear_to_srgb, srgb_to_linear
+from dbd_ray.datasets.thin_lens import FOCUS_THRESHOLD_PX
+from dbd_ray.images.disc import disc_kernel
 from dbd_ray.images.resize import resize_photo
+from dbd_ray.images.srgb import linear_to_srgb, srgb_to_linear
 
 CHANGED_SHARE = 0.3  # of the pictures, for changes that the others are to be free of
 PASTED_EDGE_PX = 1.0  # standard deviation of its softness

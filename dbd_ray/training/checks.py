@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from dbd_ray.config import ObjectiveConfig, TrainConfig, WorkersConfig
-from dbd_ray.datasets.prepared import as_uri, common_input_size, read_info
+from dbd_ray.datasets.prepared import common_input_size, read_info
 from dbd_ray.errors import ConfigError
 from dbd_ray.metrics import METRIC_NAMES
 from dbd_ray.models.depth_distillation import SMALLEST_SIDE_PX
-from dbd_ray.tracking import SQLITE
-from dbd_ray.training.distill import load_named, load_teachers
+from dbd_ray.storage import as_uri
+from dbd_ray.tracking.runs import SQLITE
+from dbd_ray.training.detector_teachers import load_named, load_teachers
 from dbd_ray.training.run_folder import has_checkpoint
 from dbd_ray.training.start import load_start
 

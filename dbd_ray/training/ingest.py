@@ -6,9 +6,9 @@ from typing import Literal, NamedTuple, Protocol
 import numpy as np
 
 from dbd_ray.config import TrainConfig
-from dbd_ray.datasets.layouts import Split
 from dbd_ray.datasets.prepared import read_info
 from dbd_ray.errors import ConfigError
+from dbd_ray.names import Split
 from dbd_ray.training.ledger import digest
 from dbd_ray.training.samples import EncodedRow, Window, epoch_order, row_order
 

@@ -11,9 +11,9 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from dbd_ray.config import TrainConfig
 from dbd_ray.errors import ConfigError
+from dbd_ray.hardware import Precision, choose_training_precision
 from dbd_ray.models import FocusNetwork
-from dbd_ray.models.hardware import Precision, choose_training_precision
-from dbd_ray.training.distill import Teacher, TeacherEnsemble, load_teachers
+from dbd_ray.training.detector_teachers import Teacher, TeacherEnsemble, load_teachers
 from dbd_ray.training.ledger import Entry
 from dbd_ray.training.optimizer import make_optimizer, make_schedule
 from dbd_ray.training.ranks import ALONE, Ranks

@@ -3,8 +3,8 @@
 from typing import Any
 
 from dbd_ray.config import TrainConfig
-from dbd_ray.datasets.prepared import as_uri
-from dbd_ray.training.distill import absolute_checkpoint
+from dbd_ray.storage import as_uri
+from dbd_ray.training.detector_teachers import absolute_checkpoint
 
 
 def absolute(config: TrainConfig) -> TrainConfig:

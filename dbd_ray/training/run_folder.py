@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple, Protocol
 
-from dbd_ray.checkpoints import CARD, WEIGHTS
+from dbd_ray.checkpoints.files import CARD, WEIGHTS
 from dbd_ray.config import TrainConfig, flatten, merge
-from dbd_ray.datasets.listing import UNREACHABLE, open_storage
-from dbd_ray.datasets.prepared import read_info, replace_text
+from dbd_ray.datasets.prepared import read_info
 from dbd_ray.errors import ConfigError, DatasetError
+from dbd_ray.storage import UNREACHABLE, open_storage, replace_text
 
 SETTINGS_FILE = "train.json"
 RESULT_FILE = "result.json"

@@ -15,8 +15,8 @@ import torch
 from dbd_ray.config import AugmentConfig
 from dbd_ray.errors import ConfigError, DatasetError, PhotoError
 from dbd_ray.images.encode import decode_depth, decode_mask
-from dbd_ray.training.ahead import ahead
 from dbd_ray.training.augment import Sample, augment, decode_plain, resize_sample
+from dbd_ray.training.prefetch import ahead
 from dbd_ray.training.ranks import ALONE, Ranks
 
 

@@ -7,7 +7,7 @@ import torch
 from dbd_ray.config import NetworkConfig, TrainConfig
 from dbd_ray.errors import ConfigError
 from dbd_ray.models import FocusNetwork, build_network
-from dbd_ray.training.distill import load_named
+from dbd_ray.training.detector_teachers import load_named
 
 _OF_TRAINING_ONLY = ("drop_rate", "drop_path_rate")  # backbone options that leave weights and maps as they are
 

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from dbd_ray.checkpoints import Card, save_checkpoint
+from dbd_ray.checkpoints.card import Card
+from dbd_ray.checkpoints.files import save_checkpoint
 from dbd_ray.errors import CheckpointError
 from dbd_ray.training.learner import Learner
 from dbd_ray.training.ledger import Entry

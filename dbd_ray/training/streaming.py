@@ -10,11 +10,11 @@ import ray.data
 from ray.data import TaskPoolStrategy
 
 from dbd_ray.config import TrainConfig
-from dbd_ray.datasets.layouts import Split
-from dbd_ray.datasets.listing import list_folder, open_arrow_storage, open_storage
 from dbd_ray.datasets.prepared import parts_uri, read_info
 from dbd_ray.errors import DatasetError
-from dbd_ray.training.ahead import one_ahead
+from dbd_ray.names import Split
+from dbd_ray.storage import list_folder, open_arrow_storage, open_storage
+from dbd_ray.training.prefetch import one_ahead
 from dbd_ray.training.samples import EncodedRow, Window, rows_from_columns
 
 WINDOW_ROWS = 2048  # of a stream are shuffled together, tens of megabytes

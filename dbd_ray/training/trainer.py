@@ -12,18 +12,18 @@ from ray.train.torch import TorchTrainer
 from ray.util.queue import Queue
 
 from dbd_ray.config import TrainConfig
-from dbd_ray.datasets.layouts import Split
 from dbd_ray.datasets.prepared import read_info
 from dbd_ray.errors import DbdRayError, TrainingError
 from dbd_ray.metrics import lower_is_better
-from dbd_ray.tracking import PARENT_TAG, RunLog, attempt, tracking_uri
+from dbd_ray.names import Split
+from dbd_ray.tracking.runs import PARENT_TAG, RunLog, attempt, tracking_uri
+from dbd_ray.training.cached_rows import read_split
 from dbd_ray.training.checks import check_settings, check_store, check_workers
-from dbd_ray.training.distill import load_teachers
+from dbd_ray.training.detector_teachers import load_teachers
 from dbd_ray.training.failures import StopAtOwnErrors
-from dbd_ray.training.held_rows import read_split
 from dbd_ray.training.ingest import choose_ingest
 from dbd_ray.training.local_paths import absolute
-from dbd_ray.training.publish import publish_model, read_history, record_model
+from dbd_ray.training.publish_model import publish_model, read_history, record_model
 from dbd_ray.training.reporting import Event, listening
 from dbd_ray.training.run_folder import (
     TrainedModel,

@@ -12,19 +12,20 @@ import torch
 import torch.distributed
 from torch import nn
 
-from dbd_ray.checkpoints import CARD, Card, make_card
+from dbd_ray.checkpoints.card import Card, make_card
+from dbd_ray.checkpoints.files import CARD
 from dbd_ray.config import TrainConfig
 from dbd_ray.config.train import largest_part
-from dbd_ray.datasets.layouts import Split
 from dbd_ray.datasets.prepared import read_info
 from dbd_ray.errors import ConfigError
 from dbd_ray.metrics import FocusMetrics
-from dbd_ray.tracking import RunLog, attempt
+from dbd_ray.names import Split
+from dbd_ray.tracking.runs import RunLog, attempt
 from dbd_ray.training.checks import training_size
-from dbd_ray.training.engine import close_epoch, train_epoch, validate
 from dbd_ray.training.ingest import CachedRows, Ingest, Rows, choose_ingest
 from dbd_ray.training.learner import Learner, make_learner
 from dbd_ray.training.ledger import check_ledger
+from dbd_ray.training.loop import close_epoch, train_epoch, validate
 from dbd_ray.training.ranks import Ranks, with_synchronised_batchnorms
 from dbd_ray.training.reporting import Reporter
 from dbd_ray.training.samples import EncodedRow, eval_batches, rows_from_columns, train_batches

@@ -8,14 +8,12 @@ from ray import tune
 from dbd_ray.config import MeasuredSplit, StudyConfig, TrainConfig
 from dbd_ray.datasets.prepared import read_info
 from dbd_ray.errors import TrainingError
-from dbd_ray.tracking import attempt
+from dbd_ray.names import F_BETA, MAE
+from dbd_ray.tracking.runs import attempt
 from dbd_ray.training.run_folder import RESULT_FILE, find_claim, read_record, write_record
 from dbd_ray.tuning.study import Study, check_study, ending, open_study, run_trials
 from dbd_ray.tuning.tables import csv_text, log_texts, markdown_table, plus_minus, write_texts
 from dbd_ray.tuning.trial import metrics_of
-
-# the paper's F is that of its notebook
-F_BETA, MAE = "f_adaptive_pooled_dd_notebook", "mae"
 
 
 class GridRun(NamedTuple):

@@ -10,7 +10,7 @@ from ray.tune import Callback
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import ASHAScheduler
 
-from dbd_ray.tracking import RunLog, attempt
+from dbd_ray.tracking.runs import RunLog, attempt
 from dbd_ray.training.run_folder import find_claim
 from dbd_ray.training.trainer import cause_of
 from dbd_ray.tuning.trial import Plan

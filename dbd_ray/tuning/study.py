@@ -15,10 +15,10 @@ from ray.util.state import list_nodes
 from ray.util.state.exception import RayStateApiException
 
 from dbd_ray.config import MeasuredSplit, StudyConfig, TrainConfig, TuneConfig, flatten, unflatten
-from dbd_ray.datasets.listing import open_storage
 from dbd_ray.datasets.prepared import read_info
 from dbd_ray.errors import ConfigError, DatasetError
-from dbd_ray.tracking import RunLog, attempt, tracking_uri
+from dbd_ray.storage import open_storage
+from dbd_ray.tracking.runs import RunLog, attempt, tracking_uri
 from dbd_ray.training.checks import check_detectors, check_settings, check_store, check_workers, room_for
 from dbd_ray.training.local_paths import absolute, absolute_value
 from dbd_ray.training.run_folder import KEY_FIELD, SETTINGS_FILE, claim_name, find_claim, new_key

@@ -11,7 +11,7 @@ from ray.tune.search import Searcher
 from dbd_ray.config import Range, TrainConfig, TuneConfig, flatten, unflatten, vary
 from dbd_ray.errors import ConfigError, TrainingError
 from dbd_ray.metrics import lower_is_better
-from dbd_ray.tracking import PARENT_TAG, RunLog, attempt
+from dbd_ray.tracking.runs import PARENT_TAG, RunLog, attempt
 from dbd_ray.training.reporting import Event
 from dbd_ray.training.run_folder import RESULT_FILE, TrainedModel, find_claim, read_record, write_record
 from dbd_ray.training.trainer import finished_run, train

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import fmean, stdev
 
-from dbd_ray.datasets.prepared import replace_text
-from dbd_ray.tracking import RunLog
+from dbd_ray.storage import replace_text
+from dbd_ray.tracking.runs import RunLog
 
 Rows = Sequence[Sequence[str]]
 

@@ -9,13 +9,13 @@ from ray import tune
 from ray.tune.integration.ray_train import TuneReportCallback
 
 from dbd_ray.config import MeasuredSplit, TrainConfig
-from dbd_ray.datasets.listing import open_storage
 from dbd_ray.datasets.prepared import read_info, read_rows
-from dbd_ray.detector import Detector
+from dbd_ray.detection.detector import Detector
 from dbd_ray.images.decode import decode_photo
 from dbd_ray.images.encode import decode_mask
 from dbd_ray.metrics import FocusMetrics
-from dbd_ray.tracking import RunLog
+from dbd_ray.storage import open_storage
+from dbd_ray.tracking.runs import RunLog
 from dbd_ray.training.run_folder import MODEL_FILES, TrainedModel, read_record, write_record
 from dbd_ray.training.trainer import finished_run, train
 

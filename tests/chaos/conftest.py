@@ -17,7 +17,7 @@ from ray.serve.schema import ApplicationStatus, LoggingConfig, ServeDeploySchema
 
 from dbd_ray.client import FocusClient, FocusRequestError
 from dbd_ray.config import ServeConfig
-from dbd_ray.serving.detector import FocusDetector
+from dbd_ray.serving.focus_detector import FocusDetector
 from dbd_ray.serving.gateway import FocusGateway
 
 JPEG = {"content-type": "image/jpeg"}

@@ -10,7 +10,8 @@ import httpx2
 import pytest
 import torch
 
-from dbd_ray.checkpoints import load_checkpoint, make_card, save_checkpoint
+from dbd_ray.checkpoints.card import make_card
+from dbd_ray.checkpoints.files import load_checkpoint, save_checkpoint
 from dbd_ray.config import NetworkConfig
 from dbd_ray.models import build_network
 

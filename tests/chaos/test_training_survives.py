@@ -22,7 +22,7 @@ from dbd_ray.config import TrainConfig
 from dbd_ray.datasets.prepare import prepare_scenes
 from dbd_ray.datasets.prepared import read_rows
 from dbd_ray.datasets.scenes import SceneConfig
-from dbd_ray.tracking import EXPERIMENT
+from dbd_ray.tracking.runs import EXPERIMENT
 from dbd_ray.training.ingest import CachedRows
 from dbd_ray.training.ledger import Entry
 from dbd_ray.training.reporting import Event, listening

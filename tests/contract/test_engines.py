@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from dbd_ray.checkpoints import load_checkpoint
-from dbd_ray.detector import packaged_models
+from dbd_ray.checkpoints.files import load_checkpoint
+from dbd_ray.checkpoints.find import packaged_models
 from dbd_ray.engines import ENGINES, installed_engines, load_engine, openvino_engine, predict_focus
 from dbd_ray.engines.base import NetworkMaps
 from dbd_ray.engines.choose import choose_engine, measurements

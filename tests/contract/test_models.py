@@ -10,12 +10,14 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from dbd_ray.checkpoints import load_checkpoint, make_card, save_checkpoint
+from dbd_ray.checkpoints.card import make_card
+from dbd_ray.checkpoints.files import load_checkpoint, save_checkpoint
 from dbd_ray.config import NetworkConfig, ObjectiveConfig
 from dbd_ray.errors import CheckpointError, ConfigError
-from dbd_ray.losses import distillation_loss
-from dbd_ray.models import architectures, build_encoder, build_network, register_model, registry
+from dbd_ray.models import architectures, build_encoder, build_network, register_model
+from dbd_ray.models import architectures as registry
 from dbd_ray.models.lite import Lite
+from dbd_ray.training.losses import distillation_loss
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "fcn": {"srfb": "none", "sab": False, "depth": False},

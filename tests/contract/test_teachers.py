@@ -13,7 +13,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from dbd_ray.checkpoints import load_checkpoint, save_checkpoint
+from dbd_ray.checkpoints.files import load_checkpoint, save_checkpoint
 from dbd_ray.datasets.prepared import read_rows
 from dbd_ray.errors import ConfigError
 from dbd_ray.images.decode import decode_photo

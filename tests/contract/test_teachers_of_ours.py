@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import torch
 
-from dbd_ray.checkpoints import load_checkpoint
-from dbd_ray.datasets.layouts import Split
+from dbd_ray.checkpoints.files import load_checkpoint
 from dbd_ray.datasets.prepared import read_info, read_rows, write_info
 from dbd_ray.errors import CheckpointError, ConfigError, DatasetError, TeacherError
 from dbd_ray.images.decode import decode_photo
 from dbd_ray.images.encode import decode_depth
+from dbd_ray.names import Split
 from dbd_ray.teachers import load_teacher
 from dbd_ray.teachers.base import robust_scale
 

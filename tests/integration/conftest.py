@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import pytest
 
-from dbd_ray.tracking import tracking_uri
+from dbd_ray.tracking.runs import tracking_uri
 
 BIN = Path(sys.executable).parent
 OURS = ("RAY_", "MLFLOW_", "PYTHONPATH")  # settings of whoever runs the tests, which a cluster must not inherit

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from dbd_ray.checkpoints import load_checkpoint
+from dbd_ray.checkpoints.files import load_checkpoint
 from dbd_ray.config import TrainConfig
 from dbd_ray.datasets.prepare import prepare_scenes
 from dbd_ray.datasets.scenes import SceneConfig

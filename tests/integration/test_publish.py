@@ -13,7 +13,7 @@ import ray.data
 import ray.exceptions
 
 from dbd_ray.datasets.prepared import SCHEMA, image_digest, parts_uri, read_info, read_rows
-from dbd_ray.datasets.publish import publish
+from dbd_ray.datasets.write_prepared import publish
 from dbd_ray.errors import DatasetError
 from dbd_ray.images.encode import encode_depth, encode_mask, encode_photo
 

@@ -15,12 +15,14 @@ import pytest
 from mlflow import MlflowClient
 
 from dbd_ray import Detector
-from dbd_ray.checkpoints import load_checkpoint, read_card
+from dbd_ray.checkpoints.files import load_checkpoint, read_card
+from dbd_ray.checkpoints.find import download_model
 from dbd_ray.errors import CheckpointError, ConfigError
 from dbd_ray.images.decode import decode_photo
 from dbd_ray.images.encode import decode_mask, encode_photo
-from dbd_ray.registry import RegisteredModel, download_model, find_champion, log_model, promote, register
-from dbd_ray.tracking import RunLog, tracking_uri
+from dbd_ray.registration import log_model, promote, register
+from dbd_ray.tracking.registry import RegisteredModel, find_champion
+from dbd_ray.tracking.runs import RunLog, tracking_uri
 
 
 @pytest.fixture(autouse=True)

@@ -19,8 +19,8 @@ from PIL import Image
 from schemathesis import GenerationMode
 
 from dbd_ray import Detector, FocusPredictor
+from dbd_ray.detection.files import predict_files
 from dbd_ray.images.decode import decode_photo
-from dbd_ray.predict import predict_files
 
 pytestmark = pytest.mark.ray
 

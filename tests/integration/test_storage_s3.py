@@ -10,12 +10,12 @@ import pytest
 
 from dbd_ray.config import PrepareConfig, TrainConfig, train_config
 from dbd_ray.datasets.labelled import read_layout
-from dbd_ray.datasets.listing import open_storage
 from dbd_ray.datasets.prepare import list_photos, prepare_from
 from dbd_ray.datasets.prepared import PreparedInfo, parts_uri, read_info, read_rows, write_info
 from dbd_ray.errors import ConfigError, DatasetError
 from dbd_ray.images.decode import decode_photo
 from dbd_ray.images.encode import decode_mask, encode_photo
+from dbd_ray.storage import open_storage
 from dbd_ray.training.run_folder import (
     MODEL_FILES,
     TrainedModel,

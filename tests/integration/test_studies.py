@@ -27,7 +27,7 @@ from dbd_ray.config import AblateConfig, TuneConfig, load_ablate_config, load_tu
 from dbd_ray.datasets.prepare import prepare_scenes
 from dbd_ray.datasets.scenes import SceneConfig
 from dbd_ray.errors import ConfigError, DatasetError
-from dbd_ray.tracking import EXPERIMENT, PARENT_TAG
+from dbd_ray.tracking.runs import EXPERIMENT, PARENT_TAG
 from dbd_ray.tuning.grid import F_BETA, MAE
 from dbd_ray.tuning.paper import ablate, finished_ablation
 from dbd_ray.tuning.sweep import Sweep, finished_sweep, search

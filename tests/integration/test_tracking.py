@@ -7,7 +7,7 @@ import pytest
 from mlflow import MlflowClient
 
 from dbd_ray.errors import ConfigError
-from dbd_ray.tracking import EXPERIMENT, RunLog, attempt, flatten, tracking_uri
+from dbd_ray.tracking.runs import EXPERIMENT, RunLog, attempt, flatten, tracking_uri
 
 
 @pytest.fixture(autouse=True)
@@ -69,7 +69,9 @@ def test_without_a_key_every_run_is_new(store: str) -> None:
 
 def test_a_run_can_be_written_to_from_another_process(store: str) -> None:
     log = RunLog.open(store, "elsewhere")
-    script = "import sys; from dbd_ray.tracking import RunLog; RunLog(*sys.argv[1:]).metrics({'loss': 0.25}, step=7)"
+    script = (
+        "import sys; from dbd_ray.tracking.runs import RunLog; RunLog(*sys.argv[1:]).metrics({'loss': 0.25}, step=7)"
+    )
     subprocess.run([sys.executable, "-c", script, log.uri, log.run_id], check=True, capture_output=True)
     (entry,) = MlflowClient(tracking_uri=store).get_metric_history(log.run_id, "loss")
     assert (entry.step, entry.value) == (7, 0.25)

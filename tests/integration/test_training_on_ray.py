@@ -13,17 +13,17 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from dbd_ray import Detector
-from dbd_ray.checkpoints import load_checkpoint
+from dbd_ray.checkpoints.files import load_checkpoint
+from dbd_ray.checkpoints.find import download_model
 from dbd_ray.config import TrainConfig
 from dbd_ray.datasets.prepare import prepare_scenes
 from dbd_ray.datasets.prepared import read_rows
 from dbd_ray.datasets.scenes import SceneConfig
 from dbd_ray.errors import ConfigError, DatasetError, TrainingError
 from dbd_ray.metrics import METRIC_NAMES, FocusMetrics
-from dbd_ray.registry import download_model
-from dbd_ray.tracking import EXPERIMENT
-from dbd_ray.training.engine import validate
+from dbd_ray.tracking.runs import EXPERIMENT
 from dbd_ray.training.learner import make_learner
+from dbd_ray.training.loop import validate
 from dbd_ray.training.progress import Progress
 from dbd_ray.training.reporting import Event
 from dbd_ray.training.samples import eval_batches, rows_from_columns

@@ -14,13 +14,13 @@ import ray.data
 import torch
 from ray.cluster_utils import Cluster
 
-from dbd_ray.checkpoints import load_checkpoint
+from dbd_ray.checkpoints.files import load_checkpoint
 from dbd_ray.config import TrainConfig
 from dbd_ray.datasets.prepare import prepare_scenes
 from dbd_ray.datasets.scenes import SceneConfig
 from dbd_ray.errors import ConfigError, DatasetError
-from dbd_ray.tracking import RunLog
-from dbd_ray.training.held_rows import read_split
+from dbd_ray.tracking.runs import RunLog
+from dbd_ray.training.cached_rows import read_split
 from dbd_ray.training.reporting import Event, listening
 from dbd_ray.training.trainer import make_trainer, train
 

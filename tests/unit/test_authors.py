@@ -9,7 +9,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from dbd_ray.checkpoints import Card, import_authors, load_checkpoint, save_checkpoint
+from dbd_ray.checkpoints.authors import import_authors
+from dbd_ray.checkpoints.card import Card
+from dbd_ray.checkpoints.files import load_checkpoint, save_checkpoint
 from dbd_ray.errors import CheckpointError
 
 MAX_RELATIVE_ERROR = 1e-4

@@ -11,7 +11,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from dbd_ray.checkpoints import Card, load_checkpoint, make_card, save_checkpoint, staged_names
+from dbd_ray.checkpoints.card import Card, make_card
+from dbd_ray.checkpoints.files import load_checkpoint, save_checkpoint, staged_names
 from dbd_ray.config import NetworkConfig
 from dbd_ray.errors import CheckpointError
 from dbd_ray.models import build_network

@@ -8,7 +8,7 @@ import onnxruntime
 import pytest
 import torch
 
-from dbd_ray.checkpoints import load_checkpoint
+from dbd_ray.checkpoints.files import load_checkpoint
 from dbd_ray.cli import main
 from dbd_ray.engines import predict_focus
 from dbd_ray.images.decode import decode_photo

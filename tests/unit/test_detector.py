@@ -8,13 +8,13 @@ import pytest
 import torch
 
 from dbd_ray import Detector, FocusMap
-from dbd_ray.checkpoints import load_checkpoint
-from dbd_ray.detector import packaged_models
+from dbd_ray.checkpoints.files import load_checkpoint
+from dbd_ray.checkpoints.find import packaged_models
+from dbd_ray.detection.stream import detect_stream
 from dbd_ray.engines import predict_focus
 from dbd_ray.errors import CheckpointError, ConfigError, PhotoError
 from dbd_ray.images.refine import refine_to_photo
 from dbd_ray.images.resize import resize_photo
-from dbd_ray.photo_stream import detect_stream
 
 SIZE = (64, 64)
 
@@ -135,7 +135,7 @@ def test_a_stream_gives_a_result_per_item_in_their_order_with_what_failed_among_
 def test_a_stream_holds_no_more_large_photos_than_its_share_of_memory(
     model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dbd_ray.photo_stream.PIXELS_AT_ONCE", 25_000)
+    monkeypatch.setattr("dbd_ray.detection.stream.PIXELS_AT_ONCE", 25_000)
     alive: list[weakref.ref[np.ndarray]] = []
     most = 0
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from dbd_ray.detection.files import find_photos
 from dbd_ray.errors import ConfigError
-from dbd_ray.predict import find_photos
 
 
 @pytest.fixture

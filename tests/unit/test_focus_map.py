@@ -3,7 +3,8 @@ import json
 import numpy as np
 import pytest
 
-from dbd_ray.focus_map import SharpArea, Summary, summarize
+from dbd_ray.detection.focus_map import summarize
+from dbd_ray.summary import SharpArea, Summary
 
 
 def _summary(focus: np.ndarray) -> Summary:

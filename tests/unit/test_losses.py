@@ -10,9 +10,9 @@ from torch import Tensor
 from dbd_ray.config import ObjectiveConfig
 from dbd_ray.errors import TrainingError
 from dbd_ray.images.encode import decode_mask
-from dbd_ray.losses import depth_mse, distillation_loss, l1_loss, plain_bce, soft_iou_loss, weighted_bce
 from dbd_ray.metrics import FocusMetrics
 from dbd_ray.models.output import NetworkOutput
+from dbd_ray.training.losses import depth_mse, distillation_loss, l1_loss, plain_bce, soft_iou_loss, weighted_bce
 
 
 def _row(*values: float) -> Tensor:

@@ -6,7 +6,8 @@ from torch import Tensor
 
 from dbd_ray.config import ObjectiveConfig
 from dbd_ray.errors import TrainingError
-from dbd_ray.losses import (
+from dbd_ray.models.output import NetworkOutput
+from dbd_ray.training.losses import (
     TeacherMaps,
     attention_transfer,
     distillation_loss,
@@ -15,7 +16,6 @@ from dbd_ray.losses import (
     soft_iou_loss,
     weighted_bce,
 )
-from dbd_ray.models.output import NetworkOutput
 
 LOSSES = (weighted_bce, plain_bce, soft_iou_loss, l1_loss)
 

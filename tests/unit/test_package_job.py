@@ -7,8 +7,8 @@ from types import ModuleType
 
 import pytest
 
-from dbd_ray.checkpoints import read_card
-from dbd_ray.detector import Detector
+from dbd_ray.checkpoints.files import read_card
+from dbd_ray.detection.detector import Detector
 from dbd_ray.evaluation.run import describe
 
 JOB = Path(__file__).parents[2] / "jobs" / "package.py"

@@ -11,11 +11,12 @@ import pytest
 from PIL import Image
 
 from dbd_ray import Detector
+from dbd_ray.detection.files import Prediction, find_photos, predict_files
 from dbd_ray.errors import ConfigError, DbdRayError
 from dbd_ray.images.decode import decode_photo
 from dbd_ray.images.encode import decode_depth, decode_mask
 from dbd_ray.images.overlay import overlay
-from dbd_ray.predict import OUTPUTS, Prediction, find_photos, predict_files
+from dbd_ray.names import RESULT_FILES
 
 SIZE = (64, 64)
 
@@ -52,7 +53,7 @@ def test_every_output_is_written_for_every_photo_at_its_own_size(
     detector: Detector, photos: list[Path], tmp_path: Path
 ) -> None:
     out = tmp_path / "new" / "out"
-    done = predict_files(detector, photos, out, save=OUTPUTS)
+    done = predict_files(detector, photos, out, save=RESULT_FILES)
     assert [one.photo for one in done] == photos
     assert {path for one in done for path in one.files} == set(out.iterdir())
     for photo in photos:
@@ -136,7 +137,7 @@ import resource, sys
 from pathlib import Path
 import numpy as np, torch
 from dbd_ray import Detector
-from dbd_ray.predict import predict_files
+from dbd_ray.detection.files import predict_files
 torch.set_num_threads(1)
 detector = Detector.load(sys.argv[1], device="cpu")
 detector.detect([np.zeros((64, 64, 3), np.uint8)] * 3)
@@ -250,7 +251,7 @@ def test_depth_is_refused_where_the_network_has_none(
 
 def test_results_in_the_photos_folder_are_not_taken_for_photos(detector: Detector, photos: list[Path]) -> None:
     folder = photos[0].parent
-    predict_files(detector, find_photos([folder]).photos, folder, save=OUTPUTS)
+    predict_files(detector, find_photos([folder]).photos, folder, save=RESULT_FILES)
     assert find_photos([folder]).photos == photos
 
 

@@ -7,12 +7,13 @@ import pytest
 from mlflow import MlflowClient
 
 from dbd_ray import Detector
-from dbd_ray.checkpoints import CARD, read_card
+from dbd_ray.checkpoints.files import CARD, read_card
+from dbd_ray.checkpoints.find import download_model
 from dbd_ray.config import ObjectiveConfig
 from dbd_ray.errors import CheckpointError
-from dbd_ray.registry import download_model, downloaded_model
-from dbd_ray.tracking import RunLog, tracking_uri
-from dbd_ray.training.distill import load_teachers
+from dbd_ray.tracking.registry import downloaded_model
+from dbd_ray.tracking.runs import RunLog, tracking_uri
+from dbd_ray.training.detector_teachers import load_teachers
 
 
 @pytest.fixture(scope="module")

@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dbd_ray.detector import Detector
+from dbd_ray.detection.detector import Detector
+from dbd_ray.detection.transforms import network_pictures
 from dbd_ray.images.decode import decode_photo
-from dbd_ray.passes import network_pictures
-from dbd_ray.tiling import blend_tiles, lay_tiles
+from dbd_ray.images.tiles import blend_tiles, lay_tiles
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,8 @@ import pytest
 from dbd_ray.config import PrepareConfig, TeachConfig
 from dbd_ray.datasets.prepare import prepare_from
 from dbd_ray.datasets.prepared import read_rows
+from dbd_ray.teaching.depth_report import TeachReport
 from dbd_ray.teaching.job import teach
-from dbd_ray.teaching.summary import TeachReport
 
 
 @pytest.fixture

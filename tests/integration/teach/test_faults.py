@@ -11,13 +11,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from dbd_ray.checkpoints import load_checkpoint, save_checkpoint
+from dbd_ray.checkpoints.files import load_checkpoint, save_checkpoint
 from dbd_ray.config import TeachConfig
 from dbd_ray.datasets.prepared import read_info
 from dbd_ray.errors import ConfigError, DatasetError, TeacherError
-from dbd_ray.teaching.decode import DecodePhotos
+from dbd_ray.teaching.decode_photos import DecodePhotos
+from dbd_ray.teaching.depth_report import TeachReport
 from dbd_ray.teaching.job import teach
-from dbd_ray.teaching.summary import TeachReport
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("s3", "local_ray")]  # its workers inherit the address
 PHOTOS = 12

@@ -15,7 +15,7 @@ import pytest
 from mlflow import MlflowClient
 from PIL import Image
 
-from dbd_ray.checkpoints import load_checkpoint, save_checkpoint
+from dbd_ray.checkpoints.files import load_checkpoint, save_checkpoint
 from dbd_ray.config import PrepareConfig
 from dbd_ray.datasets.prepare import prepare_from
 from dbd_ray.datasets.prepared import read_info
@@ -23,8 +23,8 @@ from dbd_ray.images.decode import decode_photo
 from dbd_ray.images.encode import decode_depth
 from dbd_ray.images.resize import resize_photo
 from dbd_ray.teachers import load_teacher
+from dbd_ray.teaching.depth_report import TeachReport
 from dbd_ray.teaching.store import read_committed, read_file
-from dbd_ray.teaching.summary import TeachReport
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("s3", "local_ray")]  # its workers inherit the address
 PHOTOS = 12

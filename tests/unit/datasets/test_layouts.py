@@ -11,8 +11,9 @@ import pytest
 from PIL import Image
 
 from dbd_ray.datasets.labelled import read_labelled, read_layout
-from dbd_ray.datasets.layouts import LabelledPhoto, Polarity, scan_layout
+from dbd_ray.datasets.layouts import LabelledPhoto, scan_layout
 from dbd_ray.errors import ConfigError, DatasetError
+from dbd_ray.names import Polarity
 
 # rows x columns
 SIZE = (12, 16)

@@ -14,17 +14,16 @@ import pytest
 from dbd_ray.datasets.prepared import (
     SCHEMA,
     PreparedInfo,
-    as_uri,
     common_input_size,
     image_digest,
     parts_uri,
     read_info,
     read_rows,
-    replace_text,
     require_rows,
     write_info,
 )
 from dbd_ray.errors import DatasetError
+from dbd_ray.storage import as_uri, replace_text
 
 
 def _info(**fields: Any) -> PreparedInfo:

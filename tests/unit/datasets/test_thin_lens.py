@@ -4,17 +4,11 @@ import cv2
 import numpy as np
 import pytest
 
-from dbd_ray.datasets.compositing import disc_kernel, slice_edges
-from dbd_ray.datasets.thin_lens import (
-    Lens,
-    RenderedScene,
-    circle_of_confusion_px,
-    linear_to_srgb,
-    relative_depth,
-    render_defocus,
-    srgb_to_linear,
-)
+from dbd_ray.datasets.compositing import slice_edges
+from dbd_ray.datasets.thin_lens import Lens, RenderedScene, circle_of_confusion_px, relative_depth, render_defocus
 from dbd_ray.errors import ConfigError
+from dbd_ray.images.disc import disc_kernel
+from dbd_ray.images.srgb import linear_to_srgb, srgb_to_linear
 
 # f = 50 mm at f/2 on 2.05 m: c at infinity = 25 mm * 50 / 2000 = 0.625 mm, on pixels of 62.5 um exactly 10
 LENS = Lens(focal_length_mm=50, f_number=2, focus_distance_m=2.05, pixel_pitch_um=62.5)

@@ -9,11 +9,11 @@ import torch
 from mlflow import MlflowClient
 
 from dbd_ray import Detector
-from dbd_ray.checkpoints import load_checkpoint, save_checkpoint
+from dbd_ray.checkpoints.files import load_checkpoint, save_checkpoint
 from dbd_ray.config import EvaluateConfig
 from dbd_ray.errors import CheckpointError, ConfigError
 from dbd_ray.evaluation.run import Evaluation, evaluate
-from dbd_ray.registry import find_champion
+from dbd_ray.tracking.registry import find_champion
 
 
 @pytest.fixture(scope="module")

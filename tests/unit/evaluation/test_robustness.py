@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from dbd_ray.detector import Detector
+from dbd_ray.detection.detector import Detector
 from dbd_ray.evaluation.corruptions import CHANGES
 from dbd_ray.evaluation.robustness import draw_robustness, measure_robustness
 from dbd_ray.images.decode import decode_photo

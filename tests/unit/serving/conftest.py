@@ -10,9 +10,9 @@ import pytest
 from starlette.testclient import TestClient
 
 from dbd_ray.config import ServeConfig, build
-from dbd_ray.detector import Detector
-from dbd_ray.focus_map import FocusMap
-from dbd_ray.passes import Refinement
+from dbd_ray.detection.detector import Detector
+from dbd_ray.detection.focus_map import FocusMap
+from dbd_ray.names import Refinement
 from dbd_ray.serving.api import build_api
 from dbd_ray.serving.keys import ApiKeys
 

@@ -12,9 +12,9 @@ import pytest
 from ray.exceptions import RayActorError
 from ray.serve.exceptions import BackPressureError
 
-from dbd_ray.detector import Detector
+from dbd_ray.detection.detector import Detector
+from dbd_ray.detection.focus_map import FocusMap
 from dbd_ray.errors import PhotoError
-from dbd_ray.focus_map import FocusMap
 from dbd_ray.images.decode import decode_photo
 from dbd_ray.serving.messages import Alternatives, Looked, ModelInUse
 from dbd_ray.serving.refusals import Refusal

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from dbd_ray.config import AugmentConfig
-from dbd_ray.datasets.thin_lens import srgb_to_linear
+from dbd_ray.images.srgb import srgb_to_linear
 from dbd_ray.training.augment import DEFOCUS_RADIUS, Sample, augment
 
 SIDE = 96

@@ -10,14 +10,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from dbd_ray.checkpoints import load_checkpoint, make_card, save_checkpoint
+from dbd_ray.checkpoints.card import make_card
+from dbd_ray.checkpoints.files import load_checkpoint, save_checkpoint
+from dbd_ray.checkpoints.find import packaged_models
 from dbd_ray.config import NetworkConfig, ObjectiveConfig, TrainConfig
-from dbd_ray.detector import packaged_models
 from dbd_ray.engines import predict_focus
 from dbd_ray.errors import ConfigError
+from dbd_ray.hardware import Precision
 from dbd_ray.models import build_network
-from dbd_ray.models.hardware import Precision
-from dbd_ray.training.distill import TeacherEnsemble, absolute_checkpoint, load_teachers
+from dbd_ray.training.detector_teachers import TeacherEnsemble, absolute_checkpoint, load_teachers
 from dbd_ray.training.samples import EncodedRow, collate, decode_row
 
 CPU = torch.device("cpu")

@@ -7,13 +7,14 @@ from typing import Any
 import pytest
 import torch
 
-from dbd_ray.checkpoints import load_checkpoint, make_card, save_checkpoint
+from dbd_ray.checkpoints.card import make_card
+from dbd_ray.checkpoints.files import load_checkpoint, save_checkpoint
 from dbd_ray.config import NetworkConfig, TrainConfig
 from dbd_ray.engines import predict_focus
 from dbd_ray.errors import ConfigError
 from dbd_ray.models import build_network
-from dbd_ray.training.engine import close_epoch, train_epoch, train_step
 from dbd_ray.training.learner import Learner
+from dbd_ray.training.loop import close_epoch, train_epoch, train_step
 from dbd_ray.training.samples import Batch, EncodedRow, Window, collate, decode_row, epoch_order, train_batches
 from dbd_ray.training.state import restore_run, save_run
 from dbd_ray.training.worker import _card, require_same_teachers

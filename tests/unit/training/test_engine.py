@@ -12,8 +12,8 @@ from dbd_ray.engines import predict_focus
 from dbd_ray.errors import ConfigError, TrainingError
 from dbd_ray.metrics import METRIC_NAMES
 from dbd_ray.models import build_network
-from dbd_ray.training.engine import Progress, train_epoch, train_step, validate
 from dbd_ray.training.learner import Learner, make_learner
+from dbd_ray.training.loop import Progress, train_epoch, train_step, validate
 from dbd_ray.training.samples import Batch, EncodedRow, collate, decode_row, eval_batches
 
 MakeConfig = Callable[..., TrainConfig]

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from dbd_ray.errors import ConfigError
-from dbd_ray.models.hardware import choose_device, choose_training_precision
+from dbd_ray.hardware import choose_device, choose_training_precision
 
 CPU = torch.device("cpu")
 

@@ -11,10 +11,11 @@ import torch
 from fsspec.implementations.local import LocalFileSystem
 from pyarrow import fs
 
-from dbd_ray.checkpoints import load_checkpoint, make_card, save_checkpoint
+from dbd_ray.checkpoints.card import make_card
+from dbd_ray.checkpoints.files import load_checkpoint, save_checkpoint
 from dbd_ray.config import NetworkConfig
 from dbd_ray.models import build_network
-from dbd_ray.training.publish import publish_model
+from dbd_ray.training.publish_model import publish_model
 
 CONFIG = NetworkConfig(backbone="mobilenetv3_small_050", srfb="none", reduction=16)
 NAMES = ["card.json", "history.json", "model.safetensors"]

@@ -13,8 +13,8 @@ from torch.nn.parallel import DistributedDataParallel
 
 from dbd_ray.config import TrainConfig
 from dbd_ray.models import build_network
-from dbd_ray.training.engine import close_epoch, train_step
 from dbd_ray.training.learner import Learner, make_learner
+from dbd_ray.training.loop import close_epoch, train_step
 from dbd_ray.training.ranks import ALONE, Ranks, with_synchronised_batchnorms
 from dbd_ray.training.samples import Batch, EncodedRow, collate, decode_row
 from dbd_ray.training.state import seed_everything

@@ -3,9 +3,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from dbd_ray.checkpoints import load_checkpoint
+from dbd_ray.checkpoints.files import load_checkpoint
+from dbd_ray.checkpoints.find import packaged_models
 from dbd_ray.config import TrainConfig
-from dbd_ray.detector import packaged_models
 from dbd_ray.errors import ConfigError
 from dbd_ray.training.start import load_start, starting_network
 

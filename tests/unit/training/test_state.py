@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from dbd_ray.checkpoints import load_checkpoint, make_card
+from dbd_ray.checkpoints.card import Card, make_card
+from dbd_ray.checkpoints.files import load_checkpoint
 from dbd_ray.config import TrainConfig
 from dbd_ray.errors import CheckpointError
-from dbd_ray.models.card import Card
-from dbd_ray.training.engine import close_epoch, train_epoch
 from dbd_ray.training.learner import Learner
+from dbd_ray.training.loop import close_epoch, train_epoch
 from dbd_ray.training.ranks import Ranks
 from dbd_ray.training.samples import EncodedRow, Window, epoch_order, train_batches
 from dbd_ray.training.state import HISTORY_FILE, STATE_FILE, restore_run, rng_state, save_run, seed_everything

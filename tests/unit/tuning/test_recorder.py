@@ -9,7 +9,7 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import ASHAScheduler
 
 from dbd_ray.config import load_tune_config
-from dbd_ray.tracking import RunLog, tracking_uri
+from dbd_ray.tracking.runs import RunLog, tracking_uri
 from dbd_ray.tuning.recorder import Recorder
 from dbd_ray.tuning.sweep import trial_base, trial_run
 

@@ -7,11 +7,11 @@ from typing import Any, NoReturn
 
 import pytest
 
-from dbd_ray.checkpoints import CARD, load_checkpoint
+from dbd_ray.checkpoints.files import CARD, load_checkpoint
+from dbd_ray.checkpoints.find import packaged_models
 from dbd_ray.cli import main
 from dbd_ray.config import AblateConfig, TuneConfig, load_ablate_config, load_tune_config
 from dbd_ray.datasets.prepared import PreparedInfo, write_info
-from dbd_ray.detector import packaged_models
 from dbd_ray.errors import ConfigError, DatasetError
 from dbd_ray.tuning.paper import ablation_plan, check_ablation, check_gamma_grid
 from dbd_ray.tuning.study import absolute_study

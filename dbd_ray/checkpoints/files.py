@@ -13,12 +13,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
-from dbd_ray.authors import import_authors
+from dbd_ray.checkpoints.card import FORMAT_VERSION, Card
 from dbd_ray.errors import CheckpointError, ConfigError
 from dbd_ray.models import FocusNetwork, build_network
-from dbd_ray.models.card import FORMAT_VERSION, Card, make_card
-
-__all__ = ["Card", "import_authors", "load_checkpoint", "make_card", "save_checkpoint"]
 
 WEIGHTS = "model.safetensors"
 CARD = "card.json"

@@ -5,9 +5,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from dbd_ray.datasets.listing import read_bytes
 from dbd_ray.errors import PhotoError
 from dbd_ray.images.decode import decode_photo, photo_size
+from dbd_ray.storage import read_bytes
 from dbd_ray.teaching.sources import read_pictures
 
 LONG_SIDE_PX = 1024  # for teachers that take any size: several times what any of them works at

@@ -3,17 +3,16 @@
 `Detector` does both around its engine; an endpoint does them away from it, so that only small pictures travel.
 """
 
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 
-from dbd_ray.focus_map import FocusMap, summarize
+from dbd_ray.detection.focus_map import FocusMap, summarize
 from dbd_ray.images.refine import refine_to_photo
 from dbd_ray.images.resize import resize_photo
-from dbd_ray.tiling import blend_tiles, lay_tiles
-
-Refinement = Literal["guided", "bilinear"]
+from dbd_ray.images.tiles import blend_tiles, lay_tiles
+from dbd_ray.names import Refinement
 
 
 def out_of_memory(error: MemoryError | cv2.error) -> bool:

@@ -1,10 +1,11 @@
 """What this hardware does well: device and number format, each choice with its reason."""
 
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
 
 from dbd_ray.errors import ConfigError
+from dbd_ray.names import PrecisionName
 
 
 class Precision(NamedTuple):
@@ -22,9 +23,7 @@ class Precision(NamedTuple):
         return torch.autocast(device.type, dtype=torch.bfloat16, enabled=self.dtype == torch.bfloat16)
 
 
-def choose_training_precision(
-    device: torch.device, requested: Literal["auto", "float32", "bfloat16"] = "auto"
-) -> Precision:
+def choose_training_precision(device: torch.device, requested: PrecisionName = "auto") -> Precision:
     """Choose the training precision by what the hardware does well.
 
     Raises:

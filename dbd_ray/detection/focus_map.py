@@ -5,8 +5,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from dbd_ray.kinds import kind_of
-from dbd_ray.summary import SharpArea, Summary
+from dbd_ray.summary import SharpArea, Summary, kind_of
 
 IN_FOCUS = 0.5  # a pixel of at least this value counts as in focus
 

@@ -4,14 +4,13 @@ from typing import Any
 
 import numpy as np
 
-from dbd_ray.config import EngineName
-from dbd_ray.detector import Detector
+from dbd_ray.detection.detector import Detector
+from dbd_ray.detection.focus_map import FocusMap
+from dbd_ray.detection.stream import detect_stream
 from dbd_ray.errors import ConfigError, PhotoError
-from dbd_ray.focus_map import FocusMap
 from dbd_ray.images.decode import MAX_PIXELS, decode_photo
 from dbd_ray.images.encode import encode_mask
-from dbd_ray.passes import Refinement
-from dbd_ray.photo_stream import detect_stream
+from dbd_ray.names import OUTPUT_COLUMNS, EngineName, Refinement
 
 PHOTO_COLUMNS = ("bytes", "image")  # what ray.data.read_binary_files and read_images call theirs
 PHOTOS_AT_ONCE = 8  # decoded in memory at native size, whatever Ray's batch size is
@@ -70,7 +69,7 @@ class FocusPredictor:
         """
         column = self._photo_column(batch)
         kept = {name: values for name, values in batch.items() if not (self.drop_photo and name == column)}
-        names = {name: name if name == "error" else f"{self.prefix}{name}" for name in _COLUMNS}
+        names = {name: name if name == "error" else f"{self.prefix}{name}" for name in OUTPUT_COLUMNS}
         taken = [names[name] for name in names if name != "error" and names[name] in kept]
         if taken:
             raise ConfigError(
@@ -90,7 +89,9 @@ class FocusPredictor:
             )
         )
         added: Batch = {
-            names[name]: np.array([row[name] for row in rows], dtype=kind) for name, kind in _COLUMNS.items()
+            # NumPy's own strings of bytes would lose zeros at their ends
+            names[name]: np.array([row[name] for row in rows], dtype=object if kind is bytes else kind)
+            for name, kind in OUTPUT_COLUMNS.items()
         }
         return {**kept, **added}
 
@@ -127,23 +128,9 @@ def _found(focus_map: FocusMap) -> dict[str, Any]:
 
 def _failed(error: str) -> dict[str, Any]:
     # empty values of each column's own type: an all-null block would get another schema than its neighbours
-    empty = {name: kind() if kind is not object else b"" for name, kind in _COLUMNS.items()}
+    empty = {name: kind() for name, kind in OUTPUT_COLUMNS.items()}
     area = dict.fromkeys(("sharp_left", "sharp_top", "sharp_right", "sharp_bottom"), -1)
     return {**empty, **area, "error": error, "in_focus_fraction": np.nan, "focus_confidence": np.nan}
-
-
-_COLUMNS: dict[str, type] = {
-    "focus": object,
-    "focus_kind": str,
-    "in_focus_fraction": float,
-    "sharp_left": int,
-    "sharp_top": int,
-    "sharp_right": int,
-    "sharp_bottom": int,
-    "focus_confidence": float,
-    "focus_model": str,
-    "error": str,
-}
 
 
 def _errors_before(batch: Batch, rows: int) -> list[str]:

@@ -3,10 +3,11 @@
 import cv2
 import numpy as np
 
-from dbd_ray.focus_map import FocusMap
+from dbd_ray.detection.focus_map import FocusMap
 from dbd_ray.images.encode import encode_depth, encode_mask, encode_photo
 from dbd_ray.images.overlay import overlay
-from dbd_ray.serving.options import BatchOptions, Picture
+from dbd_ray.names import Picture
+from dbd_ray.serving.options import BatchOptions
 from dbd_ray.serving.refusals import Refusal
 
 

@@ -10,10 +10,11 @@ import numpy as np
 from pydantic import Field
 from ray import serve
 
-from dbd_ray.config import EngineName, Settings, build
-from dbd_ray.detector import Detector
+from dbd_ray.config import Settings, build
+from dbd_ray.detection.detector import Detector
+from dbd_ray.detection.transforms import PhotoMaps
 from dbd_ray.errors import DbdRayError
-from dbd_ray.passes import PhotoMaps
+from dbd_ray.names import EngineName
 from dbd_ray.serving.measures import DetectorMeasures
 from dbd_ray.serving.messages import Alternatives, Looked, ModelInUse
 

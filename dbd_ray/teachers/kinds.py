@@ -6,7 +6,8 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
 from dbd_ray.errors import TeacherError
-from dbd_ray.teachers.request import PrecisionName, TeacherRequest, parse_request
+from dbd_ray.names import PrecisionName
+from dbd_ray.teachers.request import TeacherRequest, parse_request
 
 if TYPE_CHECKING:
     # brings numpy, for which a command's help should not wait

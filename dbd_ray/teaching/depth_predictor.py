@@ -10,9 +10,9 @@ import pyarrow as pa
 import ray
 
 from dbd_ray.errors import TeacherError
+from dbd_ray.names import PrecisionName
 from dbd_ray.teachers import load_teacher
-from dbd_ray.teachers.request import PrecisionName
-from dbd_ray.teaching.decode import DecodePhotos
+from dbd_ray.teaching.decode_photos import DecodePhotos
 
 RAW_SCHEMA = pa.schema(
     [

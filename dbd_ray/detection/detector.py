@@ -1,22 +1,22 @@
 """The detector: photos in, focus maps out. Evaluation, predictors and commands all go through here."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import get_args
 
 import numpy as np
 import torch
 
-from dbd_ray.checkpoints import Card, load_checkpoint
-from dbd_ray.config import EngineName
+from dbd_ray.checkpoints.card import Card
+from dbd_ray.checkpoints.files import load_checkpoint
+from dbd_ray.checkpoints.find import opened_checkpoint
+from dbd_ray.detection.focus_map import FocusMap
+from dbd_ray.detection.transforms import PhotoMaps, native_map, network_pictures
 from dbd_ray.engines import load_engine
-from dbd_ray.errors import CheckpointError
-from dbd_ray.focus_map import FocusMap
+from dbd_ray.hardware import choose_device
+from dbd_ray.images.tiles import lay_tiles
 from dbd_ray.models import FocusNetwork
-from dbd_ray.models.hardware import choose_device
-from dbd_ray.passes import PhotoMaps, Refinement, native_map, network_pictures
-from dbd_ray.tiling import lay_tiles
+from dbd_ray.names import EngineName, Refinement
 
 
 class Detector:
@@ -143,50 +143,3 @@ class Detector:
             pictures = network_pictures(photo, size, tile=tile)
             starts = range(0, len(pictures), batch_size)
             yield PhotoMaps(np.concatenate([self.look(pictures[i : i + batch_size]).focus for i in starts]), None)
-
-
-def packaged_models() -> dict[str, Path]:
-    """Checkpoints that come with the package, by name."""
-    folder = Path(__file__).parent / "weights"
-    return {path.parent.name: path.parent for path in sorted(folder.glob("*/card.json"))}
-
-
-def find_checkpoint(model: str, *, registry: str | None = None) -> Path:
-    """Find what `Detector.load` would load.
-
-    Args:
-        model: As for `Detector.load`.
-        registry: URI of the MLflow registry for models:/ URIs; None: the one that MLFLOW_TRACKING_URI names.
-
-    Returns:
-        A local checkpoint folder; what is in it was not looked at. What came from a registry stays until this process
-        ends, see `opened_checkpoint`.
-
-    Raises:
-        CheckpointError: There is no such model.
-    """
-    if model.startswith("models:/"):
-        from dbd_ray.registry import download_model
-
-        return download_model(model, registry)
-    packaged = packaged_models()
-    if model in packaged:
-        return packaged[model]
-    if not Path(model).exists():
-        raise CheckpointError(
-            f"{model}: neither a checkpoint folder nor a model of the package ({', '.join(packaged) or 'none yet'}); "
-            "train one with `dbd-ray train`, or give models:/NAME@ALIAS"
-        )
-    return Path(model)
-
-
-@contextmanager
-def opened_checkpoint(model: str, *, registry: str | None = None) -> Iterator[Path]:
-    """Like `find_checkpoint`, but what came from a registry is deleted afterwards."""
-    if model.startswith("models:/"):
-        from dbd_ray.registry import downloaded_model
-
-        with downloaded_model(model, registry) as folder:
-            yield folder
-    else:
-        yield find_checkpoint(model, registry=registry)

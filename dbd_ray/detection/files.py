@@ -4,23 +4,22 @@ import json
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from dbd_ray.detector import Detector
+from dbd_ray.detection.detector import Detector
+from dbd_ray.detection.focus_map import FocusMap
+from dbd_ray.detection.stream import detect_stream
 from dbd_ray.errors import ConfigError, DbdRayError
-from dbd_ray.focus_map import FocusMap, Summary
 from dbd_ray.images.containers import PHOTO_SUFFIXES
 from dbd_ray.images.decode import MAX_PIXELS, decode_photo
 from dbd_ray.images.encode import encode_depth, encode_mask, encode_photo
 from dbd_ray.images.overlay import overlay
-from dbd_ray.passes import Refinement
-from dbd_ray.photo_stream import detect_stream
+from dbd_ray.names import RESULT_FILES, Polarity, Refinement, ResultFile
+from dbd_ray.summary import Summary
 
-Output = Literal["focus", "overlay", "depth", "json"]
-OUTPUTS: tuple[Output, ...] = ("focus", "overlay", "depth", "json")
-SUFFIXES: dict[Output, str] = {
+SUFFIXES: dict[ResultFile, str] = {
     "focus": ".focus.png",
     "overlay": ".overlay.jpg",
     "depth": ".depth.png",
@@ -96,10 +95,10 @@ def predict_files(
     photos: Sequence[Path],
     out: Path,
     *,
-    save: Sequence[Output] = ("focus", "overlay", "json"),
+    save: Sequence[ResultFile] = ("focus", "overlay", "json"),
     refine: Refinement = "guided",
     tile: int = 1,
-    polarity: Literal["focus", "blur"] = "focus",
+    polarity: Polarity = "focus",
     batch_size: int = 8,
     max_pixels: int = MAX_PIXELS,
     on_photo: Callable[[Prediction], Any] = lambda prediction: None,
@@ -125,9 +124,11 @@ def predict_files(
         ConfigError: An unknown output, depth from a network that has none, or `out` cannot be a folder.
         DbdRayError: A result cannot be written, for instance because the disk is full.
     """
-    unknown = [name for name in save if name not in OUTPUTS]
+    unknown = [name for name in save if name not in RESULT_FILES]
     if unknown or not save:
-        raise ConfigError(f"save: {', '.join(unknown) or 'nothing'} cannot be saved; choose of {', '.join(OUTPUTS)}")
+        raise ConfigError(
+            f"save: {', '.join(unknown) or 'nothing'} cannot be saved; choose of {', '.join(RESULT_FILES)}"
+        )
     if "depth" in save and not detector.card.network.depth:
         raise ConfigError(f"save: {detector.card.name} predicts no depth; leave depth out")
     try:
@@ -198,8 +199,8 @@ def _write(
     pixels: np.ndarray,
     found: FocusMap,
     target: Path,
-    save: Sequence[Output],
-    polarity: Literal["focus", "blur"],
+    save: Sequence[ResultFile],
+    polarity: Polarity,
 ) -> tuple[Path, ...]:
     files = []
     for output in save:

@@ -11,16 +11,15 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from dbd_ray.datasets.listing import read_bytes
-from dbd_ray.datasets.prepared import as_uri, replace_bytes
 from dbd_ray.errors import DatasetError, PhotoError
 from dbd_ray.images.decode import decode_photo, photo_size
 from dbd_ray.images.encode import decode_depth, encode_photo
+from dbd_ray.storage import as_uri, read_bytes, replace_bytes
 from dbd_ray.teaching.contact_sheet import contact_sheet
-from dbd_ray.teaching.decode import DEPTH_LONG_SIDE_PX, within
+from dbd_ray.teaching.decode_photos import DEPTH_LONG_SIDE_PX, within
 from dbd_ray.teaching.sources import Source, read_pictures
 from dbd_ray.teaching.store import Committed, Key, read_depths
-from dbd_ray.tracking import RunLog, attempt
+from dbd_ray.tracking.runs import RunLog, attempt
 
 SHEET_PAIRS = 24
 SHEET_FILE, SUMMARY_FILE, STATS_FILE = "contact-sheet.png", "summary.json", "stats.txt"

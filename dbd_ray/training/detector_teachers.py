@@ -8,14 +8,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from dbd_ray.checkpoints import Card, load_checkpoint
+from dbd_ray.checkpoints.card import Card
+from dbd_ray.checkpoints.files import load_checkpoint
+from dbd_ray.checkpoints.find import opened_checkpoint, packaged_models
 from dbd_ray.config import ObjectiveConfig
-from dbd_ray.datasets.prepared import as_uri
-from dbd_ray.detector import opened_checkpoint, packaged_models
 from dbd_ray.errors import CheckpointError, ConfigError
-from dbd_ray.losses import TeacherMaps
+from dbd_ray.hardware import Precision
 from dbd_ray.models import FocusNetwork
-from dbd_ray.models.hardware import Precision
+from dbd_ray.storage import as_uri
+from dbd_ray.training.losses import TeacherMaps
 
 
 class Teacher(NamedTuple):

@@ -7,9 +7,9 @@ from pathlib import Path, PurePosixPath
 
 import pyarrow.fs
 
-from dbd_ray.checkpoints import CARD, WEIGHTS, is_staged, read_card, staged_names
-from dbd_ray.registry import log_model, register
-from dbd_ray.tracking import RunLog
+from dbd_ray.checkpoints.files import CARD, WEIGHTS, is_staged, read_card, staged_names
+from dbd_ray.registration import log_model, register
+from dbd_ray.tracking.runs import RunLog
 from dbd_ray.training.state import HISTORY_FILE
 
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import pyarrow as pa
 import ray.data
 
-from dbd_ray.datasets.listing import UNREACHABLE, list_folder, open_arrow_storage, open_storage
-from dbd_ray.datasets.prepared import SCHEMA, PreparedInfo, as_uri, image_digest, read_info, write_info
+from dbd_ray.datasets.prepared import SCHEMA, PreparedInfo, image_digest, read_info, write_info
 from dbd_ray.datasets.rows import row_fingerprint
 from dbd_ray.errors import DatasetError
+from dbd_ray.storage import UNREACHABLE, as_uri, list_folder, open_arrow_storage, open_storage
 
 ROWS_PER_FILE = 32
 

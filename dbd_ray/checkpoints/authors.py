@@ -8,10 +8,10 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from dbd_ray.checkpoints.card import Card, make_card
 from dbd_ray.config import NetworkConfig
 from dbd_ray.errors import CheckpointError
 from dbd_ray.models import FocusNetwork, build_network
-from dbd_ray.models.card import Card, make_card
 
 Architecture = Literal["resnext101", "vgg16"]
 

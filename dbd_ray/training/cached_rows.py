@@ -2,9 +2,9 @@
 
 import ray.data
 
-from dbd_ray.datasets.layouts import Split
 from dbd_ray.datasets.prepared import parts_uri, read_info, require_rows
 from dbd_ray.errors import DatasetError
+from dbd_ray.names import Split
 from dbd_ray.training.samples import EncodedRow
 
 

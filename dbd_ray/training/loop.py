@@ -12,11 +12,11 @@ from torch.nn.parallel import DistributedDataParallel
 
 from dbd_ray.engines import predict_focus
 from dbd_ray.errors import TrainingError
-from dbd_ray.losses import Total, distillation_loss
 from dbd_ray.metrics import FocusMetrics
 from dbd_ray.models import NetworkOutput
 from dbd_ray.training.learner import Learner
 from dbd_ray.training.ledger import make_entry
+from dbd_ray.training.losses import Total, distillation_loss
 from dbd_ray.training.progress import Progress
 from dbd_ray.training.samples import Batch
 

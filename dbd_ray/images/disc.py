@@ -1,0 +1,26 @@
+"""The disc that a lens out of focus makes of a point, as a convolution kernel."""
+
+from functools import lru_cache
+
+import numpy as np
+
+
+@lru_cache(maxsize=512)
+def disc_kernel(diameter_px: float) -> np.ndarray:
+    """Build the picture of a point spread over a disc.
+
+    Args:
+        diameter_px: Diameter; up to 1 px the disc lies within one pixel.
+
+    Returns:
+        float32 odd square, each pixel the share of the disc that falls on it, sum 1, not writable.
+    """
+    radius = diameter_px / 2
+    reach = max(int(np.ceil(radius - 0.5)), 0)
+    samples = 16
+    offset = (np.arange((2 * reach + 1) * samples) + 0.5) / samples - (reach + 0.5)
+    inside = (offset[:, None] ** 2 + offset**2 <= max(radius, 0.5) ** 2).astype(np.float32)
+    kernel = inside.reshape(2 * reach + 1, samples, 2 * reach + 1, samples).mean(axis=(1, 3))
+    kernel /= kernel.sum()
+    kernel.setflags(write=False)
+    return kernel

@@ -1,0 +1,57 @@
+"""The words that settings, commands, endpoint, client and files share, each defined once."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Literal, get_args
+
+Polarity = Literal["focus", "blur"]
+"""What is white in a mask that is read or written."""
+
+Refinement = Literal["guided", "bilinear"]
+"""How a map comes to the photo's size: along the photo's edges (fast guided filter), or only interpolated."""
+
+Layout = Literal["cuhk", "dut", "szu-bd", "folder", "sharp"]
+"""How the files of a labelled set lie, see `datasets.layouts`."""
+
+Split = Literal["train", "val", "test"]
+"""The part of a prepared dataset."""
+
+EngineName = Literal["auto", "eager", "fused", "compiled", "onnx", "openvino"]
+"""What runs a network, see `engines.load_engine`."""
+
+PrecisionName = Literal["auto", "float32", "bfloat16"]
+"""The number format of training and of depth teachers."""
+
+ResultFile = Literal["focus", "overlay", "depth", "json"]
+"""What `dbd-ray predict` writes of a photo."""
+
+Picture = Literal["focus", "overlay", "mask", "depth"]
+"""What the endpoint draws of a photo."""
+
+LAYOUTS: tuple[Layout, ...] = get_args(Layout)
+POLARITIES: tuple[Polarity, ...] = get_args(Polarity)
+REFINEMENTS: tuple[Refinement, ...] = get_args(Refinement)
+ENGINE_NAMES: tuple[EngineName, ...] = get_args(EngineName)
+RESULT_FILES: tuple[ResultFile, ...] = get_args(ResultFile)
+
+MAE = "mae"
+F_BETA = "f_adaptive_pooled_dd_notebook"
+F_MAX = "f_max_of_mean_curve"
+HEADLINE_METRICS = (MAE, F_BETA, F_MAX, "iou_at_half_focus")
+"""Those of `metrics.METRIC_NAMES` that commands and charts say first."""
+
+OUTPUT_COLUMNS: Mapping[str, type] = MappingProxyType(
+    {
+        "focus": bytes,
+        "focus_kind": str,
+        "in_focus_fraction": float,
+        "sharp_left": int,
+        "sharp_top": int,
+        "sharp_right": int,
+        "sharp_bottom": int,
+        "focus_confidence": float,
+        "focus_model": str,
+        "error": str,
+    }
+)
+"""What `FocusPredictor` adds to a row, and a registered model answers."""

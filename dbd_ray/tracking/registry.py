@@ -1,0 +1,110 @@
+"""Looking models up in the MLflow model registry, and fetching their files (`dbd_ray.registration` writes there)."""
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import mlflow
+from mlflow import MlflowClient
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.exceptions import MlflowException
+from mlflow.store.artifact.utils.models import get_model_name_and_version
+
+from dbd_ray.errors import CheckpointError, ConfigError
+from dbd_ray.tracking.runs import tracking_uri
+
+CHAMPION = "champion"
+FINGERPRINT_TAG = "fingerprint"
+_ABSENT = "RESOURCE_DOES_NOT_EXIST"
+
+
+class RegisteredModel(NamedTuple):
+    """One version of a registered model.
+
+    Attributes:
+        name: Of the registered model.
+        version: Its number.
+        fingerprint: That of its checkpoint's card.
+        run_id: The MLflow run that holds its files.
+    """
+
+    name: str
+    version: str
+    fingerprint: str
+    run_id: str
+
+    @property
+    def uri(self) -> str:
+        """What `Detector.load` takes."""
+        return f"models:/{self.name}/{self.version}"
+
+
+def find_champion(uri: str, name: str) -> RegisteredModel | None:
+    """Look up the version that is `@champion`; None if there is none yet.
+
+    Raises:
+        ConfigError: The registry cannot be reached.
+    """
+    with registry_errors(uri):
+        client = MlflowClient(tracking_uri=uri)
+        try:
+            version = client.get_registered_model(name).aliases.get(CHAMPION)
+        except MlflowException as error:
+            if error.error_code == _ABSENT:
+                return None
+            raise
+        return as_registered(client.get_model_version(name, str(version))) if version else None
+
+
+@contextmanager
+def downloaded_model(uri: str, registry: str | None = None) -> Iterator[Path]:
+    """Fetch the files of a registered model for as long as they are needed.
+
+    Args:
+        uri: models:/NAME@ALIAS or models:/NAME/VERSION.
+        registry: URI of the registry; None: the one that MLFLOW_TRACKING_URI names.
+
+    Yields:
+        A local folder with all that MLflow keeps of the model, which is deleted afterwards.
+
+    Raises:
+        CheckpointError: There is no such model.
+    """
+    registry = registry or tracking_uri()
+    with tempfile.TemporaryDirectory(prefix="dbd-ray-") as folder:
+        try:
+            local = mlflow.artifacts.download_artifacts(
+                artifact_uri=_source(uri, registry), dst_path=folder, tracking_uri=registry
+            )
+        except MlflowException as error:
+            raise CheckpointError(f"{uri}: not found in the MLflow registry {registry}: {error.message}") from None
+        yield Path(local)
+
+
+def _source(uri: str, registry: str) -> str:
+    # download_artifacts would look a models:/ URI up in the registry of the environment, whatever it is told
+    client = MlflowClient(tracking_uri=registry)
+    found = get_model_name_and_version(client, uri)
+    if len(found) == 1:  # models:/ID, which MLflow gives to models that are not registered
+        return str(client.get_logged_model(*found).artifact_location)
+    return str(client.get_model_version_download_uri(*found))
+
+
+def as_registered(version: ModelVersion) -> RegisteredModel:
+    """Take what this project needs from one of MLflow's model versions."""
+    fingerprint = str(version.tags.get(FINGERPRINT_TAG, ""))
+    return RegisteredModel(str(version.name), str(version.version), fingerprint, str(version.run_id))
+
+
+@contextmanager
+def registry_errors(uri: str) -> Iterator[None]:
+    """Turn failures of the registry into ConfigError with what to do."""
+    try:
+        yield
+    except MlflowException as error:
+        reason = error.message.strip().splitlines()[0]
+        raise ConfigError(
+            f"{uri}: the MLflow registry failed ({reason}); start its server, or correct MLFLOW_TRACKING_URI"
+        ) from error
