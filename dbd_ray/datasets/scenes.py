@@ -25,7 +25,7 @@ _Kind = Literal["partial", "all_in_focus", "none_in_focus"]
 class SceneConfig(Settings):
     """Settings of rendered scenes.
 
-    The f-number is not among them: it follows from the scene's largest CoC, which is drawn from `max_coc_px`.
+    The f-number is not among them: it follows from the CoC diameters that a scene is to have.
     """
 
     size: tuple[int, int] = Field(default=(320, 320), description="(height, width) in pixels.")
