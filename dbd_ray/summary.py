@@ -36,7 +36,7 @@ class Summary:
         sharp_area: Bounding box and centroid of these pixels; None where there are none.
         confidence: Mean distance of the map from 0.5, scaled to [0,1]; low where the network was undecided.
         model: Name of the checkpoint.
-        model_fingerprint: sha256 of its weights, hexadecimal, or the start of it.
+        model_fingerprint: sha256 of its weights, hexadecimal.
     """
 
     kind: Kind
