@@ -1,4 +1,4 @@
-"""What this hardware does well: device and number format, each choice with its reason."""
+"""Choice of device and number format by the hardware, each with its reason."""
 
 from typing import NamedTuple
 
@@ -9,22 +9,23 @@ from dbd_ray.names import PrecisionName
 
 
 class Precision(NamedTuple):
-    """How numbers are held in forward and backward passes.
+    """Number format of forward and backward passes.
 
     Attributes:
         dtype: torch.float32, or torch.bfloat16 under autocast (weights stay float32).
-        reason: Why, for the log.
+        reason: Why it was chosen, for the log.
     """
 
     dtype: torch.dtype
     reason: str
 
     def autocast(self, device: torch.device) -> torch.autocast:
+        """Make the autocast context of this format, which has no effect for float32."""
         return torch.autocast(device.type, dtype=torch.bfloat16, enabled=self.dtype == torch.bfloat16)
 
 
 def choose_training_precision(device: torch.device, requested: PrecisionName = "auto") -> Precision:
-    """Choose the training precision by what the hardware does well.
+    """Choose the number format of training by what the device multiplies natively and computes reliably.
 
     Raises:
         ConfigError: bfloat16 was asked for where training in it is known to fail.
@@ -77,7 +78,7 @@ def multiplies_bfloat16(device: torch.device) -> bool:
 
 
 def describe_device(device: torch.device) -> str:
-    """Name the kind of a device as far as it decides which engine is fastest there."""
+    """Name the kind of a device, by which the measured speeds of engines are looked up."""
     if device.type == "cuda":
         return f"cuda sm_{''.join(map(str, torch.cuda.get_device_capability(device)))}"
     kinds = ("amx_bf16", "avx512_bf16", "avx512_f", "avx2")

@@ -1,26 +1,26 @@
-"""The words that settings, commands, endpoint, client and files share, each defined once."""
+"""Names and choices shared by settings, commands, endpoint, client and files, each defined once."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Literal, get_args
 
 Polarity = Literal["focus", "blur"]
-"""What is white in a mask that is read or written."""
+"""What white means in a mask file: in focus, or blurred."""
 
 Refinement = Literal["guided", "bilinear"]
-"""How a map comes to the photo's size: along the photo's edges (fast guided filter), or only interpolated."""
+"""How a map is resized to the photo: along the photo's edges (fast guided filter), or by interpolation alone."""
 
 Layout = Literal["cuhk", "dut", "szu-bd", "folder", "sharp"]
-"""How the files of a labelled set lie, see `datasets.layouts`."""
+"""Folder layout of a labelled dataset, see `datasets.layouts`."""
 
 Split = Literal["train", "val", "test"]
-"""The part of a prepared dataset."""
+"""Part of a prepared dataset."""
 
 EngineName = Literal["auto", "eager", "fused", "compiled", "onnx", "openvino"]
-"""What runs a network, see `engines.load_engine`."""
+"""Engine that runs a network, see `engines.load_engine`."""
 
 PrecisionName = Literal["auto", "float32", "bfloat16"]
-"""The number format of training and of depth teachers."""
+"""Number format of training and of depth teachers."""
 
 ResultFile = Literal["focus", "overlay", "depth", "json"]
 """What `dbd-ray predict` writes of a photo."""
@@ -38,7 +38,7 @@ MAE = "mae"
 F_BETA = "f_adaptive_pooled_dd_notebook"
 F_MAX = "f_max_of_mean_curve"
 HEADLINE_METRICS = (MAE, F_BETA, F_MAX, "iou_at_half_focus")
-"""Those of `metrics.METRIC_NAMES` that commands and charts say first."""
+"""The metrics of `metrics.METRIC_NAMES` that commands and charts show first."""
 
 OUTPUT_COLUMNS: Mapping[str, type] = MappingProxyType(
     {
@@ -54,4 +54,4 @@ OUTPUT_COLUMNS: Mapping[str, type] = MappingProxyType(
         "error": str,
     }
 )
-"""What `FocusPredictor` adds to a row, and a registered model answers."""
+"""Columns that `FocusPredictor` adds to a row and a registered model returns, with the Python type of each."""

@@ -1,4 +1,4 @@
-"""A registered model as MLflow's own tools see it: encoded photos in, focus columns out."""
+"""The MLflow flavour of registered models: encoded photos in, focus columns out."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,15 +18,15 @@ DEFAULTS: dict[str, Any] = {
     "tile": 1,
     "max_pixels": MAX_PIXELS,
 }
-"""What `mlflow.pyfunc.load_model(…, model_config=…)` may change, see `FocusPredictor`."""
+"""Options of `FocusPredictor` that `mlflow.pyfunc.load_model(…, model_config=…)` may change, with their defaults."""
 
 
 class FocusModel:
-    """What `mlflow.pyfunc.load_model` gives and `mlflow models serve` asks.
+    """The model that `mlflow.pyfunc.load_model` returns and `mlflow models serve` calls.
 
     Args:
         checkpoint: Local checkpoint folder.
-        options: Of `FocusPredictor`.
+        options: Keyword arguments of `FocusPredictor`.
     """
 
     def __init__(self, checkpoint: Path, options: Mapping[str, Any]) -> None:
@@ -37,7 +37,7 @@ class FocusModel:
 
         Args:
             model_input: A column `image` of encoded photos (JPEG, PNG, …).
-            params: None are known; MLflow hands over those of the signature.
+            params: Ignored; MLflow passes the parameters of the signature, which has none.
 
         Returns:
             One row per photo, in their order, with the columns of `FocusPredictor`; a photo that cannot be read has

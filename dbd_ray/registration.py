@@ -1,4 +1,4 @@
-"""Writing to the MLflow model registry: a trained model goes in as `@candidate`, the best one known is `@champion`."""
+"""Writing to the MLflow model registry: trained models become `@candidate`, the best one `@champion`."""
 
 import tempfile
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ from dbd_ray.tracking.registry import CHAMPION, FINGERPRINT_TAG, RegisteredModel
 from dbd_ray.tracking.runs import RunLog
 
 CANDIDATE = "candidate"
-MODEL_FOLDER = "model"  # among the artifacts of a run
+MODEL_FOLDER = "model"  # its path among a run's artifacts
 _PRESENT = "RESOURCE_ALREADY_EXISTS"
 _MLFLOW_TYPES = {bytes: DataType.binary, str: DataType.string, float: DataType.double, int: DataType.long}
 
@@ -32,7 +32,7 @@ def log_model(log: RunLog, checkpoint: Path) -> None:
     """Store a checkpoint in a run as an MLflow model, with signature, input example and card.
 
     Args:
-        log: The run; a model that it holds already is replaced.
+        log: The run; a model in it is replaced.
         checkpoint: Local checkpoint folder.
 
     Raises:
@@ -44,15 +44,15 @@ def log_model(log: RunLog, checkpoint: Path) -> None:
 
 
 def register(log: RunLog, card: Card, name: str) -> RegisteredModel:
-    """Make the model of a run the newest version, unless it is registered already, and `@candidate`.
+    """Register the model of a run as the newest version, unless it is registered already, and as `@candidate`.
 
     Args:
         log: The run that `log_model` stored the model in.
-        card: Of that model.
-        name: Of the registered model, which is made if need be.
+        card: Card of that model.
+        name: Registered model's name; the registered model is made where there is none.
 
     Returns:
-        The version; on a run that was registered before, e.g. when it was resumed, the one that it has.
+        The version; for a run that was registered before, for instance a resumed one, its earlier version.
     """
     client = MlflowClient(tracking_uri=log.uri)
     version = _version_of_run(client, log, card, name)
@@ -63,13 +63,13 @@ def register(log: RunLog, card: Card, name: str) -> RegisteredModel:
 
 
 def promote(log: RunLog, checkpoint: Path, name: str, reasons: Mapping[str, Any]) -> RegisteredModel:
-    """Make a checkpoint `@champion`; it is registered first where it is not.
+    """Make a checkpoint `@champion`; it is registered first if it is not.
 
     Args:
-        log: Run of the evaluation, which holds the model where it was not registered.
+        log: Run of the evaluation, in which the model is stored if it was not registered.
         checkpoint: Local checkpoint folder.
-        name: Of the registered model.
-        reasons: Tags of the version that say why.
+        name: Registered model's name.
+        reasons: Tags for the version that say why.
 
     Raises:
         ConfigError: The registry cannot be reached.

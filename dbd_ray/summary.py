@@ -1,17 +1,17 @@
-"""A focus map in a few plain numbers, which clients of the endpoint read without OpenCV."""
+"""The summary of a focus map in a few numbers; without OpenCV, so that clients can import it."""
 
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 Kind = Literal["all_in_focus", "partial", "none_in_focus"]
 
-ALL_SHARE = 0.97  # of the pixels in focus: the whole photo is
-NONE_SHARE = 0.02
+ALL_SHARE = 0.97  # from this share of in-focus pixels on a photo is all_in_focus
+NONE_SHARE = 0.02  # up to this share it is none_in_focus
 
 
 @dataclass(frozen=True)
 class SharpArea:
-    """Where the in-focus pixels lie, in pixels of the photo.
+    """Bounding box and centroid of the in-focus pixels, in pixels of the photo.
 
     Attributes:
         left, top, right, bottom: Bounding box, right and bottom exclusive.
@@ -32,11 +32,11 @@ class Summary:
 
     Attributes:
         kind: Whether all, a part, or none of the photo is in focus.
-        in_focus_fraction: Share of pixels of at least 0.5, in [0,1].
-        sharp_area: Where they lie; None when there are none.
+        in_focus_fraction: Share of pixels with a focus of at least 0.5, in [0,1].
+        sharp_area: Bounding box and centroid of these pixels; None where there are none.
         confidence: Mean distance of the map from 0.5, scaled to [0,1]; low where the network was undecided.
         model: Name of the checkpoint.
-        model_fingerprint: Start of the sha256 of its weights.
+        model_fingerprint: sha256 of its weights, hexadecimal.
     """
 
     kind: Kind
@@ -47,15 +47,15 @@ class Summary:
     model_fingerprint: str
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain numbers and strings, for JSON."""
+        """Give the summary as nested dicts of plain numbers and strings, for JSON."""
         return asdict(self)
 
 
 def kind_of(in_focus_fraction: float) -> Kind:
-    """Name the kind of a photo.
+    """Name the kind of a photo by its share of in-focus pixels.
 
     Args:
-        in_focus_fraction: Share of its pixels that are in focus, in [0,1].
+        in_focus_fraction: Share of pixels in focus, in [0,1].
     """
     if in_focus_fraction >= ALL_SHARE:
         return "all_in_focus"

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from dbd_ray.checkpoints.card import Card, make_card
+from dbd_ray.checkpoints.files import tensor_problems
 from dbd_ray.config import NetworkConfig
 from dbd_ray.errors import CheckpointError
 from dbd_ray.models import FocusNetwork, build_network
@@ -20,7 +21,7 @@ IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
 INPUT_SIZE = (320, 320)
 HOME = "https://github.com/vinthony/depth-distillation"
 
-# one decoder level: our module -> theirs, {n} is the level counted from 1
+# modules of one decoder level: ours -> theirs, {n} is the level counted from 1
 LEVEL = {
     "squeeze": "deconv{n}.prev",
     "squeeze_norm": "deconv{n}.bn",
@@ -35,7 +36,7 @@ LEVEL = {
     "attention.norm": "sideatt{n}.bn",
     "attention.outer": "sideatt{n}.conv2",
 }
-# one ResNeXt bottleneck; theirs was converted from Lua Torch, where layers are nested sequences without names
+# modules of one ResNeXt bottleneck; theirs came from Lua Torch, where layers are nested sequences without names
 BOTTLENECK = {
     "conv1": "0.0.0.0",
     "bn1": "0.0.0.1",
@@ -60,7 +61,7 @@ def import_authors(source: str | Path | Mapping[str, Tensor], architecture: Arch
     Their networks mark what is in focus (section 3), as ours do: the outputs are used as they are.
 
     Args:
-        source: The released `.pth` file, read without running anything in it, or its state dict.
+        source: The released `.pth` file, read without running code from it, or its state dict.
         architecture: Which of the two released networks it is.
 
     Returns:
@@ -131,13 +132,7 @@ def _unwrapped(read: Mapping[str, Any], where: str) -> dict[str, Tensor]:
 
 
 def _compare(given: Mapping[str, Tensor], wanted: Mapping[str, Tensor], where: str, architecture: str) -> None:
-    problems = [f"missing: {name}" for name in wanted if name not in given]
-    problems += [f"unexpected: {name}" for name in given if name not in wanted]
-    problems += [
-        f"{name} is {tuple(tensor.shape)}, needed {tuple(wanted[name].shape)}"
-        for name, tensor in given.items()
-        if name in wanted and tensor.shape != wanted[name].shape
-    ]
+    problems = tensor_problems(given, wanted)
     if problems:
         lines = "\n".join(f"  - {problem}" for problem in problems)
         raise CheckpointError(

@@ -1,4 +1,4 @@
-"""The card that travels with a checkpoint's weights: all that is needed to rebuild and to use the network."""
+"""The card of a checkpoint: what is needed beside the weights to rebuild and to use the network."""
 
 from collections.abc import Mapping
 from typing import Any, Literal
@@ -8,11 +8,11 @@ from pydantic import Field, field_serializer, field_validator
 from dbd_ray.config import NetworkConfig, Settings
 from dbd_ray.models.output import FocusNetwork
 
-FORMAT_VERSION = 1  # of the card; a change that old readers cannot follow raises it
+FORMAT_VERSION = 1  # the card's format; raised by changes that older versions cannot read
 
 
 class Card(Settings):
-    """What a checkpoint holds and where it comes from."""
+    """Description of a checkpoint: network, preprocessing, metrics and provenance."""
 
     format_version: Literal[1] = 1
     name: str = Field(min_length=1)
@@ -58,11 +58,11 @@ def make_card(
 
     Args:
         network: Built by `build_network(config)`; its encoder's mean and std are recorded.
-        config: What it was built from.
-        name: What people call it.
+        config: Settings that the network was built from.
+        name: Name of the model.
         input_size: Height and width of its training pictures, px.
-        metrics: By the names of the metric report.
-        provenance: Where it comes from; values must be JSON.
+        metrics: Values by name, see `metrics.METRIC_NAMES`.
+        provenance: Data, recipe, versions and licences; values must be JSON.
 
     Returns:
         The card, without fingerprint: `save_checkpoint` adds it.

@@ -1,9 +1,10 @@
-"""Checkpoints: a local folder with `model.safetensors` and `card.json`, and nothing in it that could run."""
+"""Saving and loading of checkpoints: local folders with `model.safetensors` and `card.json`, without any code."""
 
 import hashlib
 import json
 import re
 import uuid
+from collections.abc import Mapping
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -26,8 +27,8 @@ PICKLES = (".pth", ".pt", ".ckpt", ".bin", ".pkl")
 def save_checkpoint(folder: str | Path, network: FocusNetwork, card: Card, *, half: bool = False) -> Card:
     """Write a checkpoint so that a crash at any moment leaves either the old one or the new one.
 
-    The card is what decides: the new weights wait beside the old ones until the new card is in place. What earlier
-    crashes left behind is cleared away only then, since one of those files may be what the old card stands for.
+    The card decides which weights count: the new ones wait beside the old until the new card is in place. What earlier
+    crashes left behind is deleted only then, since one of those files may be the old card's weights.
 
     Args:
         folder: Local folder, made if need be; a checkpoint in it is replaced, other files are left alone.
@@ -123,7 +124,7 @@ def read_card(folder: Path) -> Card:
 
 
 def find_weights(card: Card, folder: Path) -> Path:
-    """Find the weights that belong to a card, whole.
+    """Find the undamaged weights that belong to a card.
 
     Raises:
         CheckpointError: They are missing, or damaged.
@@ -145,14 +146,31 @@ def find_weights(card: Card, folder: Path) -> Path:
 
 
 def staged_names(*names: str) -> tuple[str, ...]:
-    """Names, never used before, under which new files wait beside the old ones of a checkpoint."""
+    """Give new unique names under which files wait beside the old ones of a checkpoint."""
     token = uuid.uuid4().hex
     return tuple(f"{name}.{token}{STAGED}" for name in names)
 
 
 def is_staged(path: PurePath) -> bool:
-    """Whether a file has a name of `staged_names`: it waits, or a crash left it waiting."""
+    """Tell whether a file has a name of `staged_names`: it waits, or a crash left it waiting."""
     return re.fullmatch(rf".+\.[0-9a-f]{{32}}\{STAGED}", path.name) is not None
+
+
+def tensor_problems(given: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> list[str]:
+    """List the tensors that are missing, unexpected or of another shape, one line each.
+
+    Args:
+        given: Tensors by name.
+        wanted: The network's own, by the same names.
+    """
+    problems = [f"missing: {name}" for name in wanted if name not in given]
+    problems += [f"unexpected: {name}" for name in given if name not in wanted]
+    problems += [
+        f"{name} is {tuple(tensor.shape)}, needed {tuple(wanted[name].shape)}"
+        for name, tensor in given.items()
+        if name in wanted and tensor.shape != wanted[name].shape
+    ]
+    return problems
 
 
 def _stored(tensor: Tensor, half: bool) -> Tensor:
@@ -174,13 +192,7 @@ def _build(card: Card, folder: Path) -> FocusNetwork:
 
 def _fill(network: FocusNetwork, weights: dict[str, Tensor], path: Path) -> None:
     wanted: dict[str, Any] = network.state_dict()
-    problems = [f"missing: {name}" for name in wanted if name not in weights]
-    problems += [f"unexpected: {name}" for name in weights if name not in wanted]
-    problems += [
-        f"{name} is {tuple(tensor.shape)}, needed {tuple(wanted[name].shape)}"
-        for name, tensor in weights.items()
-        if name in wanted and tensor.shape != wanted[name].shape
-    ]
+    problems = tensor_problems(weights, wanted)
     if problems:
         shown = "\n".join(f"  - {problem}" for problem in problems[:20])
         raise CheckpointError(

@@ -1,4 +1,4 @@
-"""Finding a checkpoint by what people call it: the name of a packaged model, a folder, or a models:/ URI."""
+"""Finding of checkpoints: by the name of a packaged model, a folder, or a models:/ URI."""
 
 import atexit
 from collections.abc import Iterator
@@ -13,16 +13,16 @@ _REGISTERED = "models:/"
 
 
 def packaged_models() -> dict[str, Path]:
-    """Checkpoints that come with the package, by name."""
+    """List the checkpoints in the package: folder by name."""
     folder = Path(dbd_ray.__file__).parent / "weights"
     return {path.parent.name: path.parent for path in sorted(folder.glob(f"*/{CARD}"))}
 
 
 def find_checkpoint(model: str, *, registry: str | None = None) -> Path:
-    """Find what `Detector.load` would load.
+    """Find the checkpoint folder of a model.
 
     Args:
-        model: As for `Detector.load`.
+        model: Name of a packaged model, folder, or models:/NAME@ALIAS, models:/NAME/VERSION.
         registry: URI of the MLflow registry for models:/ URIs; None: the one that MLFLOW_TRACKING_URI names.
 
     Returns:
@@ -50,7 +50,7 @@ def find_checkpoint(model: str, *, registry: str | None = None) -> Path:
 
 @contextmanager
 def opened_checkpoint(model: str, *, registry: str | None = None) -> Iterator[Path]:
-    """Like `find_checkpoint`, but what came from a registry is deleted afterwards."""
+    """Like `find_checkpoint`, but a folder that came from a registry is deleted afterwards."""
     if model.startswith(_REGISTERED):
         with _downloaded(model, registry) as folder:
             yield folder

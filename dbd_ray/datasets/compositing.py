@@ -1,4 +1,4 @@
-"""Blurring a picture with a different disc at every pixel, near things covering far ones."""
+"""Disc blur that varies from pixel to pixel, with near surfaces covering far ones."""
 
 from typing import NamedTuple
 
@@ -13,7 +13,13 @@ _NEIGHBOURS = tuple((dy, dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1))
 
 
 class _Hidden(NamedTuple):
-    """What lies behind the rims of near things: flat pixel positions, linear RGB and CoC there."""
+    """Surfaces continued behind the edges of nearer ones.
+
+    Attributes:
+        position: int [n], flat pixel positions.
+        linear: float32 n×3, linear RGB there.
+        coc_px: float32 [n], signed CoC diameter there, px.
+    """
 
     position: np.ndarray
     linear: np.ndarray
@@ -24,7 +30,7 @@ def composite(linear: np.ndarray, coc_px: np.ndarray) -> np.ndarray:
     """Spread every pixel over its circle of confusion, with occlusion.
 
     The picture is cut into slices of similar CoC. From the farthest to the nearest, each slice's colour and
-    coverage are convolved with its disc and laid over what is there. A near thing's blurred rim lets through a
+    coverage are convolved with its disc and laid over what is there. A near surface's blurred rim lets through a
     background that the picture does not show: the surface that ends at the rim is continued behind it, mirrored
     at the edge. The sum is divided by its total coverage, because the slices of one slanted surface overlap at
     their blurred ends without covering each other fully, and a constant picture has to stay constant.
@@ -68,8 +74,8 @@ def slice_edges(low_px: float, high_px: float) -> np.ndarray:
     """Choose where to cut a range of signed CoC diameters into slices.
 
     Args:
-        low_px: Smallest CoC.
-        high_px: Largest CoC.
+        low_px: Smallest signed CoC diameter, px.
+        high_px: Largest signed CoC diameter, px.
 
     Returns:
         Rising edges, symmetric about 0: the middle slice is [-1, 1), whose disc fits into one pixel; then steps

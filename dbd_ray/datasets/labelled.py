@@ -1,4 +1,4 @@
-"""Pixels of labelled photos, read and checked: a photo with its truth, or what is wrong with them."""
+"""Reading of labelled photos: the pixels of a photo and its mask, checked, or what is wrong with them."""
 
 from collections.abc import Callable
 
@@ -15,7 +15,7 @@ from dbd_ray.storage import read_bytes
 def read_layout(
     root: str, layout: Layout, *, polarity: Polarity | None = None, allow_constant_masks: bool = False
 ) -> list[LabelledPhoto]:
-    """List a labelled dataset after reading and checking every file of it.
+    """List the photos of a labelled dataset after reading and checking every file.
 
     Args:
         root: Local folder or fsspec/pyarrow URI.
@@ -44,7 +44,7 @@ def read_labelled(photo: LabelledPhoto, *, allow_constant: bool = False) -> tupl
     """Read and check one labelled photo.
 
     Args:
-        photo: Where it lies.
+        photo: Paths of the photo and its mask, see `layouts.scan_layout`.
         allow_constant: Accept a mask of one class (all in focus, or none).
 
     Returns:

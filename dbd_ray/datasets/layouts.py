@@ -1,4 +1,4 @@
-"""Folder layouts of labelled blur datasets by file names alone, and every problem in them listed at once.
+"""Folder layouts of labelled blur datasets: photos, masks and splits by file names, with all problems listed.
 
 | layout | folders below the root | split | mask white means |
 |---|---|---|---|
@@ -24,7 +24,7 @@ from dbd_ray.names import LAYOUTS, Layout, Polarity, Split
 from dbd_ray.storage import list_folder, open_storage
 
 _OWN_POLARITY: dict[str, Polarity] = {"cuhk": "blur", "szu-bd": "blur", "dut": "focus", "sharp": "focus"}
-# (photo folder, mask folder) as the set is found in circulation; upper case and - for _ are accepted as well
+# (photo folder, mask folder) as the set is found in circulation; upper case and - instead of _ are accepted
 _DUT: dict[Split, tuple[tuple[str, str], ...]] = {
     "train": (
         ("train/image", "train/gt"),
@@ -45,15 +45,15 @@ _SHARP: dict[str, Split] = {"train": "train", "test": "test", "val": "test"}
 
 @dataclass(frozen=True)
 class LabelledPhoto:
-    """One photo and its mask, by name only: nothing is read yet.
+    """Paths of one photo and its mask; nothing is read yet.
 
     Args:
         id: Unique within the dataset: the file name without suffix, behind `train_` or `test_` for `dut` and
             `sharp`, whose splits may number their photos alike.
-        split: Whether it trains or tests.
+        split: "train" or "test".
         source: The layout's name; for `folder` the name of the root folder.
-        image_uri: Photo, as an absolute path or a URI of the root's kind.
-        mask_uri: Mask, likewise; None: the whole photo is in focus.
+        image_uri: Absolute path of the photo, or its URI where the root is one.
+        mask_uri: Path or URI of the mask; None: the whole photo is in focus.
         polarity: What white means in the mask file.
     """
 

@@ -1,4 +1,4 @@
-"""Listing folders of labelled files, with everything odd reported."""
+"""Listing of labelled files and of `test.txt`, with every problem reported."""
 
 import posixpath
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ def files_by_stem(
         root: Path of the dataset on it.
         folder: Folder below the root.
         suffixes: Accepted suffixes in lower case, with their dot.
-        problems: Grows by one line for everything that does not belong there.
+        problems: Gets one more line for every file or folder that does not belong there.
 
     Returns:
         File name by stem, or None when the folder is missing.
@@ -53,14 +53,14 @@ def files_by_stem(
 def read_test_stems(
     storage: AbstractFileSystem, root: str, images: Mapping[str, str], required: bool, problems: list[str]
 ) -> set[str]:
-    """Read which photos `test.txt` names, whatever the case of their suffixes.
+    """Read which photos `test.txt` names; the case of their suffixes does not matter.
 
     Args:
         storage: File system, see `open_storage`.
         root: Path of the dataset on it.
-        images: The photos' file name by stem.
+        images: File names of the photos by stem.
         required: Whether a missing `test.txt` is a problem.
-        problems: Grows by one line for every line of the file that is wrong.
+        problems: Gets one more line for every line of the file that is wrong.
 
     Returns:
         Stems of the named photos.

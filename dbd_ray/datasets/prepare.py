@@ -1,4 +1,4 @@
-"""Making prepared datasets with Ray Data: from labelled photos, or by rendering thin-lens scenes."""
+"""Preparation of datasets with Ray Data: from labelled photos, or by rendering thin-lens scenes."""
 
 import hashlib
 from collections.abc import Callable, Sequence
@@ -14,7 +14,7 @@ from dbd_ray.datasets.layouts import LabelledPhoto, scan_layout
 from dbd_ray.datasets.prepared import SCHEMA, PreparedInfo
 from dbd_ray.datasets.rows import LabelledRows, RenderedRows
 from dbd_ray.datasets.scenes import SceneConfig
-from dbd_ray.datasets.write_prepared import ROWS_PER_FILE, publish
+from dbd_ray.datasets.write_prepared import ROWS_PER_FILE, write_prepared
 from dbd_ray.errors import ConfigError, DatasetError
 from dbd_ray.images.containers import PHOTO_SUFFIXES
 from dbd_ray.names import Polarity
@@ -84,9 +84,9 @@ def prepare_photos(
         out: Folder or URI of the dataset; what is there is replaced only when the new one is complete.
         input_size: (height, width) that photos and masks are resized to, not keeping the aspect ratio (paper A).
         validation_fraction: Share of the training photos that becomes the split "val", chosen by a hash of the id.
-        problems: Problems already found, reported together with those found here.
+        problems: Problems found before, reported together with those found here.
         allow_constant_masks: Accept masks that are all in focus or all out of focus.
-        where: What an error names as the place of the problems; default: out.
+        where: Folder or URI that errors name; default: `out`.
 
     Raises:
         DatasetError: Lists every unusable photo and mask; nothing is written then.
@@ -143,7 +143,7 @@ def prepare_scenes(
 def corrected(
     photos: Sequence[LabelledPhoto], *, inverted: Sequence[str] = (), exclude: Sequence[str] = ()
 ) -> tuple[list[LabelledPhoto], list[str]]:
-    """Turn round masks that are known to be the wrong way round, and leave photos out.
+    """Invert the masks that are known to mark the wrong class, and leave photos out.
 
     Args:
         photos: All photos of a dataset.
@@ -192,4 +192,4 @@ def _write(
     found = [*problems, *sorted(text for batch in checked for text in batch["problem"].to_pylist() if text)]
     if found:
         raise DatasetError(where, found)
-    return publish(made, out, input_size=input_size)
+    return write_prepared(made, out, input_size=input_size)

@@ -1,4 +1,4 @@
-"""Prepared datasets: what they look like on storage, and reading them without Ray.
+"""Prepared datasets: their format in storage, and reading them without Ray.
 
 A prepared dataset is a folder (any fsspec or pyarrow URI) with one `dataset.json` and one folder of
 Parquet parts that it names. `dataset.json` is written last and replaced in one step, so a reader
@@ -7,10 +7,10 @@ sees either the old dataset or the new one.
 | column | meaning |
 |---|---|
 | `id`, `split`, `source` | name within the dataset; "train", "val" or "test"; which labelled set, or "rendered" |
-| `width`, `height` | of picture, mask and depth, px |
+| `width`, `height` | size of picture, mask and depth, px |
 | `image`, `mask` | the encoded picture; 8-bit PNG, 255 = in focus |
-| `depth`, `depth_teacher` | 16-bit PNG, 0 near, 65535 far, and name@fingerprint of who gave it; or null |
-| `uri` | where the original photo lies: an absolute path or URI; null for rendered scenes |
+| `depth`, `depth_teacher` | 16-bit PNG, 0 near, 65535 far; name@fingerprint of its depth teacher; null without depth |
+| `uri` | absolute path or URI of the original photo; null for rendered scenes |
 | `digest` | `image_digest` of `image` |
 
 `uri` and `digest` came later: datasets without these columns are read with nulls in them.
@@ -50,15 +50,15 @@ RENDERED_SOURCE = "rendered"
 
 
 class PreparedInfo(Settings):
-    """What `dataset.json` says of a prepared dataset.
+    """Content of a prepared dataset's `dataset.json`.
 
     Attributes:
         parts: Folder of the Parquet files, relative to the dataset.
         input_size: (height, width) of every picture and mask.
         rows: Number of rows by split.
         sources: Number of rows by source.
-        depth_rows: How many rows carry a depth map.
-        image_bytes: Encoded size of all pictures, masks and depths together.
+        depth_rows: Number of rows with a depth map.
+        image_bytes: Encoded size of all pictures, masks and depths together, bytes.
         fingerprint: sha256 over ids, splits, pictures, masks and depths, independent of order and of files.
     """
 
@@ -73,7 +73,7 @@ class PreparedInfo(Settings):
 
 
 def read_info(location: str | Path) -> PreparedInfo:
-    """Read what a prepared dataset holds, without touching its pictures.
+    """Read a prepared dataset's `dataset.json`.
 
     Raises:
         DatasetError: There is no prepared dataset, or it was written by another version.
@@ -93,7 +93,7 @@ def read_info(location: str | Path) -> PreparedInfo:
 
 
 def write_info(location: str, info: PreparedInfo) -> None:
-    """Publish a dataset: replace its `dataset.json` in one step.
+    """Replace a dataset's `dataset.json` in one step, after which readers see its new parts.
 
     Raises:
         DatasetError: It cannot be written.
@@ -105,7 +105,7 @@ def write_info(location: str, info: PreparedInfo) -> None:
 
 
 def parts_uri(location: str | Path, info: PreparedInfo) -> str:
-    """Where the Parquet files of a prepared dataset lie."""
+    """Give the URI of the folder of a prepared dataset's Parquet files."""
     return f"{as_uri(location)}/{info.parts}"
 
 
@@ -141,11 +141,11 @@ def read_rows(location: str | Path, split: Split, *, columns: Sequence[str] | No
 
 
 def require_rows(location: str | Path, info: PreparedInfo, split: Split, found: int) -> None:
-    """Refuse a split of which other than all rows were found: readers take the Parquet files that are there.
+    """Check that a reader found exactly the rows of a split: readers take whatever Parquet files are there.
 
     Args:
         location: The prepared dataset.
-        info: What its `dataset.json` says.
+        info: Content of its `dataset.json`.
         split: "train", "val" or "test".
         found: Number of rows that a reader found in that split.
 
@@ -163,7 +163,7 @@ def image_digest(image: bytes) -> str:
 
 
 def common_input_size(locations: Sequence[str]) -> tuple[int, int]:
-    """The (height, width) that all these datasets were prepared at.
+    """Give the (height, width) in pixels that all these datasets were prepared at.
 
     Raises:
         DatasetError: They differ.

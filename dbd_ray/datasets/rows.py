@@ -1,4 +1,4 @@
-"""What becomes one row of a prepared dataset: a labelled photo, or a rendered scene."""
+"""Rows of a prepared dataset, made of labelled photos or of rendered scenes."""
 
 import hashlib
 from typing import Any
@@ -20,11 +20,11 @@ JPEG_QUALITY = 95  # high and without chroma subsampling: recompression must not
 
 
 class LabelledRows:
-    """Turns a labelled photo into a row, or into a `problem`.
+    """Turns the fields of a `LabelledPhoto` into a row, or into `id` and `problem` where it cannot be used.
 
     Args:
-        input_size: (height, width) of the row's pictures.
-        allow_constant_masks: Accept masks of one class.
+        input_size: (height, width) of the row's picture and mask, px.
+        allow_constant_masks: Accept masks of one class (all in focus, or none).
     """
 
     def __init__(self, input_size: tuple[int, int], allow_constant_masks: bool):
@@ -52,12 +52,12 @@ class LabelledRows:
 
 
 class RenderedRows:
-    """Renders a scene into a row; each scene reads only the photos that it is cut from.
+    """Renders the scene of an `index` and `split` into a row; it reads only the photos that the scene is cut from.
 
     Args:
-        config: What is rendered.
+        config: Settings of the scenes.
         seed: Scene i is a function of (seed, i).
-        photo_uris: Photos to cut from; none: painted shapes.
+        photo_uris: Photos that surfaces are cut from; none: painted surfaces.
     """
 
     def __init__(self, config: SceneConfig, seed: int, photo_uris: tuple[str, ...]):
@@ -93,7 +93,7 @@ class RenderedRows:
 
 
 def row_fingerprint(row: dict[str, Any]) -> str:
-    """Hash what a model can learn of a row; ends in `+depth` where it has a depth."""
+    """Hash a row's id, split, source, picture, mask and depth; the result ends in `+depth` where it has a depth."""
     content = hashlib.sha256(f"{row['id']}|{row.get('split')}|{row.get('source')}".encode())
     for name in ("image", "mask", "depth"):
         content.update(row.get(name) or b"")

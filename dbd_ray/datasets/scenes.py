@@ -23,9 +23,9 @@ _Kind = Literal["partial", "all_in_focus", "none_in_focus"]
 
 
 class SceneConfig(Settings):
-    """What rendered scenes look like.
+    """Settings of rendered scenes.
 
-    Their f-number is not a setting: it is the one at which the scene reaches its largest CoC.
+    The f-number is not among them: it follows from the CoC diameters that a scene is to have.
     """
 
     size: tuple[int, int] = Field(default=(320, 320), description="(height, width) in pixels.")
@@ -77,8 +77,8 @@ def render_scene(
     Args:
         index: Number of the scene, not negative.
         seed: Number of the series, not negative.
-        config: What scenes look like.
-        photos: Sharp photos, encoded or uint8 HxWx3, of which the surfaces are cut; None: painted surfaces.
+        config: Settings of the scenes.
+        photos: Sharp photos, encoded or uint8 HxWx3, that surfaces are cut from; None: painted surfaces.
 
     Returns:
         The photo, focus mask, circles of confusion and depth.

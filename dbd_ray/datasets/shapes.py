@@ -1,4 +1,4 @@
-"""Random outlines of the things in rendered scenes."""
+"""Random outlines of the objects in rendered scenes."""
 
 from collections.abc import Callable
 
@@ -15,7 +15,7 @@ def random_shape(rng: Generator, size: tuple[int, int]) -> np.ndarray:
 
     Args:
         rng: Source of randomness.
-        size: (height, width).
+        size: (height, width) of the picture, px.
 
     Returns:
         float32 HxW in [0,1], share of each pixel that the shape covers.

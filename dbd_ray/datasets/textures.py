@@ -1,4 +1,4 @@
-"""Random surfaces for rendered scenes: procedural patterns, and pieces of photos."""
+"""Random surfaces of rendered scenes: procedural patterns, and pieces of photos."""
 
 from collections.abc import Callable
 
@@ -17,7 +17,7 @@ def random_surface(rng: Generator, size: tuple[int, int]) -> np.ndarray:
 
     Args:
         rng: Source of randomness.
-        size: (height, width).
+        size: (height, width) of the surface, px.
 
     Returns:
         uint8 HxWx3, sRGB.
@@ -37,7 +37,7 @@ def photo_piece(rng: Generator, size: tuple[int, int], photo: bytes | np.ndarray
 
     Args:
         rng: Source of randomness.
-        size: (height, width) of the piece.
+        size: (height, width) of the piece, px.
         photo: Encoded file, or uint8 HxWx3; shrunk so that the piece is sharp, enlarged only if it is too small.
 
     Returns:

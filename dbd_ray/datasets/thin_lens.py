@@ -1,4 +1,4 @@
-"""Defocus rendered with a thin lens: an all-in-focus picture and its depth in, the photo a lens would take out."""
+"""Rendering of defocus with a thin lens, from an all-in-focus picture and its depth."""
 
 from dataclasses import dataclass, fields
 
@@ -15,7 +15,7 @@ FOCUS_THRESHOLD_PX = 2.0
 
 @dataclass(frozen=True)
 class Lens:
-    """A thin lens before a sensor.
+    """A thin lens in front of a sensor.
 
     Args:
         focal_length_mm: Focal length f.
@@ -46,7 +46,7 @@ class Lens:
 
 @dataclass(frozen=True)
 class RenderedScene:
-    """A defocused photo and everything that is known about it.
+    """A rendered photo with its focus mask, circles of confusion, depth and lens.
 
     Args:
         photo: uint8 HxWx3, sRGB.
@@ -55,7 +55,7 @@ class RenderedScene:
         depth_m: float32 HxW, distance in metres, may be infinite.
         depth: float32 HxW in [0,1], relative, 0 near and 1 far, linear in 1/distance as single-image
             depth networks predict it; 0 everywhere when all is equally far.
-        lens: What it was rendered with.
+        lens: The lens that it was rendered with.
     """
 
     photo: np.ndarray
@@ -67,14 +67,14 @@ class RenderedScene:
 
 
 def circle_of_confusion_px(depth_m: np.ndarray, lens: Lens) -> np.ndarray:
-    """Compute how wide a lens spreads each point, c = A * f / (s - f) * (d - s) / d with A = f / N.
+    """Compute the diameter of each point's circle of confusion, c = A * f / (s - f) * (d - s) / d with A = f / N.
 
     Thin-lens geometry: a point at d is imaged behind or before the sensor, and the cone of light from the
     aperture A cuts the sensor in a disc of diameter |c|.
 
     Args:
         depth_m: float32 of any shape, distance d in metres, positive; infinity is allowed.
-        lens: Gives f, N, s and the size of a pixel.
+        lens: The lens, with f, N, s and the size of a pixel.
 
     Returns:
         float32 of the same shape, diameter in pixels; negative in front of the focus plane, positive behind it.
@@ -98,7 +98,7 @@ def render_defocus(
     *,
     focus_threshold_px: float = FOCUS_THRESHOLD_PX,
 ) -> RenderedScene:
-    """Render what a lens makes of an all-in-focus picture.
+    """Render an all-in-focus picture as a thin lens would take it.
 
     Light is mixed linearly (sRGB is undone and redone), slice by slice of depth from far to near, see
     `datasets.compositing.composite`.
@@ -106,7 +106,7 @@ def render_defocus(
     Args:
         image: uint8 HxWx3, sRGB, everything in focus.
         depth_m: float32 HxW, distance of each pixel in metres, positive; infinity is allowed.
-        lens: The lens.
+        lens: The lens and the distance that it is focused at.
         focus_threshold_px: A pixel counts as in focus below this diameter of its circle of confusion.
 
     Returns:

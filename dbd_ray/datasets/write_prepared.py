@@ -1,4 +1,4 @@
-"""Writing rows of a Ray Dataset as a prepared dataset that replaces the one before in one step."""
+"""Writing of a Ray Dataset's rows as a prepared dataset, which replaces an earlier one in one step."""
 
 import hashlib
 import uuid
@@ -17,17 +17,17 @@ from dbd_ray.storage import UNREACHABLE, as_uri, list_folder, open_arrow_storage
 ROWS_PER_FILE = 32
 
 
-def publish(dataset: ray.data.Dataset, out: str | Path, *, input_size: tuple[int, int]) -> PreparedInfo:
-    """Write rows as a prepared dataset; it may replace the very dataset that the rows are read from.
+def write_prepared(dataset: ray.data.Dataset, out: str | Path, *, input_size: tuple[int, int]) -> PreparedInfo:
+    """Write rows as a prepared dataset; it may replace the dataset that the rows are read from.
 
     Args:
-        dataset: Columns of `prepared.SCHEMA`, executed once. Nullable ones may be missing, others are left out;
-            `digest` is always computed here.
+        dataset: Rows with the columns of `prepared.SCHEMA`, executed once. Nullable columns may be missing, columns
+            beyond the schema are dropped, `digest` is always computed here.
         out: Folder or URI of the dataset; what is there is replaced only when the new one is complete.
-        input_size: (height, width) of every picture, mask and depth.
+        input_size: (height, width) of every picture, mask and depth, px.
 
     Returns:
-        What `dataset.json` says, counted from the files as they were written.
+        Content of the new `dataset.json`, counted from the files as they were written.
 
     Raises:
         DatasetError: The storage cannot be written; the old dataset remains.
@@ -44,7 +44,7 @@ def publish(dataset: ray.data.Dataset, out: str | Path, *, input_size: tuple[int
             reason = "there are none, or the workers see another storage under this name"
             raise DatasetError(location, [f"cannot be written, no rows arrived there: {reason}"])
         info = _describe(ray.data.read_parquet(folder, filesystem=filesystem), parts, input_size)
-        previous = _published(location)
+        previous = _present_parts(location)
         write_info(location, info)
     except BaseException as error:
         with suppress(DatasetError):  # the first error is the one to tell
@@ -98,7 +98,7 @@ def _facts(table: pa.Table) -> pa.Table:
     )
 
 
-def _published(location: str) -> str | None:
+def _present_parts(location: str) -> str | None:
     try:
         return read_info(location).parts
     except DatasetError:

@@ -1,1 +1,1 @@
-"""From photos to focus maps: the detector, what happens around its network, and its ways into files and Ray Data."""
+"""Detection of focus in photos: the detector, its pre- and postprocessing, and its use on files and in Ray Data."""

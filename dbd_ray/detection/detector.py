@@ -1,4 +1,4 @@
-"""The detector: photos in, focus maps out. Evaluation, predictors and commands all go through here."""
+"""The detector, from photos to focus maps, which evaluation, predictors and commands use."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -24,9 +24,9 @@ class Detector:
 
     Args:
         network: A focus network; it is put in evaluation mode.
-        card: What the checkpoint says of it.
-        device: Where it runs.
-        engine: What runs it, see `engines.load_engine`.
+        card: Card of its checkpoint.
+        device: Device that it runs on; None: the CPU.
+        engine: Name of the engine that runs it, see `engines.load_engine`.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class Detector:
             model: Name of a model in the package (see `packaged_models`), folder of a checkpoint, or
                 an MLflow model URI (models:/NAME@ALIAS, models:/NAME/VERSION).
             device: "auto", "cpu", "cuda" or "cuda:N".
-            engine: What runs the network: "eager" (torch in float32, as it was trained), "fused", "compiled",
+            engine: Engine that runs the network: "eager" (torch in float32, as it was trained), "fused", "compiled",
                 "onnx", "openvino", or "auto", the fastest one here; their maps agree within .01 on average.
 
         Raises:
@@ -81,9 +81,9 @@ class Detector:
             refine: How maps come from network size to the photo's: "guided" follows the photo's edges
                 (fast guided filter), "bilinear" only interpolates.
             batch_size: Photos, or tiles, per forward pass.
-            tile: Look at so many overlapping tiles along the photo's longer side, each enlarged to the network's
-                size, which finds smaller subjects at the cost of as many more passes; 1: at the photo as a whole.
-                Tiles have no depth.
+            tile: Number of overlapping tiles along the photo's longer side, each resized to the network's input,
+                which finds smaller subjects at the cost of a forward pass per tile; 1: the photo as a whole. Tiles
+                give no depth.
 
         Returns:
             One FocusMap per photo, in their order, at their sizes.

@@ -1,4 +1,4 @@
-"""What the detector says of a photo: the focus map and its summary."""
+"""The result of detection in one photo: focus map, depth map and summary."""
 
 from dataclasses import dataclass
 
@@ -12,12 +12,12 @@ IN_FOCUS = 0.5  # a pixel of at least this value counts as in focus
 
 @dataclass(frozen=True)
 class FocusMap:
-    """The detector's answer for one photo.
+    """Result of detection in one photo.
 
     Attributes:
         focus: float32 H×W in [0,1] at the photo's size, 1 = in focus.
         depth: float32 H×W in [0,1] at the photo's size, 0 near, 1 far; None where the network has no depth.
-        summary: The same in a few numbers.
+        summary: The focus map in a few numbers.
     """
 
     focus: np.ndarray
@@ -26,12 +26,12 @@ class FocusMap:
 
 
 def summarize(focus: np.ndarray, *, model: str, model_fingerprint: str) -> Summary:
-    """Describe a focus map.
+    """Summarise a focus map.
 
     Args:
         focus: float32 H×W in [0,1], 1 = in focus.
         model: Name of the checkpoint that made it.
-        model_fingerprint: Its fingerprint.
+        model_fingerprint: Fingerprint of that checkpoint.
     """
     # OpenCV's one pass per number: NumPy's temporary arrays would cost as much as a network at 24 megapixels
     sharp = (focus >= IN_FOCUS).view(np.uint8)

@@ -1,4 +1,4 @@
-"""The detector as a stage of anybody's Ray Data pipeline."""
+"""The detector as a stage of a Ray Data pipeline."""
 
 from typing import Any
 
@@ -36,7 +36,7 @@ class FocusPredictor:
         device: As for `Detector.load`; with num_gpus in map_batches, "auto" finds the assigned GPU.
         engine: As for `Detector.load`.
         drop_photo: Leave the photos' column out of the result, which keeps the object store small.
-        prefix: Put before the name of every added column but `error`.
+        prefix: Prefix of the name of every added column but `error`.
         max_pixels: Largest height x width of an encoded photo that is decoded.
     """
 

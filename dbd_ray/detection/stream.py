@@ -1,4 +1,4 @@
-"""Any number of photos through a detector, few of them in memory at a time."""
+"""Detection in any number of photos with few of them in memory at a time."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TypeVar
@@ -15,7 +15,7 @@ from dbd_ray.names import Refinement
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-PIXELS_AT_ONCE = 100_000_000  # of decoded photos that wait for one forward pass, 3 bytes each
+PIXELS_AT_ONCE = 100_000_000  # limit on decoded photos that wait for one forward pass, 3 bytes each
 
 _OUT_OF_MEMORY = "there is not enough memory for this photo: make it smaller, or run fewer at a time [out_of_memory]"
 
@@ -35,10 +35,11 @@ def detect_stream(
 
     Args:
         detector: See `Detector.load`.
-        items: What stands for a photo: a file, a row.
-        open_photo: Gives an item's pixels, uint8 RGB H×W×3, or says why it has none, also by PhotoError or OSError.
-        finish: Makes a result of an item, its pixels and its FocusMap.
-        fail: Makes a result of an item that has none, and why.
+        items: One item per photo, for instance its path or its row.
+        open_photo: Returns an item's pixels, uint8 RGB H×W×3, or why it has none; it may also raise PhotoError,
+            OSError or MemoryError for that.
+        finish: Makes the result of an item from the item, its pixels and its FocusMap.
+        fail: Makes the result of an item without a FocusMap from the item and the reason.
         refine: See `Detector.detect`.
         batch_size: Photos per forward pass; fewer where they exceed `PIXELS_AT_ONCE` together.
         tile: See `Detector.detect`.

@@ -1,4 +1,4 @@
-"""Ways to run a network: torch, compiled, ONNX Runtime, OpenVINO."""
+"""Engines that run a trained network: torch (eager, fused, compiled), ONNX Runtime, OpenVINO."""
 
 from dbd_ray.engines.base import Engine, FocusFunction, NetworkMaps, predict_focus
 from dbd_ray.engines.choose import ENGINES, installed_engines, load_engine

@@ -1,4 +1,4 @@
-"""What every engine runs and returns."""
+"""The interface of engines, and the function from photos to maps that each of them runs."""
 
 from typing import NamedTuple, Protocol
 
@@ -9,11 +9,11 @@ from dbd_ray.models import FocusNetwork, NetworkOutput
 
 
 class NetworkMaps(NamedTuple):
-    """Maps at network size.
+    """A network's maps at its input size.
 
     Attributes:
-        focus: float32 N×h×w in [0,1].
-        depth: float32 N×h×w in [0,1], or None.
+        focus: float32 N×h×w in [0,1], 1 = in focus.
+        depth: float32 N×h×w in [0,1], 0 near, 1 far; None where the network shows no depth.
     """
 
     focus: Tensor
@@ -34,7 +34,7 @@ class Engine(Protocol):
 
 
 class FocusFunction(nn.Module):
-    """A network from uint8 photos to maps, its normalisation and sigmoid included, so that engines agree on both.
+    """A network with its normalisation and sigmoid, so that all engines agree on both.
 
     Args:
         network: The network.
@@ -57,18 +57,21 @@ class FocusFunction(nn.Module):
 
 
 def as_maps(results: tuple[Tensor, ...]) -> NetworkMaps:
-    """Name what `FocusFunction` returned."""
+    """Turn the results of `FocusFunction` into `NetworkMaps`."""
     return NetworkMaps(results[0], results[1] if len(results) > 1 else None)
 
 
 @torch.inference_mode()
 def predict_focus(network: FocusNetwork, photos: Tensor, *, dtype: torch.dtype = torch.float32) -> NetworkMaps:
-    """Run a network in evaluation mode; it and each part of it are left in the mode that they were in.
+    """Run a network in evaluation mode; afterwards each of its modules is in its former mode again.
 
     Args:
         network: A focus network, see `models`.
         photos: uint8 N×3×h×w RGB on the network's device.
-        dtype: torch.bfloat16 to run under autocast.
+        dtype: torch.float32, or torch.bfloat16 to run under autocast.
+
+    Returns:
+        The maps, on the network's device.
     """
     training = [module for module in network.modules() if module.training]
     network.eval()

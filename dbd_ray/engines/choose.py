@@ -1,4 +1,4 @@
-"""Which engine runs a network on this hardware, and why."""
+"""Choice and loading of the engine that runs a network on the hardware at hand."""
 
 import json
 import logging
@@ -34,11 +34,12 @@ def load_engine(
 
     Args:
         network: The network.
-        input_size: (height, width) of the photos that it will be given.
-        device: Where to run.
-        engine: Which engine; "auto": the fastest of those installed, by what was measured on such hardware. It
+        input_size: (height, width) in pixels of the photos that it will be given.
+        device: Device to run on.
+        engine: Name of the engine; "auto": the fastest of those installed, by what was measured on such hardware. It
             never compiles, since the first photos would wait for minutes.
-        fingerprint: Of the network's weights, by which engines keep what takes seconds to make.
+        fingerprint: Fingerprint of the network's weights, under which engines cache what takes seconds to make; None:
+            nothing is cached.
 
     Raises:
         ConfigError: The engine is unknown, not installed, or does not run on this device.
@@ -65,7 +66,7 @@ def load_engine(
 
 
 def installed_engines(device: torch.device) -> tuple[str, ...]:
-    """Name the engines whose libraries are here and that run on a device."""
+    """List the engines that run on a device and whose libraries are installed."""
     return tuple(
         name
         for name in ENGINES
@@ -78,11 +79,11 @@ def choose_engine(network: str, device: torch.device, installed: Iterable[str]) 
 
     Args:
         network: Name of the network's class.
-        device: Where to run.
+        device: Device to run on.
         installed: Engines to choose from.
 
     Returns:
-        The engine and the reason.
+        The engine's name and the reason.
     """
     kind = describe_device(device)
     measured = measurements().get(kind, {}).get(network, {})

@@ -1,4 +1,4 @@
-"""The engine of Intel's OpenVINO, which runs on any x86 or ARM processor."""
+"""The engine of Intel's OpenVINO, for x86 and ARM processors."""
 
 import os
 import threading
@@ -11,8 +11,8 @@ from dbd_ray.engines.onnx_engine import cache_folder, kept_onnx
 from dbd_ray.errors import ConfigError
 from dbd_ray.models import FocusNetwork
 
-# two threads whose engines make the first pass of a process at the same time may wait for each other for ever: what
-# OpenVINO's Python binding sets up then it guards by a lock that it does not let go while it waits for Python's
+# two threads whose engines make the first pass of a process at the same time may deadlock: OpenVINO's Python binding
+# holds the lock of its own setup while it waits for Python's
 _FIRST_PASS = threading.Lock()
 
 
@@ -21,8 +21,8 @@ class OpenVinoEngine:
 
     Args:
         network: The network.
-        input_size: (height, width) of the photos.
-        fingerprint: Of the network's weights, see `onnx_engine.kept_onnx`.
+        input_size: (height, width) of the photos, px.
+        fingerprint: Fingerprint of the network's weights, see `onnx_engine.kept_onnx`.
 
     Raises:
         ConfigError: The library is missing.

@@ -1,4 +1,4 @@
-"""Engines that need torch alone."""
+"""Engines that need only torch: eager, fused, compiled."""
 
 from collections.abc import Callable, Iterator
 from copy import deepcopy
@@ -18,7 +18,7 @@ TorchEngineName = Literal["eager", "fused", "compiled"]
 
 
 def fused_function(network: FocusNetwork, device: torch.device) -> nn.Module:
-    """Copy a network as the engine "fused" runs it, see `TorchEngine`."""
+    """Make the function that the engine "fused" runs, see `TorchEngine`; the network itself is copied."""
     function = fuse_norms(FocusFunction(deepcopy(network)).eval())
     function = function.to(device).to(memory_format=torch.channels_last)
     return function.to(torch.bfloat16) if multiplies_bfloat16(device) else function
@@ -59,7 +59,10 @@ def fuse_norms(module: nn.Module) -> nn.Module:
     layers in the order in which they run them.
 
     Args:
-        module: In evaluation mode.
+        module: A module in evaluation mode.
+
+    Returns:
+        The same module.
     """
     for parent in list(module.modules()):
         if isinstance(parent, nn.Sequential) or type(parent).__module__.startswith("timm."):

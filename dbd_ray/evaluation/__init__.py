@@ -1,4 +1,4 @@
-"""What an evaluation shows: metric report, curves, comparison with published results, worst cases."""
+"""Evaluation of detectors on labelled photos: report, charts, comparison, promotion, robustness."""
 
 from dbd_ray.evaluation.charts import loss_chart, pr_curve_chart
 from dbd_ray.evaluation.published import PUBLISHED, ComparisonRow, Published, comparison_rows

@@ -1,4 +1,4 @@
-"""How charts look: SVG that is readable in light and dark and by colour-blind people."""
+"""Style of charts: SVG that is readable in light and dark and by colour-blind people."""
 
 import io
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ DARK = Theme("#171b20", "#e8ecf0", "#98a3ae", "#2b3239", ("#56B4E9", "#FF9447", 
 
 
 def new_figure(theme: Theme, columns: int, size_inches: tuple[float, float]) -> tuple[Figure, list[Axes]]:
-    """Make a figure with so many axes side by side."""
+    """Make an empty figure with `columns` axes side by side, in the theme's colours."""
     figure = Figure(figsize=size_inches, layout=ConstrainedLayoutEngine(wspace=0.07), facecolor=theme.surface)
     all_axes: list[Axes] = list(figure.subplots(1, columns, squeeze=False)[0])
     for axes in all_axes:
@@ -45,7 +45,7 @@ def new_figure(theme: Theme, columns: int, size_inches: tuple[float, float]) -> 
 
 
 def add_legend(axes: Axes, theme: Theme, place: Any) -> None:
-    """Name the lines, where matplotlib is told to."""
+    """Add a legend of the labelled lines at one of matplotlib's `loc` places."""
     axes.legend(
         loc=place, fontsize=9.5, labelcolor=theme.ink, frameon=True, facecolor=theme.surface, edgecolor="none",
         framealpha=0.85,
@@ -53,7 +53,7 @@ def add_legend(axes: Axes, theme: Theme, place: Any) -> None:
 
 
 def svg_text(figure: Figure) -> str:
-    """Write a figure as SVG; equal figures give equal texts."""
+    """Render a figure as SVG; equal figures give equal texts."""
     text = io.StringIO()
     # labels stay text (small, searchable, in the page's font); the fixed salt makes equal charts equal files
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "dbd_ray", "font.sans-serif": _FONTS}):

@@ -1,4 +1,4 @@
-"""Precision-recall and training curves as SVG, readable in light and dark and by colour-blind people."""
+"""Charts of precision and recall and of training, as SVG."""
 
 from collections.abc import Mapping, Sequence
 
@@ -10,7 +10,7 @@ from dbd_ray.evaluation.chart_style import DARK, LIGHT, Theme, add_legend, new_f
 from dbd_ray.metrics import F_BETA2, METRIC_NAMES, PrCurve, lower_is_better
 
 _MAX_LINES = 5
-# what training reports beside its losses; on the same axis these would flatten every loss curve
+# endings of what training reports beside its losses; on the same axis these would flatten every loss curve
 _NOT_A_LOSS = ("lr", "rate", "norm", "seconds", "_s", "images", "share", "step", "epoch", "memory", "_bytes")
 
 

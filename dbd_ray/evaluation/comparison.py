@@ -1,4 +1,4 @@
-"""Two models on the same photos: is the difference of a metric more than chance?"""
+"""Comparison of two models on the same photos by a paired bootstrap."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -13,7 +13,7 @@ from dbd_ray.metrics import PER_PHOTO_METRICS, lower_is_better
 RESAMPLES = 10_000
 FEWEST_PHOTOS = 10  # a bootstrap over fewer calls differences certain that are not
 INTERVAL = 0.95
-_AT_ONCE = 2_000_000  # resampled values in memory
+_AT_ONCE = 2_000_000  # resampled values that are in memory at a time
 
 Verdict = Literal["better", "worse", "not told apart"]
 
@@ -24,13 +24,13 @@ class Comparison:
 
     Args:
         metric: One of `PER_PHOTO_METRICS`.
-        against: What the other model is called.
-        photos: How many both looked at.
+        against: Name of the other model.
+        photos: Number of photos that both models were measured on.
         value: Mean of the metric for this model.
-        other_value: Mean for the other one.
+        other_value: Mean of the metric for the other model.
         difference: `value` - `other_value`.
         low: Lower end of the 95 % percentile interval of the difference.
-        high: Its upper end.
+        high: Upper end of that interval.
         p_value: Two-sided: how often chance alone would give such a difference, in (0,1].
         significance: Largest `p_value` that counts as a difference.
     """
@@ -48,7 +48,7 @@ class Comparison:
 
     @property
     def verdict(self) -> Verdict:
-        """What it says of this model."""
+        """Whether this model is better or worse than the other one, or not told apart from it."""
         if self.p_value > self.significance or self.difference == 0:
             return "not told apart"
         return "better" if (self.difference < 0) == lower_is_better(self.metric) else "worse"
@@ -62,7 +62,7 @@ class Comparison:
         )
 
     def facts(self) -> dict[str, Any]:
-        """Its fields and its verdict, for programs."""
+        """Give the fields and the verdict by name, for JSON and for MLflow."""
         return {**asdict(self), "verdict": self.verdict}
 
 
@@ -91,9 +91,9 @@ def compare(
 
     Args:
         values: The metric of each photo for this model.
-        other_values: For the other one, in the same order.
+        other_values: The metric of each photo for the other model, in the same order.
         metric: One of `PER_PHOTO_METRICS`.
-        against: What the other model is called.
+        against: Name of the other model.
         significance: Largest p-value that counts as a difference.
 
     Raises:

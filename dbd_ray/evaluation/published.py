@@ -1,4 +1,4 @@
-"""Published results on the two public test sets, to put a model's own numbers beside."""
+"""Published results on the two public test sets, for comparison with a model's own."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,9 +23,9 @@ class Published:
     """One method's published results.
 
     Args:
-        method: Its name.
+        method: Name of the method.
         cuhk: (F, MAE) on the 100 CUHK test photos, beta squared 0.3; None where not published.
-        dut: The same on the 500 DUT test photos.
+        dut: (F, MAE) on the 500 DUT test photos, likewise.
         source: Who reported the values.
         note: How the F differs from the source's usual one; empty where it does not.
     """
@@ -79,12 +79,12 @@ class ComparisonRow:
 
 
 def comparison_rows(dataset: str, metrics: Mapping[str, float], name: str = "this model") -> list[ComparisonRow]:
-    """Put a model's metrics among the published results of a dataset.
+    """List a model's metrics together with the published results on a dataset.
 
     Args:
         dataset: `cuhk` or `dut`; nothing is published here for any other.
         metrics: What `FocusMetrics.compute` gave.
-        name: How to call the evaluated model.
+        name: Name of the evaluated model in its row.
 
     Returns:
         Rows from the lowest MAE to the highest, then those without MAE; empty for other datasets.

@@ -1,4 +1,4 @@
-"""Measuring a detector on labelled photos: the report, its files, and the record in MLflow."""
+"""One evaluation: metrics on labelled photos, the report, its record in MLflow, comparison and promotion."""
 
 import json
 import shutil
@@ -20,7 +20,7 @@ from dbd_ray.detection.detector import Detector
 from dbd_ray.errors import CheckpointError, ConfigError, DatasetError, PhotoError
 from dbd_ray.evaluation.comparison import Comparison
 from dbd_ray.evaluation.report import Report, write_report
-from dbd_ray.evaluation.rival import Rival, choose_rival, decide, find_champion_to_beat
+from dbd_ray.evaluation.promotion import Rival, choose_rival, decide, find_champion_to_beat
 from dbd_ray.evaluation.thumbnails import EvaluatedPhoto, keep_worst, thumbnail
 from dbd_ray.images.decode import decode_photo
 from dbd_ray.images.encode import decode_mask
@@ -48,14 +48,14 @@ class LabelledImage(NamedTuple):
 
 
 class Evaluation(NamedTuple):
-    """What an evaluation found.
+    """Result of an evaluation.
 
     Attributes:
-        metrics: By the names in `metrics.METRIC_NAMES`.
+        metrics: Values by the names in `metrics.METRIC_NAMES`.
         files: Path of each written file by name, see `report.write_report`.
-        run_id: The MLflow run.
-        comparison: With the champion or with the model that `against` names; None where there was none.
-        decision: Who is champion now, for people; None where nobody asked.
+        run_id: Id of the MLflow run.
+        comparison: Comparison with the champion or with the model that `against` names; None where there was none.
+        decision: One line that says which model is champion now; None without `promote`.
     """
 
     metrics: dict[str, float]
@@ -69,7 +69,7 @@ def evaluate(config: EvaluateConfig, *, on_photo: Callable[[int, int], Any] = la
     """Measure a model, write its report and log both to MLflow; compare it with another one, and promote it.
 
     Args:
-        config: Model, data and where the report goes.
+        config: Model, data and folder of the report.
         on_photo: Called with (done, total) after every photo.
 
     Raises:
@@ -125,7 +125,7 @@ def _evaluate(config: EvaluateConfig, checkpoint: Path, uri: str, on_photo: Call
 
 
 def describe(detector: Detector) -> dict[str, str]:
-    """Facts about a detector by label, for reports and listings."""
+    """Give facts about a detector by label, for reports and listings."""
     card = detector.card
     height, width = card.input_size
     return {

@@ -1,4 +1,4 @@
-"""Photos beside their true and predicted focus maps, small enough to keep and to embed."""
+"""Thumbnails of evaluated photos and their focus maps, and pictures made of them for reports."""
 
 import base64
 import io
@@ -16,13 +16,13 @@ _GAP_PX = 6
 
 @dataclass(frozen=True)
 class EvaluatedPhoto:
-    """A photo with its true and predicted focus and its own metrics.
+    """A photo with its true and its predicted focus map and its own metrics.
 
     Args:
         id: Name of the photo in its dataset.
         values: Per-photo metrics as `FocusMetrics.update` gave them.
         photo: uint8 RGB H×W×3.
-        truth: Mask, bool or uint8 H×W (in focus where True or above 127).
+        truth: Mask, bool or uint8 H×W, in focus where True or above 127.
         focus: Predicted focus map, float32 H×W in [0,1].
     """
 
@@ -39,14 +39,14 @@ class EvaluatedPhoto:
 
 
 def thumbnail(evaluated: EvaluatedPhoto, longest_px: int = 400) -> EvaluatedPhoto:
-    """Shrink an evaluated photo's pictures to one common small size.
+    """Shrink an evaluated photo, its truth and its focus map to one small size.
 
     Args:
-        evaluated: The photo; its three pictures may differ in size, the photo's shape counts.
+        evaluated: The photo; truth and focus map may differ from it in size, and get the photo's shape.
         longest_px: Length of the longer side afterwards, in pixels; nothing is enlarged.
 
     Returns:
-        The same photo with pictures of equal size, truth as uint8, and unchanged values.
+        The same photo at that size, truth as uint8, and unchanged values.
     """
     height, width = evaluated.photo.shape[:2]
     scale = min(1.0, longest_px / max(height, width))
@@ -63,12 +63,12 @@ def thumbnail(evaluated: EvaluatedPhoto, longest_px: int = 400) -> EvaluatedPhot
 
 
 def keep_worst(kept: Sequence[EvaluatedPhoto], photo: EvaluatedPhoto, limit: int = 12) -> list[EvaluatedPhoto]:
-    """Keep the photos with the highest mean absolute error of a stream.
+    """Keep the photos with the highest mean absolute error among those seen so far.
 
     Args:
-        kept: What the previous call returned; empty at first.
-        photo: The next photo; shrunk by `thumbnail` when it is kept.
-        limit: How many to keep.
+        kept: Result of the previous call; empty at first.
+        photo: The next photo; shrunk by `thumbnail` if it is kept.
+        limit: Largest number of photos to keep.
 
     Returns:
         At most `limit` photos, the worst first.
@@ -79,7 +79,7 @@ def keep_worst(kept: Sequence[EvaluatedPhoto], photo: EvaluatedPhoto, limit: int
 
 
 def panels(evaluated: EvaluatedPhoto) -> dict[str, NDArray[np.uint8]]:
-    """Render what a reader compares: photo, truth, prediction and absolute error.
+    """Render photo, truth, prediction and absolute error as thumbnails.
 
     Args:
         evaluated: The photo.
@@ -99,7 +99,7 @@ def panels(evaluated: EvaluatedPhoto) -> dict[str, NDArray[np.uint8]]:
 
 
 def strip_png(evaluated: EvaluatedPhoto) -> bytes:
-    """Put photo, truth, prediction and absolute error side by side.
+    """Render photo, truth, prediction and absolute error side by side.
 
     Args:
         evaluated: The photo.

@@ -1,4 +1,4 @@
-"""Bytes to pixels and back: photos, masks, depth maps, overlays, and refinement to native size."""
+"""Encoded bytes to pixels and back: photos, masks, depth maps; refinement to native size, tiles, overlays, sRGB."""
 
 from dbd_ray.images.decode import decode_photo, photo_size
 

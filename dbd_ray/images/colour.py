@@ -1,4 +1,4 @@
-"""From whatever colours a file holds to 8-bit sRGB."""
+"""Conversion of decoded pictures of any mode and colour profile to 8-bit sRGB."""
 
 import io
 

@@ -1,4 +1,4 @@
-"""Which kind of file some bytes are, told from their header alone."""
+"""File formats of photos: recognised by their header, and facts that are read without decoding pixels."""
 
 import io
 import struct
@@ -8,7 +8,7 @@ from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 Container = Literal["jpeg", "png", "webp", "tiff", "bmp", "gif", "avif", "heif", "raw"]
 
-# names of files worth opening; what is in them is told by `identify`
+# files of these names are opened; which format they really have is told by `identify`
 PHOTO_SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif"}
     | {".heic", ".heif", ".hif", ".avif"}
@@ -35,13 +35,13 @@ _SENSOR_COMPRESSIONS = {32767, 34713, 65535}  # Sony ARW, Nikon NEF, Pentax PEF
 
 
 def identify(data: bytes) -> Container | None:
-    """Name the container of an encoded photo.
+    """Recognise the container format of an encoded photo.
 
     Args:
         data: The whole file.
 
     Returns:
-        The container, with "raw" for every camera's raw format, or None if it is none that dbd_ray reads.
+        The format, "raw" for every camera's raw format; None if dbd_ray does not read it.
     """
     if data.startswith(b"\xff\xd8\xff"):
         return "jpeg"
@@ -88,7 +88,7 @@ def png_exif(data: bytes) -> bytes | None:
 
 
 def ends_early(data: bytes, container: Container) -> bool:
-    """Tell whether a file that failed to decode lacks its end, by its container's own end mark or stated length."""
+    """Tell whether a file that failed to decode is cut off, by its format's end mark or stated length."""
     match container:
         case "jpeg":
             return not data.rstrip(b"\0").endswith(b"\xff\xd9")

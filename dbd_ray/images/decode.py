@@ -1,4 +1,4 @@
-"""Encoded photos of any origin to pixels, safely: limits first, then memory."""
+"""Safe decoding of photos: limits on bytes and pixels are checked before memory is taken."""
 
 import io
 from collections.abc import Iterator
@@ -67,21 +67,21 @@ def decode_photo(
     max_bytes: int = MAX_BYTES,
     max_pixels: int = MAX_PIXELS,
 ) -> np.ndarray:
-    """Decode a photo as it is meant to be seen: upright, in sRGB, without transparency.
+    """Decode a photo as it is displayed: upright, in sRGB, over white where it is transparent.
 
     Args:
-        data: The encoded file: JPEG, PNG, WebP, TIFF, BMP, GIF, AVIF; HEIC and camera raw with their extras. Of a
-            file with several frames the first is taken, of a raw file the embedded preview.
+        data: The encoded file: JPEG, PNG, WebP, TIFF, BMP, GIF, AVIF; HEIC and camera raw with their extras. A
+            file with several frames gives its first one, a raw file its embedded preview.
         target_size: (height, width) in pixels to resize to exactly, or None for the native size. JPEGs much larger
             than this are decoded at a reduced scale, which is several times faster.
-        max_bytes: Largest file that is looked at.
-        max_pixels: Largest height x width that is decoded, checked before memory is taken.
+        max_bytes: Largest file size that is accepted, bytes.
+        max_pixels: Largest height x width that is decoded.
 
     Returns:
         uint8 RGB, HxWx3.
 
     Raises:
-        PhotoError: With a stable `reason`, when these bytes are no photo that can be used.
+        PhotoError: The bytes are no usable photo; `reason` is a stable code, see `errors.PhotoReason`.
     """
     if target_size is not None and min(target_size) < 1:
         raise ValueError(f"target_size must be two positive numbers (height, width), got {target_size}")
@@ -97,7 +97,7 @@ def decode_photo(
 
 
 def decode_as_stored(data: bytes) -> Image.Image:
-    """Decode a picture upright but with the values in its file: for masks, whose colours are data.
+    """Decode a picture upright without converting its values, for masks and depth maps.
 
     Args:
         data: The encoded file; the limits are `decode_photo`'s defaults.

@@ -1,4 +1,4 @@
-"""The disc that a lens out of focus makes of a point, as a convolution kernel."""
+"""Convolution kernel of a defocused point: a uniform disc."""
 
 from functools import lru_cache
 
@@ -7,13 +7,13 @@ import numpy as np
 
 @lru_cache(maxsize=512)
 def disc_kernel(diameter_px: float) -> np.ndarray:
-    """Build the picture of a point spread over a disc.
+    """Build the convolution kernel of a disc.
 
     Args:
-        diameter_px: Diameter; up to 1 px the disc lies within one pixel.
+        diameter_px: Diameter in pixels; up to 1 the kernel is one pixel.
 
     Returns:
-        float32 odd square, each pixel the share of the disc that falls on it, sum 1, not writable.
+        float32 k×k, k odd: the share of the disc's area on each pixel, sum 1. Read-only, since calls share it.
     """
     radius = diameter_px / 2
     reach = max(int(np.ceil(radius - 0.5)), 0)

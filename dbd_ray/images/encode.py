@@ -1,4 +1,4 @@
-"""Focus maps, depth maps and photos to files and back."""
+"""Encoding of focus maps, depth maps and photos as files, and decoding of masks and depth maps."""
 
 import io
 from typing import Literal

@@ -1,4 +1,4 @@
-"""Pictures for people: where a photo is in focus, and maps in colours."""
+"""Visualisation: photos with their in-focus parts marked, and maps in false colours."""
 
 from typing import Literal
 
@@ -16,7 +16,7 @@ _CONTOUR_RGB = (255, 208, 0)
 
 
 def overlay(photo: np.ndarray, focus: np.ndarray, *, opacity: float = 0.6) -> np.ndarray:
-    """Show at a glance what is sharp: the rest grows dark and gray, a bright line runs around what is in focus.
+    """Make the out-of-focus parts of a photo dark and gray, and outline the in-focus parts with a bright line.
 
     Args:
         photo: uint8 RGB HxWx3.
@@ -24,7 +24,7 @@ def overlay(photo: np.ndarray, focus: np.ndarray, *, opacity: float = 0.6) -> np
         opacity: How far out-of-focus parts are darkened, 0 (not at all) to 1 (black).
 
     Returns:
-        uint8 RGB HxWx3; pixels with focus 1 are the photo's own, but for the line.
+        uint8 RGB HxWx3; pixels with focus 1 are unchanged, except under the line.
 
     Raises:
         ValueError: When the map has another size than the photo, or opacity is outside [0,1].
@@ -47,11 +47,11 @@ def overlay(photo: np.ndarray, focus: np.ndarray, *, opacity: float = 0.6) -> np
 
 
 def colourize(values: np.ndarray, colormap: Colormap = "viridis") -> np.ndarray:
-    """Paint a map in colours, from dark at 0 to bright at 1.
+    """Render a map in false colours, from dark at 0 to bright at 1.
 
     Args:
-        values: float HxW in [0,1]; what lies outside is clipped.
-        colormap: Name of the colours.
+        values: float HxW in [0,1]; values outside are clipped.
+        colormap: Name of the colour map.
 
     Returns:
         uint8 RGB HxWx3.

@@ -1,4 +1,4 @@
-"""Camera raw files, through the preview that the camera left in them."""
+"""Camera raw files: their embedded preview is decoded instead of the sensor's data."""
 
 import io
 

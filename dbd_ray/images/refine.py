@@ -1,4 +1,4 @@
-"""From a network's small map to the photo's size, along the photo's edges."""
+"""Refinement of a network's small map to the photo's size, along the photo's edges."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -24,7 +24,7 @@ def refine_to_photo(
     radius_px: int = RADIUS_PX,
     eps: float = EPS,
 ) -> np.ndarray:
-    """Bring a map to the photo's size, by default so that its edges follow the photo's.
+    """Resize a map to the photo's size; by default its edges follow the photo's.
 
     The fast guided filter (He & Sun, 2015, arXiv 1505.00996) fits map = a * gray + b in small windows at the map's
     resolution. Here only the photo's detail that the small map cannot hold is weighted with the upsampled a and added
@@ -34,7 +34,7 @@ def refine_to_photo(
     Args:
         focus: float32 hxw in [0,1], of any size.
         photo: uint8 RGB HxWx3.
-        method: "bilinear" only interpolates (or averages areas, where the map is larger than the photo).
+        method: "guided" (as above), or "bilinear", which only interpolates (averages areas where the map is larger).
         radius_px: Windows reach this many pixels of the small map to each side.
         eps: Variance of gray, in [0,1] squared, below which the photo's changes count as noise.
 
@@ -85,7 +85,7 @@ def _window_mean(values: np.ndarray, radius_px: int) -> np.ndarray:
 
 
 def _upsample_rows(small: np.ndarray, rows: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
-    """Rows of what bilinear interpolation of the whole map would give."""
+    """Give the rows that bilinear interpolation of the whole map would have there."""
     at = np.clip((rows + 0.5) * (small.shape[0] / size[0]) - 0.5, 0, small.shape[0] - 1)
     above = np.floor(at).astype(np.intp)
     below = np.minimum(above + 1, small.shape[0] - 1)

@@ -1,4 +1,4 @@
-"""The one way in which photos are brought to a network's input size, in training and in inference."""
+"""Resizing of photos to a network's input size, the same in training and in inference."""
 
 import cv2
 import numpy as np
@@ -12,10 +12,10 @@ def resize_photo(photo: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
     Args:
         photo: uint8 RGB H×W×3, or one plane H×W.
-        size: (height, width).
+        size: (height, width), px.
 
     Returns:
-        As the photo, of that size.
+        uint8 of that size, with the photo's channels; the photo itself where it has that size.
     """
     height, width = size
     if photo.shape[:2] == (height, width):

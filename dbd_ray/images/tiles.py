@@ -1,4 +1,4 @@
-"""Cutting a photo into overlapping tiles and blending their maps, for subjects that are small in the picture."""
+"""Overlapping tiles of a photo and the blending of their maps, for subjects that are small in the photo."""
 
 from typing import NamedTuple
 
@@ -9,7 +9,7 @@ MOST_TILES = 32  # along the longer side
 
 
 class Tile(NamedTuple):
-    """A part of a photo.
+    """A rectangle of a photo.
 
     Attributes:
         top, left: First row and column, px.
@@ -22,7 +22,7 @@ class Tile(NamedTuple):
     width: int
 
     def cut(self, photo: np.ndarray) -> np.ndarray:
-        """Give this part of an H×W×C photo."""
+        """Cut this rectangle out of an H×W×C photo, as a view."""
         return photo[self.top : self.top + self.height, self.left : self.left + self.width]
 
 
@@ -30,9 +30,12 @@ def lay_tiles(height: int, width: int, tiles: int) -> list[Tile]:
     """Cover a photo with tiles that overlap by a quarter and are as square as the photo allows.
 
     Args:
-        height: Of the photo, px.
-        width: Of the photo, px.
-        tiles: How many along the longer side.
+        height: Height of the photo, px.
+        width: Width of the photo, px.
+        tiles: Number of tiles along the longer side.
+
+    Returns:
+        Tiles of one size, row by row.
 
     Raises:
         ValueError: The number is not in 1…MOST_TILES.
@@ -45,13 +48,13 @@ def lay_tiles(height: int, width: int, tiles: int) -> list[Tile]:
 
 
 def blend_tiles(maps: np.ndarray, tiles: list[Tile], height: int, width: int) -> np.ndarray:
-    """Join the maps of tiles; where they overlap, each counts the more the farther it is from its border.
+    """Join the maps of tiles by a weighted mean; a pixel weighs more the farther it is from its tile's border.
 
     Args:
         maps: float32 N×h×w, one per tile.
-        tiles: Where they lie, see `lay_tiles`.
-        height: Of the photo, px.
-        width: Of the photo, px.
+        tiles: Tiles in the same order, see `lay_tiles`.
+        height: Height of the photo, px.
+        width: Width of the photo, px.
 
     Returns:
         float32 H'×W', the photo's proportions at the maps' resolution.

@@ -1,7 +1,7 @@
-"""Every metric of defocus blur detection by one name each.
+"""Names and definitions of the metrics of defocus blur detection.
 
 Published F values are not comparable: the same maps on the same photos score between .57 and .82 depending on
-the definition. `METRIC_DEFINITIONS` is the single place that says what each of our names means.
+the definition. Each definition here has a name of its own, and `METRIC_DEFINITIONS` says what it means.
 """
 
 from collections.abc import Mapping
@@ -41,7 +41,7 @@ PER_PHOTO_METRICS: tuple[str, ...] = (
     "iou_at_half_blur",
     "kind_accuracy",
 )
-"""Those that are a mean over photos, so that two models can be compared photo by photo."""
+"""The metrics that are a mean over photos, by which two models can be compared photo by photo."""
 
 
 def lower_is_better(name: str) -> bool:
@@ -51,7 +51,7 @@ def lower_is_better(name: str) -> bool:
         name: One of `METRIC_NAMES`.
 
     Returns:
-        True for `mae`, False for every F and IoU.
+        True for `mae`, False for all others.
 
     Raises:
         ValueError: The name is not a metric.

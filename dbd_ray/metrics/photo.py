@@ -1,4 +1,4 @@
-"""One photo's map and truth, reduced to counts from which every thresholded metric follows."""
+"""Pixel counts of one photo's map and truth, from which every thresholded metric follows."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from dbd_ray.metrics.scores import f_of_class, iou_of_class
 from dbd_ray.summary import kind_of
 
-LEVELS = 256  # of an 8-bit map
-_HALF = 128  # the first of them that is in focus at threshold 0.5
+LEVELS = 256  # number of values of an 8-bit map
+_HALF = 128  # the lowest level that is in focus at threshold 0.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,8 +19,8 @@ class PhotoCounts:
     """How many pixels of one photo are in focus, by the 8-bit level that its map gives them.
 
     Args:
-        pixels: Of the photo.
-        actual: In-focus pixels of the truth.
+        pixels: Number of pixels of the photo.
+        actual: Number of in-focus pixels of the truth.
         hits_from: int64 [257], in-focus pixels of the truth whose level is at or above 0…256.
         predicted_from: int64 [257], pixels of any kind whose level is at or above 0…256.
         mae: Mean absolute difference of map and truth, in [0,1].
@@ -62,14 +62,14 @@ class PhotoCounts:
 
     @cached_property
     def adaptive(self) -> tuple[int, int]:
-        """Hits and predicted pixels strictly above min(1.5 × the mean of the 8-bit map, 255)."""
+        """Numbers of hits and of predicted pixels strictly above min(1.5 × the mean of the 8-bit map, 255)."""
         # the sum of all levels: each pixel is counted once in every level up to its own
         mean_level = int(self.predicted_from[1:].sum()) / self.pixels
         first_above = int(min(1.5 * mean_level, 255.0)) + 1
         return int(self.hits_from[first_above]), int(self.predicted_from[first_above])
 
     def truth_survives(self) -> bool:
-        """Say whether the truth outlasts the same threshold, as in the notebook; not where 2/3 or more is in focus."""
+        """Say whether the truth lies above its own adaptive threshold (notebook); not if 2/3 or more is in focus."""
         return min(1.5 * (255 * self.actual / self.pixels), 255.0) < 255.0
 
     def per_photo(self) -> dict[str, float]:
@@ -92,7 +92,7 @@ class PhotoCounts:
 
     @cached_property
     def fractions(self) -> dict[str, float]:
-        """Shares of pixels in focus, of the truth and of the map at threshold 0.5."""
+        """Shares of pixels in focus in [0,1], by name: of the truth, and of the map at threshold 0.5."""
         return {
             "in_focus_fraction_truth": self.actual / self.pixels,
             "in_focus_fraction_map": int(self.predicted_from[_HALF]) / self.pixels,

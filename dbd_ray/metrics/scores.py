@@ -1,14 +1,14 @@
-"""F and intersection over union of counted pixels."""
+"""F-measure and intersection over union of counted pixels."""
 
 import numpy as np
 from numpy.typing import NDArray
 
 F_BETA2 = 0.3
-"""beta squared of every F here: precision weighs more than recall, as in the salient-object literature."""
+"""Beta squared of every F here: precision weighs more than recall, as in the salient-object literature."""
 
 
 def f_beta(precision: NDArray[np.float64], recall: NDArray[np.float64]) -> NDArray[np.float64]:
-    """F, weighted by `F_BETA2`.
+    """Compute F, weighted by `F_BETA2`.
 
     Args:
         precision: float64 in [0,1], any shape.
@@ -22,7 +22,7 @@ def f_beta(precision: NDArray[np.float64], recall: NDArray[np.float64]) -> NDArr
 
 
 def f_pooled(hits: int, predicted: int, actual: int) -> float:
-    """F of one class of pixels, weighted by `F_BETA2`.
+    """Compute F of one class of pixels, weighted by `F_BETA2`.
 
     Args:
         hits: Pixels that are of the class and predicted as such.
@@ -41,6 +41,6 @@ def f_of_class(hits: int, predicted: int, actual: int) -> float:
 
 
 def iou_of_class(hits: int, predicted: int, actual: int) -> float:
-    """Intersection over union of a class by the same counts; 1 where it is absent from both."""
+    """Compute intersection over union of a class from the same counts; 1 where it is absent from both."""
     union = predicted + actual - hits
     return 1.0 if union == 0 else hits / union

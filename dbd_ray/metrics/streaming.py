@@ -1,4 +1,4 @@
-"""All metrics over any number of photos: streaming and mergeable."""
+"""Accumulation of all metrics over any number of photos, mergeable without loss."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple, Self

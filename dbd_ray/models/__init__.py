@@ -1,4 +1,4 @@
-"""Networks only: encoders, blocks, architectures, and the registry that builds them from a configuration."""
+"""Networks: encoders, blocks and architectures, and the building of one by its name in a configuration."""
 
 from dbd_ray.models.build import architectures, build_network, register_model
 from dbd_ray.models.depth_distillation import DepthDistillation

@@ -8,7 +8,7 @@ ATTENTION_CHANNELS = 32
 
 
 class FieldPyramid(nn.Module):
-    """Cascade of dilated convolutions whose outputs see ever larger neighbourhoods (figure 4).
+    """Cascade of dilated convolutions whose outputs have growing receptive fields (figure 4).
 
     Args:
         channels: Width of the input and of every branch.
@@ -35,7 +35,7 @@ class FieldPyramid(nn.Module):
 
 
 class SelectiveFieldBlock(nn.Module):
-    """SRFB: branches of a field pyramid, mixed per channel by weights drawn from the whole picture.
+    """SRFB: branches of a field pyramid, mixed per channel by weights computed from their global mean.
 
     Args:
         channels: Width of input and output.
@@ -65,7 +65,7 @@ class SelectiveFieldBlock(nn.Module):
 
 
 class MergedFieldBlock(nn.Module):
-    """RFB of the ablation: the same pyramid, concatenated and merged by a 1×1 convolution, nothing selected.
+    """RFB of the ablation: the same pyramid, concatenated and merged by a 1×1 convolution, without selection.
 
     Args:
         channels: Width of input and output.
@@ -87,10 +87,10 @@ class MergedFieldBlock(nn.Module):
 
 
 class SideAttention(nn.Module):
-    """SAB: spatial gate in (0, 1) drawn from a level's own side outputs.
+    """SAB: spatial gate in (0, 1) computed from a level's own side outputs.
 
     Args:
-        maps: Side outputs it sees: 2 (focus logit and depth), or 1 without depth.
+        maps: Number of side outputs: 2 (focus logits and depth), or 1 without depth.
     """
 
     def __init__(self, maps: int):

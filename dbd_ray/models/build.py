@@ -1,4 +1,4 @@
-"""Networks by name: a new architecture is one class and `@register_model("name")`."""
+"""Building of networks by name: a new architecture is one class and `@register_model("name")`."""
 
 from collections.abc import Callable
 from typing import TypeVar
@@ -29,7 +29,7 @@ def register_model(name: str) -> Callable[[Build], Build]:
 
 
 def architectures() -> tuple[str, ...]:
-    """Names that `NetworkConfig.architecture` may have, sorted."""
+    """List the names that `NetworkConfig.architecture` may have, sorted."""
     return tuple(sorted(_BUILDERS))
 
 

@@ -5,14 +5,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dbd_ray.config import NetworkConfig
-from dbd_ray.errors import ConfigError
 from dbd_ray.models.blocks import MergedFieldBlock, SelectiveFieldBlock, SideAttention
 from dbd_ray.models.build import register_model
 from dbd_ray.models.encoders import build_encoder
-from dbd_ray.models.output import FocusNetwork, NetworkOutput
+from dbd_ray.models.output import FocusNetwork, NetworkOutput, checked_size
 
 LAST_CHANNELS = 32
-SMALLEST_SIDE_PX = 32  # the deepest encoder stage has stride 32
 
 
 def _field_block(config: NetworkConfig, channels: int) -> nn.Module:
@@ -34,9 +32,9 @@ class DecoderLevel(nn.Module):
 
     Args:
         channels_in: Width of the level below.
-        channels_out: Width of this level, the same as of the skip that is added to it.
+        channels_out: Width of this level and of the skip that is added to it.
         gated: Whether a SAB follows; the last level has none.
-        config: The network's variant.
+        config: `reduction`, `srfb`, `branches` and `depth` are used.
     """
 
     def __init__(self, channels_in: int, channels_out: int, gated: bool, config: NetworkConfig):
@@ -73,7 +71,7 @@ class DecoderLevel(nn.Module):
 
 @register_model("depth_distillation")
 class DepthDistillation(FocusNetwork):
-    """Predicts focus and, as its soft companion, depth; every column of the paper's Table 2 is a configuration.
+    """Predicts focus and depth; every column of the paper's Table 2 is a configuration.
 
     Args:
         config: Backbone and variant.
@@ -103,16 +101,12 @@ class DepthDistillation(FocusNetwork):
             with_depth: False saves the work that only depth needs; the focus map stays the same.
 
         Returns:
-            Maps at the input's H×W, whatever it is, and the side outputs at their own resolutions.
+            Maps at the input's H×W, and the side outputs at their levels' resolutions.
 
         Raises:
             ConfigError: The image is smaller than the deepest stage's stride.
         """
-        size = (image.shape[-2], image.shape[-1])
-        if min(size) < SMALLEST_SIDE_PX:
-            raise ConfigError(
-                f"image: {size[0]}×{size[1]} px is too small, enlarge it to at least {SMALLEST_SIDE_PX} px a side"
-            )
+        size = checked_size(image)
         taps = self.encoder(image)
         *skips, features = taps
         side_focus: list[Tensor] = []

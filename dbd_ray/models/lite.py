@@ -1,8 +1,8 @@
-"""A small network: depth distillation's ideas at a cost that a CPU can pay.
+"""The `lite` network: depth distillation made small enough for CPUs.
 
-What it keeps of Cun & Pun (ECCV 2020, section 3.2): a field pyramid whose branches are selected per channel by the
-whole picture, attention drawn from a level's own side output, supervision of every level, and depth as a companion
-task. What it changes for the CPU: every convolution of the decoder is separable; there is no level at stride 2 and
+Kept from Cun & Pun (ECCV 2020, section 3.2): a field pyramid whose branches are selected per channel by global
+statistics, attention computed from a level's own side output, supervision of every level, and depth as a second
+training task. Changed for CPUs: every convolution of the decoder is separable; there is no level at stride 2 and
 nothing is computed at full resolution: the finest level, at stride 4, predicts all pixels of its square at once;
 each level adds to the map of the level below instead of all maps being enlarged and fused; depth heads run in
 training only.
@@ -16,14 +16,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dbd_ray.config import NetworkConfig
-from dbd_ray.errors import ConfigError
 from dbd_ray.models.build import register_model
 from dbd_ray.models.encoders import build_encoder
-from dbd_ray.models.output import FocusNetwork, NetworkOutput
+from dbd_ray.models.output import FocusNetwork, NetworkOutput, checked_size
 
-SMALLEST_SIDE_PX = 32  # the deepest encoder stage has stride 32
 FINEST_STRIDE = 4
-FINEST_WIDTH = 48  # where pixels are many
+FINEST_WIDTH = 48  # narrower than `width`: this level has the most positions
 PYRAMID = ((3, 1), (5, 1), (5, 2))  # (kernel, dilation) of the cascade, after the identity branch
 GATE_CHANNELS = 8
 
@@ -47,7 +45,7 @@ def _enlarged(maps: Tensor, like: Tensor) -> Tensor:
 
 
 class SeparableFieldBlock(nn.Module):
-    """SRFB with separable convolutions: branches of ever larger fields, mixed per channel by the whole picture.
+    """SRFB with separable convolutions: branches of growing receptive fields, mixed per channel by global weights.
 
     Args:
         channels: Width of input and output.
@@ -79,7 +77,7 @@ class SeparableFieldBlock(nn.Module):
 
 
 class SideGate(nn.Module):
-    """SAB: weakens or strengthens features by what a level's own map shows about its surroundings."""
+    """SAB as a factor in (0, 2) on the features, computed from the level's own focus logits."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -87,19 +85,19 @@ class SideGate(nn.Module):
         self.outer = nn.Conv2d(GATE_CHANNELS, 1, 3, padding=1)
 
     def forward(self, features: Tensor, focus_logits: Tensor) -> Tensor:
-        """Map N×C×H×W and N×1×H×W to N×C×H×W."""
+        """Map features N×C×H×W and focus logits N×1×H×W to features N×C×H×W."""
         gated: Tensor = features * (1 + self.outer(self.inner(focus_logits).relu()).tanh())
         return gated
 
 
 class LiteLevel(nn.Module):
-    """One decoder level: join what comes from below with the skip, look around, add to the map, and gate.
+    """One decoder level: add the level below to the skip, apply the field block, add to the map from below, and gate.
 
     Args:
-        channels_below: Width of the level below; None: this is the deepest one.
-        channels_skip: Width of the encoder's map.
+        channels_below: Width of the level below; None for the deepest level.
+        channels_skip: Width of the encoder's map at this level.
         width: Width of this level.
-        maps: Channels of each head, the pixels of each position.
+        maps: Channels of each head: the number of pixels that each position predicts.
         config: `branches`, `sab` and `depth` are used.
     """
 
@@ -121,7 +119,7 @@ class LiteLevel(nn.Module):
 
         Args:
             skip: N×C'×H×W, the encoder's map of this level.
-            below: What the level below returned; None at the deepest one.
+            below: What the level below returned; None for the deepest level.
             with_depth: Whether the caller wants depth.
         """
         features = self.skip(skip)
@@ -164,7 +162,7 @@ class Lite(FocusNetwork):
 
     @torch.no_grad()
     def scale_logits(self, factor: float) -> None:
-        """Multiply the focus logits of all levels, in place and without changing where they are above 0.
+        """Multiply the focus logits of all levels, in place; their signs stay.
 
         Args:
             factor: Above 1 makes maps harder, below 1 softer.
@@ -173,15 +171,11 @@ class Lite(FocusNetwork):
             for parameter in level.focus_head.parameters():
                 parameter.mul_(factor)
             if level.gate is not None:
-                level.gate.inner.weight.div_(factor)  # the gate goes on to see what it was trained with
+                level.gate.inner.weight.div_(factor)  # the gate gets the logits that it was trained with
 
     def forward(self, image: Tensor, *, with_depth: bool = True) -> NetworkOutput:
-        """As `DepthDistillation.forward`."""
-        size = (image.shape[-2], image.shape[-1])
-        if min(size) < SMALLEST_SIDE_PX:
-            raise ConfigError(
-                f"image: {size[0]}×{size[1]} px is too small, enlarge it to at least {SMALLEST_SIDE_PX} px a side"
-            )
+        """Predict focus and depth, with arguments and result as of `DepthDistillation.forward`."""
+        size = checked_size(image)
         taps = self.encoder(image)
         found: list[tuple[Tensor, Tensor, Tensor | None]] = []
         for level, skip in zip(self.levels, taps[:0:-1], strict=True):
@@ -197,7 +191,7 @@ class Lite(FocusNetwork):
 
 
 def _full_size(maps: Tensor, size: tuple[int, int]) -> Tensor:
-    # sub-pixels, since enlarging one channel costs a CPU as much as a tenth of the network
+    # by sub-pixels: enlarging one channel costs a CPU a tenth of what the network does
     full = F.pixel_shuffle(maps, FINEST_STRIDE)
     if full.shape[-2] < size[0] or full.shape[-1] < size[1]:  # backbones that leave out incomplete last rows
         return F.interpolate(full, size, mode="bilinear", align_corners=False)

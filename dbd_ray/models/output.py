@@ -1,11 +1,14 @@
-"""What every network is to its users: a name for its input, and what it returns."""
+"""The base class of all networks, their input and their output."""
 
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from dbd_ray.errors import ConfigError
 from dbd_ray.models.encoders import Encoder
+
+SMALLEST_SIDE_PX = 32  # the deepest encoder stage has stride 32
 
 
 class NetworkOutput(NamedTuple):
@@ -34,7 +37,7 @@ class FocusNetwork(nn.Module):
     """
 
     shows_depth = False
-    """Whether its depth is worth showing; where not, depth is a companion of training alone."""
+    """Whether depth is part of its results; if not, depth is a training target only."""
 
     def __init__(self, encoder: Encoder):
         super().__init__()
@@ -46,3 +49,17 @@ class FocusNetwork(nn.Module):
             torch.tensor(v, device=photos.device)[:, None, None] for v in (self.encoder.mean, self.encoder.std)
         )
         return (photos.float() / 255 - mean) / std
+
+
+def checked_size(image: Tensor) -> tuple[int, int]:
+    """Give the (height, width) in pixels of a network's input, N×3×H×W.
+
+    Raises:
+        ConfigError: A side is shorter than `SMALLEST_SIDE_PX`.
+    """
+    size = (image.shape[-2], image.shape[-1])
+    if min(size) < SMALLEST_SIDE_PX:
+        raise ConfigError(
+            f"image: {size[0]}×{size[1]} px is too small, enlarge it to at least {SMALLEST_SIDE_PX} px a side"
+        )
+    return size

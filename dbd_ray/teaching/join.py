@@ -8,7 +8,7 @@ import ray
 import ray.data
 
 from dbd_ray.datasets.prepared import SCHEMA, PreparedInfo, parts_uri
-from dbd_ray.datasets.write_prepared import publish
+from dbd_ray.datasets.write_prepared import write_prepared
 from dbd_ray.storage import open_arrow_storage
 from dbd_ray.teaching.sources import scan_prepared
 from dbd_ray.teaching.store import ROWS_PER_FILE, Committed, Key, read_depths
@@ -39,7 +39,7 @@ def join_depths(
     storage, path = open_arrow_storage(parts_uri(location, info))
     dataset = ray.data.read_parquet(path, filesystem=storage, columns=SCHEMA.names)
     joined = dataset.map_batches(add, batch_format="pyarrow", batch_size=ROWS_PER_FILE)
-    return publish(joined, location, input_size=info.input_size)
+    return write_prepared(joined, location, input_size=info.input_size)
 
 
 class _AddDepths:

@@ -1,1 +1,1 @@
-"""MLflow: the runs that record work, and the registry where models are looked up."""
+"""MLflow: runs, and reading of the model registry."""

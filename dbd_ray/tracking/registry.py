@@ -1,4 +1,4 @@
-"""Looking models up in the MLflow model registry, and fetching their files (`dbd_ray.registration` writes there)."""
+"""Reading of the MLflow model registry: versions and their files; `dbd_ray.registration` writes to it."""
 
 import tempfile
 from collections.abc import Iterator
@@ -24,10 +24,10 @@ class RegisteredModel(NamedTuple):
     """One version of a registered model.
 
     Attributes:
-        name: Of the registered model.
-        version: Its number.
-        fingerprint: That of its checkpoint's card.
-        run_id: The MLflow run that holds its files.
+        name: Registered model's name.
+        version: Number of the version.
+        fingerprint: Fingerprint in its checkpoint's card; empty where it was not registered by dbd_ray.
+        run_id: Id of the MLflow run that holds its files.
     """
 
     name: str
@@ -37,7 +37,7 @@ class RegisteredModel(NamedTuple):
 
     @property
     def uri(self) -> str:
-        """What `Detector.load` takes."""
+        """URI of this version, models:/NAME/VERSION."""
         return f"models:/{self.name}/{self.version}"
 
 
@@ -67,7 +67,7 @@ def downloaded_model(uri: str, registry: str | None = None) -> Iterator[Path]:
         registry: URI of the registry; None: the one that MLFLOW_TRACKING_URI names.
 
     Yields:
-        A local folder with all that MLflow keeps of the model, which is deleted afterwards.
+        A local folder with all of the model's files, which is deleted afterwards.
 
     Raises:
         CheckpointError: There is no such model.
@@ -93,14 +93,14 @@ def _source(uri: str, registry: str) -> str:
 
 
 def as_registered(version: ModelVersion) -> RegisteredModel:
-    """Take what this project needs from one of MLflow's model versions."""
+    """Turn MLflow's model version into a `RegisteredModel`."""
     fingerprint = str(version.tags.get(FINGERPRINT_TAG, ""))
     return RegisteredModel(str(version.name), str(version.version), fingerprint, str(version.run_id))
 
 
 @contextmanager
 def registry_errors(uri: str) -> Iterator[None]:
-    """Turn failures of the registry into ConfigError with what to do."""
+    """Turn failures of the registry into a ConfigError that says what to do."""
     try:
         yield
     except MlflowException as error:

@@ -1,4 +1,4 @@
-"""MLflow, and nothing but MLflow: one run per training, its metrics, figures and files."""
+"""MLflow runs: settings, metrics, tags and files of a training, an evaluation or a study."""
 
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -23,13 +23,13 @@ _WITHOUT_ADDRESS = ("databricks", "databricks-uc")  # MLflow takes the address f
 
 
 def tracking_uri(storage: str | Path = "runs") -> str:
-    """Where MLflow records go: `MLFLOW_TRACKING_URI`, or `mlflow.db` in the storage folder.
+    """Give the MLflow tracking URI: `MLFLOW_TRACKING_URI`, or `mlflow.db` in the storage folder.
 
     Args:
-        storage: Where checkpoints go; a database beside them needs a local folder.
+        storage: Folder or URI of checkpoints; a database beside them needs a local folder, which is made.
 
     Returns:
-        The URI; the path of a database is absolute, since Ray's workers run in folders of their own.
+        The URI; a database's path is absolute, since Ray's workers have other working directories.
 
     Raises:
         ConfigError: The storage is remote and no tracking server is named, or a `file:` store is.
@@ -49,11 +49,11 @@ def tracking_uri(storage: str | Path = "runs") -> str:
 
 
 def attempt(action: Callable[[], Any], on_failure: Callable[[str], Any]) -> None:
-    """Do something in MLflow whose failure must not end the work that it only records.
+    """Call MLflow without letting its failure end the work that it records.
 
     Args:
-        action: What to do.
-        on_failure: Called with what went wrong, if something did.
+        action: The call.
+        on_failure: Called with one line of what went wrong, if something did.
     """
     try:
         action()
@@ -67,7 +67,7 @@ class RunLog:
 
     Args:
         uri: MLflow tracking URI.
-        run_id: An existing run.
+        run_id: Id of an existing run.
     """
 
     def __init__(self, uri: str, run_id: str) -> None:
@@ -81,9 +81,9 @@ class RunLog:
 
         Args:
             uri: MLflow tracking URI.
-            name: Shown name.
+            name: Name that MLflow shows.
             key: Identity across restarts, e.g. the storage folder of a training run; None: always a new run.
-            params: Settings, nested mappings are flattened to a.b.c.
+            params: Settings; nested mappings are flattened to a.b.c.
 
         Raises:
             ConfigError: There is no working store at the URI.
@@ -129,11 +129,11 @@ class RunLog:
                 self.metrics(metrics, step=int(metrics["epoch"]))
 
     def tags(self, values: Mapping[str, Any]) -> None:
-        """Set tags, e.g. the fingerprints of data and model."""
+        """Set tags, for instance the fingerprints of data and model."""
         self._client.log_batch(self.run_id, tags=[RunTag(k, str(v)) for k, v in values.items()])
 
     def files(self, folder: Path, *, under: str | None = None) -> None:
-        """Upload a folder as artifacts."""
+        """Upload a folder's content as artifacts, into the folder `under` if one is given."""
         self._client.log_artifacts(self.run_id, str(folder), under)
 
     def finish(self, *, failed: bool = False) -> None:

@@ -9,7 +9,7 @@ from dbd_ray.config import ObjectiveConfig, TrainConfig, WorkersConfig
 from dbd_ray.datasets.prepared import common_input_size, read_info
 from dbd_ray.errors import ConfigError
 from dbd_ray.metrics import METRIC_NAMES
-from dbd_ray.models.depth_distillation import SMALLEST_SIDE_PX
+from dbd_ray.models.output import SMALLEST_SIDE_PX
 from dbd_ray.storage import as_uri
 from dbd_ray.tracking.runs import SQLITE
 from dbd_ray.training.detector_teachers import load_named, load_teachers

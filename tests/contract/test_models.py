@@ -14,8 +14,7 @@ from dbd_ray.checkpoints.card import make_card
 from dbd_ray.checkpoints.files import load_checkpoint, save_checkpoint
 from dbd_ray.config import NetworkConfig, ObjectiveConfig
 from dbd_ray.errors import CheckpointError, ConfigError
-from dbd_ray.models import architectures, build_encoder, build_network, register_model
-from dbd_ray.models import architectures as registry
+from dbd_ray.models import architectures, build, build_encoder, build_network, register_model
 from dbd_ray.models.lite import Lite
 from dbd_ray.training.losses import distillation_loss
 
@@ -182,7 +181,7 @@ def test_an_unknown_architecture_lists_the_known_ones() -> None:
 
 
 def test_a_new_architecture_is_one_class_and_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry, "_BUILDERS", dict(registry._BUILDERS))
+    monkeypatch.setattr(build, "_BUILDERS", dict(build._BUILDERS))
 
     @register_model("tiny")
     class Tiny(nn.Module):

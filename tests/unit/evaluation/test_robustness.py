@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 from dbd_ray.detection.detector import Detector
-from dbd_ray.evaluation.corruptions import CHANGES
-from dbd_ray.evaluation.robustness import draw_robustness, measure_robustness
+from dbd_ray.evaluation.robustness import CHANGES, draw_robustness, measure_robustness
 from dbd_ray.images.decode import decode_photo
 from dbd_ray.metrics import METRIC_NAMES
 

@@ -13,7 +13,7 @@ import ray.data
 import ray.exceptions
 
 from dbd_ray.datasets.prepared import SCHEMA, image_digest, parts_uri, read_info, read_rows
-from dbd_ray.datasets.write_prepared import publish
+from dbd_ray.datasets.write_prepared import write_prepared
 from dbd_ray.errors import DatasetError
 from dbd_ray.images.encode import encode_depth, encode_mask, encode_photo
 
@@ -57,7 +57,7 @@ def _named(folder: Path) -> set[str]:
 
 def test_rows_become_a_dataset_that_counts_what_was_written(tmp_path: Path) -> None:
     rows = [_row(0, depth=b"depth", depth_teacher="t@1"), _row(1), _row(2, source="dut")]
-    info = publish(_dataset(rows), tmp_path, input_size=SIZE)
+    info = write_prepared(_dataset(rows), tmp_path, input_size=SIZE)
     assert info == read_info(tmp_path)
     assert (info.rows, info.sources, info.depth_rows) == ({"val": 1, "train": 2}, {"cuhk": 2, "dut": 1}, 1)
     assert info.image_bytes == sum(len(row["image"]) + len(row["mask"]) for row in rows) + len(b"depth")
@@ -68,9 +68,9 @@ def test_rows_become_a_dataset_that_counts_what_was_written(tmp_path: Path) -> N
 
 
 def test_a_dataset_is_replaced_by_its_own_rows_with_depths_filled_in(tmp_path: Path) -> None:
-    old = publish(_dataset([_row(index) for index in range(4)]), tmp_path, input_size=SIZE)
+    old = write_prepared(_dataset([_row(index) for index in range(4)]), tmp_path, input_size=SIZE)
     rows = ray.data.read_parquet(parts_uri(tmp_path, old)).map_batches(_with_depth, batch_format="pyarrow")
-    new = publish(rows, tmp_path, input_size=SIZE)
+    new = write_prepared(rows, tmp_path, input_size=SIZE)
     assert (old.depth_rows, new.depth_rows) == (0, 4)
     assert new.rows == old.rows
     assert new.fingerprint != old.fingerprint, "a run must not go on with other depths"
@@ -79,14 +79,14 @@ def test_a_dataset_is_replaced_by_its_own_rows_with_depths_filled_in(tmp_path: P
 
 
 def test_where_photos_lay_is_no_part_of_what_a_dataset_is(tmp_path: Path) -> None:
-    here = publish(_dataset([_row(0), _row(1)]), tmp_path / "here", input_size=SIZE)
-    there = publish(_dataset([_row(1, uri="s3://b/p1"), _row(0, uri=None)]), tmp_path / "there", input_size=SIZE)
+    here = write_prepared(_dataset([_row(0), _row(1)]), tmp_path / "here", input_size=SIZE)
+    there = write_prepared(_dataset([_row(1, uri="s3://b/p1"), _row(0, uri=None)]), tmp_path / "there", input_size=SIZE)
     assert here.fingerprint == there.fingerprint
 
 
 def test_rows_prepared_before_there_were_places_and_digests_are_taken(tmp_path: Path) -> None:
     rows = [_row(0), _row(1)]
-    publish(_dataset(rows, without=LATER), tmp_path, input_size=SIZE)
+    write_prepared(_dataset(rows, without=LATER), tmp_path, input_size=SIZE)
     for split, row in (("val", rows[0]), ("train", rows[1])):
         assert read_rows(tmp_path, split).to_pylist() == [  # type: ignore[arg-type]
             {**row, "uri": None, "digest": image_digest(row["image"])}
@@ -98,8 +98,8 @@ def test_only_the_replaced_datasets_files_are_removed_whatever_the_folder_is_cal
     for name in ("parts-of-mine", "parts-0123456789ab", "parts"):  # the second may be another one's, in the making
         (out / name).mkdir(parents=True)
         (out / name / "file").write_text("precious")
-    old = publish(_dataset([_row(0)]), out, input_size=SIZE)
-    new = publish(_dataset([_row(0), _row(1)]), out, input_size=SIZE)
+    old = write_prepared(_dataset([_row(0)]), out, input_size=SIZE)
+    new = write_prepared(_dataset([_row(0), _row(1)]), out, input_size=SIZE)
     assert old.parts != new.parts
     assert _named(out) == {"dataset.json", new.parts, "parts-of-mine", "parts-0123456789ab", "parts"}
     assert len(read_rows(out, "train")) == 1
@@ -107,24 +107,24 @@ def test_only_the_replaced_datasets_files_are_removed_whatever_the_folder_is_cal
 
 def test_a_dataset_json_that_points_elsewhere_removes_nothing(tmp_path: Path) -> None:
     out = tmp_path / "out"
-    info = publish(_dataset([_row(0)]), out, input_size=SIZE)
+    info = write_prepared(_dataset([_row(0)]), out, input_size=SIZE)
     (tmp_path / "precious").mkdir()
     told = {**json.loads((out / "dataset.json").read_text()), "parts": "../precious"}
     (out / "dataset.json").write_text(json.dumps(told))
-    new = publish(_dataset([_row(0)]), out, input_size=SIZE)
+    new = write_prepared(_dataset([_row(0)]), out, input_size=SIZE)
     assert _named(tmp_path) == {"out", "precious"}
     assert _named(out) == {"dataset.json", info.parts, new.parts}
 
 
 def test_rows_that_cannot_all_be_made_leave_the_old_dataset_and_nothing_else(tmp_path: Path) -> None:
-    old = publish(_dataset([_row(index) for index in range(3)]), tmp_path, input_size=SIZE)
+    old = write_prepared(_dataset([_row(index) for index in range(3)]), tmp_path, input_size=SIZE)
 
     def fails(table: pa.Table) -> pa.Table:
         raise RuntimeError("the teacher is ill")
 
     rows = ray.data.read_parquet(parts_uri(tmp_path, old)).map_batches(fails, batch_format="pyarrow")
     with pytest.raises(ray.exceptions.RayTaskError, match="the teacher is ill"):
-        publish(rows, tmp_path, input_size=SIZE)
+        write_prepared(rows, tmp_path, input_size=SIZE)
     assert read_info(tmp_path) == old
     assert _named(tmp_path) == {"dataset.json", old.parts}
     assert pq.read_table(tmp_path / old.parts).num_rows == 3
@@ -134,5 +134,5 @@ def test_storage_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     for out in (str(tmp_path / "file" / "set"), "nowhere://bucket/set", "memory://workers-have-their-own/set"):
         with pytest.raises(DatasetError, match=r"cannot be (written|opened)") as error:
-            publish(_dataset([_row(0)]), out, input_size=SIZE)
+            write_prepared(_dataset([_row(0)]), out, input_size=SIZE)
         assert error.value.where.startswith(out)

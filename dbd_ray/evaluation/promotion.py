@@ -1,4 +1,4 @@
-"""The model that another one is measured against, and what comes of it: who is `@champion`."""
+"""Measuring a second model on the photos of an evaluation, and promotion to `@champion` by the comparison."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,12 +17,12 @@ from dbd_ray.tracking.runs import RunLog
 
 
 class Rival:
-    """A model that looks at the same photos.
+    """A second model that is measured on the same photos.
 
     Args:
-        name: What it is called in the comparison.
+        name: Its name in the comparison.
         checkpoint: Its local checkpoint folder.
-        config: Of the evaluation.
+        config: Settings of the evaluation.
     """
 
     def __init__(self, name: str, checkpoint: Path, config: EvaluateConfig) -> None:
@@ -32,7 +32,7 @@ class Rival:
         self._values: list[float] = []
 
     def measure(self, photos: Sequence[np.ndarray], truths: Sequence[np.ndarray]) -> None:
-        """Look at some more photos.
+        """Measure some more photos.
 
         Args:
             photos: uint8 RGB H×W×3 each.
@@ -43,7 +43,11 @@ class Rival:
             self._values.append(FocusMetrics().update(focus_map.focus, truth)[self._config.compare_by])
 
     def compare(self, values: Sequence[float]) -> Comparison:
-        """Compare with the other model's values of the same photos."""
+        """Compare the evaluated model with this one.
+
+        Args:
+            values: The metric `compare_by` of each photo for the evaluated model, in the order of `measure`.
+        """
         config = self._config
         return compare(
             values, self._values, metric=config.compare_by, against=self.name, significance=config.significance
@@ -62,14 +66,14 @@ def find_champion_to_beat(config: EvaluateConfig, uri: str) -> RegisteredModel |
 def choose_rival(
     config: EvaluateConfig, uri: str, detector: Detector, champion: RegisteredModel | None, photos: int
 ) -> Rival | None:
-    """Load whom a model is compared with: the champion, or the model that `against` names.
+    """Load the model that the evaluated one is compared with: the champion, or the one that `against` names.
 
     Args:
-        config: Of the evaluation.
-        uri: Of the registry.
-        detector: The model itself.
-        champion: From `find_champion_to_beat`.
-        photos: How many there are to compare on.
+        config: Settings of the evaluation.
+        uri: URI of the registry.
+        detector: The evaluated model.
+        champion: The present champion, from `find_champion_to_beat`.
+        photos: Number of photos to compare on.
 
     Returns:
         None where no comparison is asked for, there is no champion yet, or the model is the champion.
@@ -105,14 +109,14 @@ def decide(
     """Make a model the champion if it is better than the present one, or if it is the first.
 
     Args:
-        config: Of the evaluation.
-        log: Its run.
-        checkpoint: The model's local folder.
-        champion: The present one.
-        comparison: With the present one; None if there is none, or if it is this model.
+        config: Settings of the evaluation.
+        log: MLflow run of the evaluation.
+        checkpoint: The model's local checkpoint folder.
+        champion: The present champion; None if there is none.
+        comparison: Comparison with the present champion; None if there is none, or if it is this model.
 
     Returns:
-        What was decided, for people.
+        One line that says what was decided.
 
     Raises:
         ConfigError: The registry cannot be reached.
