@@ -28,7 +28,7 @@ from rich.console import Console
 from rich.table import Table
 from served import LOST, endpoint, open_session, options_parser, post, read_photos
 
-from dbd_ray.cli.one_machine import suit_one_machine
+from dbd_ray.cli.serve import suit_one_machine
 
 RESULTS = Path(__file__).parent / "results" / "serve_memory.json"
 BAR = 0.05
@@ -65,7 +65,7 @@ def serve(model: str, *, leaking: bool) -> None:
     ray.init(
         address="local",
         include_dashboard=False,
-        dashboard_port=0,  # see dbd_ray.cli.ray_session
+        dashboard_port=0,  # see dbd_ray.cli.session
         log_to_driver=False,
         runtime_env={"worker_process_setup_hook": _keep_bodies} if leaking else None,
     )

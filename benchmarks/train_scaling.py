@@ -19,7 +19,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from dbd_ray.cli.ray_session import local_or_cluster
+from dbd_ray.cli.session import local_or_cluster
 from dbd_ray.config import PrepareConfig, TrainConfig, train_config
 
 RESULTS = Path(__file__).parent / "results" / "train_scaling.json"

@@ -1,13 +1,36 @@
 """Defocus blur detection on Ray: which pixels of a photo are in focus.
 
-`Detector` needs no Ray; `FocusPredictor` is for `ray.data.Dataset.map_batches`. Both are imported on
-first use, so that `import dbd_ray` is instant and touches neither torch nor Ray.
+`Detector` needs no Ray; `FocusPredictor` is for `ray.data.Dataset.map_batches`. What needs numpy, torch or Ray is
+imported on first use, so that `import dbd_ray` is instant.
 """
 
 from typing import Any
 
+from dbd_ray.errors import (
+    CheckpointError,
+    ConfigError,
+    DatasetError,
+    DbdRayError,
+    PhotoError,
+    TeacherError,
+    TrainingError,
+)
+
 __version__ = "0.1.0"
-__all__ = ["Detector", "FocusMap", "FocusPredictor", "__version__"]
+__all__ = [
+    "CheckpointError",
+    "ConfigError",
+    "DatasetError",
+    "DbdRayError",
+    "Detector",
+    "FocusMap",
+    "FocusPredictor",
+    "PhotoError",
+    "TeacherError",
+    "TrainingError",
+    "__version__",
+    "read_photo",
+]
 
 
 def __getattr__(name: str) -> Any:
@@ -23,4 +46,8 @@ def __getattr__(name: str) -> Any:
         from dbd_ray.detection.predictor import FocusPredictor
 
         return FocusPredictor
+    if name == "read_photo":
+        from dbd_ray.images.read import read_photo
+
+        return read_photo
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

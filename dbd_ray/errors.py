@@ -1,7 +1,26 @@
-"""The few exceptions that users meet; each message says what was wrong and what to do."""
+"""The exceptions that users meet; each message says what was wrong and what to do.
+
+DbdRayError
+├── ConfigError      settings
+├── PhotoError       one photo, with a stable reason
+├── DatasetError     a labelled or prepared dataset, with all its problems
+├── CheckpointError  weights and their card
+├── TrainingError    a run
+└── TeacherError     a depth teacher
+"""
 
 from collections.abc import Sequence
 from typing import Literal
+
+__all__ = [
+    "CheckpointError",
+    "ConfigError",
+    "DatasetError",
+    "DbdRayError",
+    "PhotoError",
+    "TeacherError",
+    "TrainingError",
+]
 
 PhotoReason = Literal[
     "empty_file",

@@ -34,6 +34,11 @@ REFINEMENTS: tuple[Refinement, ...] = get_args(Refinement)
 ENGINE_NAMES: tuple[EngineName, ...] = get_args(EngineName)
 RESULT_FILES: tuple[ResultFile, ...] = get_args(ResultFile)
 
+RESULT_SUFFIXES: Mapping[ResultFile, str] = MappingProxyType(
+    {"focus": ".focus.png", "overlay": ".overlay.jpg", "depth": ".depth.png", "json": ".json"}
+)
+"""What the names of the files that `dbd-ray predict` writes of a photo end with."""
+
 MAE = "mae"
 F_BETA = "f_adaptive_pooled_dd_notebook"
 F_MAX = "f_max_of_mean_curve"

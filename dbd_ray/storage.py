@@ -1,11 +1,13 @@
-"""Any kind of storage by its URI: open, list, read, and replace files in one step."""
+"""Any kind of storage by its URI: open, list, read, replace files in one step, and find the photos in a folder."""
 
+import os
 import posixpath
 import re
 import uuid
+from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, NamedTuple
 from urllib.parse import urlsplit
 
 import pyarrow
@@ -15,7 +17,9 @@ from fsspec.core import url_to_fs
 from fsspec.implementations.arrow import ArrowFSWrapper
 from fsspec.implementations.local import LocalFileSystem
 
-from dbd_ray.errors import DatasetError
+from dbd_ray.errors import ConfigError, DatasetError
+from dbd_ray.images.containers import PHOTO_SUFFIXES
+from dbd_ray.names import RESULT_SUFFIXES
 
 UNREACHABLE = "check the address, the network and the credentials in the environment"
 
@@ -79,32 +83,116 @@ def list_folder(storage: AbstractFileSystem, folder: str) -> list[tuple[str, boo
     return sorted((posixpath.basename(entry["name"].rstrip("/")), entry["type"] == "directory") for entry in entries)
 
 
-def replace_text(location: str, text: str) -> None:
-    """Write a text as `replace_bytes` does."""
+class PhotoFiles(NamedTuple):
+    """The photos in a folder, and what else is in it; paths are relative to the folder, with slashes.
+
+    Attributes:
+        photos: Paths of the photos, sorted part by part.
+        other_files: Paths of the files that `is_photo_name` tells from photos, in no order.
+        folders: Paths of the folders that were not looked into, in no order.
+    """
+
+    photos: list[str]
+    other_files: list[str]
+    folders: list[str]
+
+
+def is_photo_name(name: str) -> bool:
+    """Whether a file of this name is a photo: by its suffix, unless it is hidden or a result of `dbd-ray predict`."""
+    suffix = posixpath.splitext(name)[1].lower()
+    return suffix in PHOTO_SUFFIXES and not name.startswith(".") and not name.endswith(tuple(RESULT_SUFFIXES.values()))
+
+
+def photos_in(folder: str | Path, *, recursive: bool = False) -> PhotoFiles:
+    """List the photos in a folder, by the same rule for every command (`is_photo_name`).
+
+    Args:
+        folder: A local folder as Path, or a local folder or URI as text; one that does not exist is empty as text.
+        recursive: Look into folders below it as well, except hidden ones and links.
+
+    Raises:
+        ConfigError: A Path cannot be listed.
+        DatasetError: A storage cannot be listed, or is unknown.
+    """
+    found = PhotoFiles([], [], [])
+    waiting = [""]
+    while waiting:
+        below = waiting.pop()
+        for name, kind in _path_entries(folder / below) if isinstance(folder, Path) else _uri_entries(folder, below):
+            path = f"{below}{name}"
+            if kind in ("file", "other"):
+                (found.photos if kind == "file" and is_photo_name(name) else found.other_files).append(path)
+            elif recursive and kind == "folder" and not name.startswith("."):
+                waiting.append(f"{path}/")
+            else:
+                found.folders.append(path)
+    found.photos.sort(key=lambda path: path.split("/"))
+    return found
+
+
+def replace_text(location: str | Path, text: str) -> None:
+    """Write a text as `replace_bytes` does, in UTF-8."""
     replace_bytes(location, text.encode())
 
 
-def replace_bytes(location: str, content: bytes) -> None:
+def replace_bytes(location: str | Path, content: bytes, *, sync: bool = False) -> None:
     """Write a small file so that a reader sees either the old content or the new; its folder is made if need be.
+
+    Args:
+        location: The file: a Path is local whatever is in its name, a text may be a URI.
+        content: What is in it afterwards.
+        sync: Wait until the content is on the disk, so that a power failure leaves the old file or the new one, too;
+            object stores always do.
 
     Raises:
         DatasetError: This kind of storage is unknown.
         OSError: The storage cannot be written.
     """
+    if isinstance(location, Path):
+        _replace_local(location, content, sync)
+        return
     storage, path = open_storage(location)
     if isinstance(storage, LocalFileSystem):
-        target = Path(path)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        # a name of its own: two processes may write the same file at the same moment
-        temporary = target.with_name(f"{target.name}.{uuid.uuid4().hex[:8]}.new")
-        try:
-            temporary.write_bytes(content)
-            temporary.replace(target)
-        except OSError:
-            temporary.unlink(missing_ok=True)
-            raise
+        _replace_local(Path(path), content, sync)
     else:  # object stores publish an object only when it is complete
         storage.pipe_file(path, content)
+
+
+def _replace_local(target: Path, content: bytes, sync: bool) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    # a name of its own: two processes may write the same file at the same moment. Hidden, so that nobody takes it for
+    # a result, and short, for the target's name may be as long as the file system allows
+    temporary = target.with_name(f".{uuid.uuid4().hex[:8]}.new")
+    try:
+        with temporary.open("xb") as file:
+            file.write(content)
+            if sync:
+                file.flush()
+                os.fsync(file.fileno())
+        temporary.replace(target)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+_Kind = Literal["file", "folder", "link to a folder", "other"]
+
+
+def _path_entries(folder: Path) -> Iterator[tuple[str, _Kind]]:
+    try:
+        entries = list(folder.iterdir())
+    except OSError as error:
+        raise ConfigError(f"{folder}: cannot be listed ({error.strerror}); check its permissions") from None
+    for entry in entries:
+        if entry.is_dir():
+            yield entry.name, "link to a folder" if entry.is_symlink() else "folder"
+        else:
+            yield entry.name, "file" if entry.is_file() else "other"
+
+
+def _uri_entries(folder: str, below: str) -> Iterator[tuple[str, _Kind]]:
+    storage, path = open_storage(folder)
+    for name, is_folder in list_folder(storage, f"{path}/{below}".rstrip("/")) or []:
+        yield name, "folder" if is_folder else "file"
 
 
 def _open_with_arrow(root: str) -> tuple[AbstractFileSystem, str]:

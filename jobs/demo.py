@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Console
 
 from dbd_ray.cli.console import show_progress, show_training
-from dbd_ray.cli.ray_session import local_or_cluster
+from dbd_ray.cli.session import local_or_cluster
 from dbd_ray.client import FocusClient
 from dbd_ray.config import EvaluateConfig, PrepareConfig, ServeConfig, TrainConfig, train_config
 from dbd_ray.datasets.prepare import prepare_from

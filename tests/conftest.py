@@ -18,7 +18,7 @@ from dbd_ray.checkpoints.files import save_checkpoint
 from dbd_ray.config import NetworkConfig
 from dbd_ray.models import build_network
 
-os.environ.setdefault("RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S", "60")  # see `cli.ray_session`
+os.environ.setdefault("RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S", "60")  # see `cli.session`
 SHARED = Path(os.environ.get("DBD_SHARED", Path(__file__).parents[2] / "shared"))
 DATA = Path(os.environ.get("DBD_DATA", SHARED / "data"))
 
@@ -66,7 +66,7 @@ def local_ray(s3: str) -> None:
     import ray.data
 
     if not ray.is_initialized():
-        # dashboard_port: see `cli.ray_session`
+        # dashboard_port: see `cli.session`
         ray.init(address="local", num_cpus=2, include_dashboard=False, dashboard_port=0, logging_level=logging.WARNING)
     ray.data.DataContext.get_current().enable_progress_bars = False
 

@@ -6,6 +6,7 @@ A setting that is unknown, or that would have no effect beside the others, is an
 from dbd_ray.config.ablate import VARIANTS, AblateConfig, load_ablate_config
 from dbd_ray.config.augment import AugmentConfig
 from dbd_ray.config.objective import ObjectiveConfig
+from dbd_ray.config.predict import PredictConfig
 from dbd_ray.config.search import Choice, Range, Space
 from dbd_ray.config.serve import ServeConfig
 from dbd_ray.config.settings import Settings, build, flatten, layered, merge, parse_overrides, read_yaml, unflatten
@@ -35,6 +36,7 @@ __all__ = [
     "NetworkConfig",
     "ObjectiveConfig",
     "OptimizerConfig",
+    "PredictConfig",
     "PrepareConfig",
     "Range",
     "ServeConfig",

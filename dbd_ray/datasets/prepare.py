@@ -16,9 +16,8 @@ from dbd_ray.datasets.rows import LabelledRows, RenderedRows
 from dbd_ray.datasets.scenes import SceneConfig
 from dbd_ray.datasets.write_prepared import ROWS_PER_FILE, write_prepared
 from dbd_ray.errors import ConfigError, DatasetError
-from dbd_ray.images.containers import PHOTO_SUFFIXES
 from dbd_ray.names import Polarity
-from dbd_ray.storage import as_uri, list_folder, open_storage
+from dbd_ray.storage import as_uri, open_storage, photos_in
 
 _CHECKED_SCHEMA = SCHEMA.append(pa.field("problem", pa.string()))
 
@@ -54,14 +53,12 @@ def prepare_from(config: PrepareConfig) -> PreparedInfo:
 
 
 def list_photos(folder: str) -> list[str]:
-    """List the photos of a folder or URI, sorted.
+    """List the URIs of the photos directly in a folder (see `storage.photos_in`), sorted.
 
     Raises:
         DatasetError: There are none.
     """
-    storage, path = open_storage(folder)
-    names = [name for name, is_folder in list_folder(storage, path) or [] if not is_folder]
-    photos = sorted(name for name in names if Path(name).suffix.lower() in PHOTO_SUFFIXES)
+    photos = photos_in(folder).photos
     if not photos:
         raise DatasetError(folder, ["no photos in this folder; scenes can also be painted: leave photos out"])
     return [f"{as_uri(folder)}/{name}" for name in photos]

@@ -8,33 +8,27 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from dbd_ray.config import PredictConfig
 from dbd_ray.detection.detector import Detector
 from dbd_ray.detection.focus_map import FocusMap
 from dbd_ray.detection.stream import detect_stream
 from dbd_ray.errors import ConfigError, DbdRayError
-from dbd_ray.images.containers import PHOTO_SUFFIXES
-from dbd_ray.images.decode import MAX_PIXELS, decode_photo
+from dbd_ray.images.decode import decode_photo
 from dbd_ray.images.encode import encode_depth, encode_mask, encode_photo
 from dbd_ray.images.overlay import overlay
-from dbd_ray.names import RESULT_FILES, Polarity, Refinement, ResultFile
+from dbd_ray.names import RESULT_SUFFIXES, ResultFile
+from dbd_ray.storage import photos_in, replace_bytes
 from dbd_ray.summary import Summary
-
-SUFFIXES: dict[ResultFile, str] = {
-    "focus": ".focus.png",
-    "overlay": ".overlay.jpg",
-    "depth": ".depth.png",
-    "json": ".json",
-}
 
 
 class Prediction(NamedTuple):
     """What became of one photo.
 
     Attributes:
-        photo: Its file.
-        summary: The focus map in a few numbers; None if it failed.
-        files: What was written.
-        error: Why it failed; empty if it did not.
+        photo: Path of the photo.
+        summary: The focus map in a few numbers; None if the photo failed.
+        files: Paths of the results that were written.
+        error: Why the photo failed; empty if it did not.
     """
 
     photo: Path
@@ -43,11 +37,11 @@ class Prediction(NamedTuple):
     error: str
 
 
-class PhotoFiles(NamedTuple):
-    """What paths hold.
+class FoundPhotos(NamedTuple):
+    """The photos that paths name, and what was passed over in folders.
 
     Attributes:
-        photos: The photos.
+        photos: Paths of the photos, in the order of the paths that name them, those of a folder sorted.
         other_files: Files passed over: hidden, results of `predict_files`, or without a photo's suffix.
         folders: Folders that were not looked into.
     """
@@ -57,8 +51,8 @@ class PhotoFiles(NamedTuple):
     folders: list[Path]
 
 
-def find_photos(paths: Sequence[Path], *, recursive: bool = False) -> PhotoFiles:
-    """List the photos that paths name: files as given, folders by the files in them with a photo's suffix.
+def find_photos(paths: Sequence[Path], *, recursive: bool = False) -> FoundPhotos:
+    """List the photos that paths name: files as given, folders by the photos in them (`storage.photos_in`).
 
     Args:
         paths: Files and folders.
@@ -74,9 +68,13 @@ def find_photos(paths: Sequence[Path], *, recursive: bool = False) -> PhotoFiles
     passed_over: dict[Path, bool] = {}  # whether it is a folder
     barren: list[str] = []
     for path in paths:
-        inside = _photos_in(path, recursive) if path.is_dir() else PhotoFiles([path], [], [])
-        photos |= dict.fromkeys(inside.photos)
-        passed_over |= dict.fromkeys(inside.other_files, False) | dict.fromkeys(inside.folders, True)
+        if not path.is_dir():
+            photos[path] = None
+            continue
+        inside = photos_in(path, recursive=recursive)
+        photos |= dict.fromkeys(path / name for name in inside.photos)
+        passed_over |= dict.fromkeys((path / name for name in inside.other_files), False)
+        passed_over |= dict.fromkeys((path / name for name in inside.folders), True)
         if not inside.photos:
             barren.append(str(path))
     if barren or not photos:
@@ -87,49 +85,34 @@ def find_photos(paths: Sequence[Path], *, recursive: bool = False) -> PhotoFiles
     for path in (*photos, *paths):  # given by name after all
         passed_over.pop(path, None)
     other_files, folders = ([path for path in passed_over if passed_over[path] is kind] for kind in (False, True))
-    return PhotoFiles(list(photos), other_files, folders)
+    return FoundPhotos(list(photos), other_files, folders)
 
 
 def predict_files(
     detector: Detector,
     photos: Sequence[Path],
-    out: Path,
+    config: PredictConfig,
     *,
-    save: Sequence[ResultFile] = ("focus", "overlay", "json"),
-    refine: Refinement = "guided",
-    tile: int = 1,
-    polarity: Polarity = "focus",
-    batch_size: int = 8,
-    max_pixels: int = MAX_PIXELS,
     on_photo: Callable[[Prediction], Any] = lambda prediction: None,
 ) -> list[Prediction]:
     """Detect focus in photo files and write what was asked for; a bad photo harms only itself.
 
     Args:
-        detector: See `Detector.load`.
-        photos: Files, see `find_photos`.
-        out: Folder for `<name>.focus.png` (8 bit), `.overlay.jpg`, `.depth.png` (16 bit) and `.json`.
-        save: Which of them.
-        refine: How maps come to native size.
-        tile: Tiles along the longer side, see `Detector.detect`.
-        polarity: What white means in the written focus maps.
-        batch_size: Photos per forward pass; fewer where they are large.
-        max_pixels: Largest height x width that is decoded; a larger photo fails, unread.
-        on_photo: Called after every photo.
+        detector: The detector, see `Detector.load`; the settings' model, device and engine are its caller's affair.
+        photos: Paths of the photos, see `find_photos`.
+        config: What is written, and how; into the folder `out` go `<name>.focus.png` (8 bit), `.overlay.jpg`,
+            `.depth.png` (16 bit) and `.json`.
+        on_photo: Called with the Prediction of every photo, in order.
 
     Returns:
         One Prediction per photo, in order.
 
     Raises:
-        ConfigError: An unknown output, depth from a network that has none, or `out` cannot be a folder.
+        ConfigError: Depth from a network that predicts none, or `out` cannot be a folder.
         DbdRayError: A result cannot be written, for instance because the disk is full.
     """
-    unknown = [name for name in save if name not in RESULT_FILES]
-    if unknown or not save:
-        raise ConfigError(
-            f"save: {', '.join(unknown) or 'nothing'} cannot be saved; choose of {', '.join(RESULT_FILES)}"
-        )
-    if "depth" in save and not detector.card.network.depth:
+    out = config.out
+    if "depth" in config.save and not detector.network.shows_depth:
         raise ConfigError(f"save: {detector.card.name} predicts no depth; leave depth out")
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -141,9 +124,7 @@ def predict_files(
 
     def finish(photo: Path, pixels: np.ndarray, found: FocusMap) -> Prediction:
         try:
-            return Prediction(
-                photo, found.summary, _write(photo, pixels, found, out / names[photo], save, polarity), ""
-            )
+            return Prediction(photo, found.summary, _write(photo, pixels, found, names[photo], config), "")
         except OSError as error:
             raise DbdRayError(f"{out}: cannot be written ({error})") from error
 
@@ -151,79 +132,39 @@ def predict_files(
     for prediction in detect_stream(
         detector,
         photos,
-        open_photo=lambda photo: decode_photo(photo.read_bytes(), max_pixels=max_pixels),
+        open_photo=lambda photo: decode_photo(photo.read_bytes(), max_pixels=config.max_pixels),
         finish=finish,
         fail=lambda photo, error: Prediction(photo, None, (), error),
-        refine=refine,
-        tile=tile,
-        batch_size=batch_size,
+        refine=config.refine,
+        tile=config.tile,
+        batch_size=config.batch_size,
     ):
         predictions.append(prediction)
         on_photo(prediction)
     return predictions
 
 
-def _photos_in(folder: Path, recursive: bool) -> PhotoFiles:
-    inside = PhotoFiles([], [], [])
-    waiting = [folder]
-    while waiting:
-        for path in _entries(waiting.pop()):
-            if not path.is_dir():
-                (inside.photos if _is_photo(path) else inside.other_files).append(path)
-            elif recursive and not path.name.startswith(".") and not path.is_symlink():
-                waiting.append(path)
-            else:
-                inside.folders.append(path)
-    inside.photos.sort()
-    return inside
-
-
-def _entries(folder: Path) -> list[Path]:
-    try:
-        return list(folder.iterdir())
-    except OSError as error:
-        raise ConfigError(f"{folder}: cannot be listed ({error.strerror}); check its permissions") from None
-
-
-def _is_photo(path: Path) -> bool:
-    return (
-        path.suffix.lower() in PHOTO_SUFFIXES
-        and not path.name.startswith(".")
-        and not path.name.endswith(tuple(SUFFIXES.values()))
-        and path.is_file()
-    )
-
-
-def _write(
-    photo: Path,
-    pixels: np.ndarray,
-    found: FocusMap,
-    target: Path,
-    save: Sequence[ResultFile],
-    polarity: Polarity,
-) -> tuple[Path, ...]:
+def _write(photo: Path, pixels: np.ndarray, found: FocusMap, name: str, config: PredictConfig) -> tuple[Path, ...]:
     files = []
-    for output in save:
-        if output == "focus":
-            content = encode_mask(found.focus, polarity=polarity)
-        elif output == "overlay":
-            content = encode_photo(overlay(pixels, found.focus))
-        elif output == "depth" and found.depth is not None:
-            content = encode_depth(found.depth)
-        else:
-            height, width = found.focus.shape
-            about = {"photo": str(photo), "width": width, "height": height, **found.summary.as_dict()}
-            content = json.dumps(about, indent=2).encode()
-        path = target.with_name(target.name + SUFFIXES[output])
+    for result in config.save:
+        path = config.out / f"{name}{RESULT_SUFFIXES[result]}"
         # complete or absent: whoever watches the folder must not read half a picture
-        temporary = path.with_name(path.name + ".new")
-        try:
-            temporary.write_bytes(content)
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        replace_bytes(path, _content(result, photo, pixels, found, config))
         files.append(path)
     return tuple(files)
+
+
+def _content(result: ResultFile, photo: Path, pixels: np.ndarray, found: FocusMap, config: PredictConfig) -> bytes:
+    if result == "focus":
+        return encode_mask(found.focus, polarity=config.polarity)
+    if result == "overlay":
+        return encode_photo(overlay(pixels, found.focus))
+    if result == "depth":
+        assert found.depth is not None  # `predict_files` and PredictConfig have refused it else
+        return encode_depth(found.depth)
+    height, width = found.focus.shape
+    about = {"photo": str(photo), "width": width, "height": height, **found.summary.as_dict()}
+    return json.dumps(about, indent=2).encode()
 
 
 def _names(photos: Sequence[Path]) -> dict[Path, str]:

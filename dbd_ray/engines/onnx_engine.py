@@ -14,9 +14,10 @@ from torch import Tensor
 from dbd_ray.engines.base import FocusFunction, NetworkMaps, as_maps, predict_focus
 from dbd_ray.errors import ConfigError
 from dbd_ray.models import FocusNetwork
+from dbd_ray.storage import replace_bytes
 
 OPSET = 20
-CODE_VERSION = 1  # of kept files; raised when this code writes others for the same network
+CODE_VERSION = 1  # part of the kept files' names; raised when this code writes others for the same network
 HINT = "pip install onnx onnxscript onnxruntime (the extra onnx)"
 
 
@@ -31,8 +32,8 @@ def export_onnx(
     Args:
         network: The network.
         path: The file; replaced if it is there.
-        input_size: (height, width) that the file takes.
-        facts: Kept in the file's metadata.
+        input_size: (height, width) in pixels of the photos that the file takes.
+        facts: Texts by key, kept in the file's metadata beside the input size.
 
     Raises:
         ConfigError: A library is missing.
@@ -66,9 +67,9 @@ def onnx_difference(network: FocusNetwork, path: Path, *, input_size: tuple[int,
     """Give the largest difference between a file's maps, by ONNX Runtime, and the network's own, over random photos.
 
     Args:
-        network: The network.
+        network: The network that was exported.
         path: What `export_onnx` wrote.
-        input_size: (height, width) that the file takes.
+        input_size: (height, width) in pixels of the photos that the file takes.
 
     Raises:
         ConfigError: A library is missing.
@@ -83,9 +84,9 @@ def kept_onnx(network: FocusNetwork, input_size: tuple[int, int], fingerprint: s
     """Give a network as an ONNX file; writing it takes seconds, so it is kept for the next time.
 
     Args:
-        network: The network.
-        input_size: (height, width) that the file takes.
-        fingerprint: Of its weights; None: the file is not kept.
+        network: The network to export.
+        input_size: (height, width) in pixels of the photos that the file takes.
+        fingerprint: Fingerprint of the network's weights, by which the file is found again; None: it is not kept.
 
     Raises:
         ConfigError: A library is missing.
@@ -101,10 +102,7 @@ def kept_onnx(network: FocusNetwork, input_size: tuple[int, int], fingerprint: s
         if not kept.exists():
             export_onnx(network, path, input_size=input_size)
             try:
-                kept.parent.mkdir(parents=True, exist_ok=True)
-                own = kept.with_suffix(f".{os.getpid()}")
-                own.write_bytes(path.read_bytes())
-                own.replace(kept)  # whole or not at all: other processes may look for it
+                replace_bytes(kept, path.read_bytes())  # whole or not at all: other processes may look for it
             except OSError:  # a cache that cannot be written costs time, nothing else
                 yield path
                 return
@@ -112,7 +110,7 @@ def kept_onnx(network: FocusNetwork, input_size: tuple[int, int], fingerprint: s
 
 
 def cache_folder() -> Path:
-    """Where engines keep what takes seconds to make: `DBD_RAY_CACHE`, else the user's cache folder."""
+    """Folder of the files that take seconds to make and are kept: `DBD_RAY_CACHE`, else in the user's cache folder."""
     users = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "dbd_ray"
     return Path(os.environ.get("DBD_RAY_CACHE") or users)
 
@@ -121,9 +119,9 @@ class OnnxEngine:
     """Runs a network with ONNX Runtime on the CPU, in float32.
 
     Args:
-        network: The network.
-        input_size: (height, width) of the photos.
-        fingerprint: Of the network's weights, see `kept_onnx`.
+        network: The network to run.
+        input_size: (height, width) of the photos, in pixels.
+        fingerprint: Fingerprint of the network's weights, see `kept_onnx`.
 
     Raises:
         ConfigError: A library is missing.

@@ -5,9 +5,7 @@ import html
 import io
 import json
 import math
-import os
 import re
-import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +21,7 @@ from dbd_ray.evaluation.published import COMPARISON_REMARK, ComparisonRow, compa
 from dbd_ray.evaluation.thumbnails import EvaluatedPhoto, data_uri, panels, picture_uri, strip_png
 from dbd_ray.metrics import METRIC_DEFINITIONS, METRIC_NAMES, PrCurve, lower_is_better
 from dbd_ray.names import F_BETA
+from dbd_ray.storage import replace_bytes
 
 _JSON_FORMAT = 1
 _SAME_MAE = 1e-6
@@ -34,7 +33,7 @@ class Report:
     """Everything that a report shows.
 
     Args:
-        title: Heading.
+        title: Heading of the report.
         dataset: Name of the dataset.
         split: Which part of it: train, val or test.
         model: Facts about the model by label, in order: name, parameters, fingerprint of the checkpoint.
@@ -95,12 +94,16 @@ def write_report(report: Report, folder: Path) -> dict[str, Path]:
         if _WORST_NAME.fullmatch(stale.name) and stale.name not in worst_files:
             stale.unlink()
     for name, photo in worst_files.items():
-        _write_atomically(paths["worst"] / name, strip_png(photo))
-    _write_atomically(paths["metrics"], _metrics_json(report).encode())
-    _write_atomically(paths["per_image"], _per_image_csv(report.per_image).encode())
-    _write_atomically(paths["pr_curve"], pr_curve_chart({_label(report): report.curve}).encode())
-    _write_atomically(paths["markdown"], _markdown(report, rows, worst_files).encode())
-    _write_atomically(paths["html"], _html(report, rows, worst).encode())
+        replace_bytes(paths["worst"] / name, strip_png(photo), sync=True)
+    texts = {
+        "metrics": _metrics_json(report),
+        "per_image": _per_image_csv(report.per_image),
+        "pr_curve": pr_curve_chart({_label(report): report.curve}),
+        "markdown": _markdown(report, rows, worst_files),
+        "html": _html(report, rows, worst),
+    }
+    for name, text in texts.items():
+        replace_bytes(paths[name], text.encode(), sync=True)
     return paths
 
 
@@ -247,15 +250,3 @@ def _shown(photo: EvaluatedPhoto) -> dict[str, Any]:
 
 def _file_stem(photo_id: str) -> str:
     return re.sub(r"[^A-Za-z0-9.-]+", "_", photo_id).strip("._")[:80] or "photo"
-
-
-def _write_atomically(path: Path, content: bytes) -> None:
-    temporary = path.with_name(f".{uuid.uuid4().hex}.tmp")
-    try:
-        with temporary.open("xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -7,7 +7,7 @@ import pytest
 import ray
 from ray.dashboard.utils import get_address_for_submission_client, ray_address_to_api_server_url
 
-from dbd_ray.cli.ray_session import DASHBOARD_VARIABLE, local_or_cluster
+from dbd_ray.cli.session import DASHBOARD_VARIABLE, local_or_cluster
 
 pytestmark = [pytest.mark.ray, pytest.mark.cluster, pytest.mark.usefixtures("own_ray")]
 

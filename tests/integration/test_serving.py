@@ -19,6 +19,7 @@ from PIL import Image
 from schemathesis import GenerationMode
 
 from dbd_ray import Detector, FocusPredictor
+from dbd_ray.config import PredictConfig
 from dbd_ray.detection.files import predict_files
 from dbd_ray.images.decode import decode_photo
 
@@ -49,7 +50,8 @@ def test_serve_predict_a_dataset_and_the_detector_agree(
         _levels(httpx2.post(f"{endpoint}/v1/focus", content=one, headers=JPEG | PNG, timeout=TIMEOUT_S).content)
         for one in data
     ]
-    written = [_levels(one.files[0].read_bytes()) for one in predict_files(detector, chosen, tmp_path, save=["focus"])]
+    done = predict_files(detector, chosen, PredictConfig(out=tmp_path, save=("focus",)))
+    written = [_levels(one.files[0].read_bytes()) for one in done]
     rows = (
         ray.data.from_items([{"bytes": one, "place": place} for place, one in enumerate(data)])
         .map_batches(

@@ -17,8 +17,7 @@ import pytest
 from PIL import Image
 
 from dbd_ray import Detector
-from dbd_ray.cli.haproxy import FOLDER
-from dbd_ray.cli.one_machine import SETTINGS
+from dbd_ray.cli.serve import HAPROXY_FOLDER, ONE_MACHINE
 from dbd_ray.images.decode import decode_photo
 
 pytestmark = [pytest.mark.ray, pytest.mark.cluster]
@@ -28,7 +27,7 @@ TIMEOUT_S = 120
 
 
 def _folders() -> set[Path]:
-    return set(Path("/tmp").glob(f"{FOLDER}*"))
+    return set(Path("/tmp").glob(f"{HAPROXY_FOLDER}*"))
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +94,7 @@ def test_its_replicas_work_with_the_settings_of_one_machine(served: Any) -> None
     replicas = _replicas(served)
     assert {"FocusDetector", "FocusGateway"} <= replicas.keys()
     for process in chain.from_iterable(replicas.values()):
-        assert SETTINGS.items() <= process.environ().items()
+        assert ONE_MACHINE.items() <= process.environ().items()
 
 
 def _page_faults(process: psutil.Process) -> int:

@@ -22,7 +22,7 @@ from mlflow.entities import Run
 
 from dbd_ray import Detector
 from dbd_ray.cli import main
-from dbd_ray.cli.ray_session import DASHBOARD_VARIABLE, own_dashboard
+from dbd_ray.cli.session import DASHBOARD_VARIABLE, own_dashboard
 from dbd_ray.config import AblateConfig, TuneConfig, load_ablate_config, load_tune_config
 from dbd_ray.datasets.prepare import prepare_scenes
 from dbd_ray.datasets.scenes import SceneConfig

@@ -167,7 +167,7 @@ def test_a_second_report_replaces_the_first_and_leaves_other_files_alone(report,
     paths = write_report(replace(report, title="Second", worst=report.worst[:1]), tmp_path)
     assert sorted(p.name for p in paths["worst"].iterdir()) == ["01_photo1.png", "mine.png"]
     assert paths["html"].read_text().count("Second") == 2
-    assert not [p for p in tmp_path.rglob("*") if p.suffix == ".tmp"]
+    assert not [p for p in tmp_path.rglob("*") if p.suffix == ".new"]
 
 
 def test_every_form_of_the_report_names_the_split(report, tmp_path):

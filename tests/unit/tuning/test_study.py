@@ -134,7 +134,7 @@ def test_ray_does_not_start_for_a_study_that_cannot_work(
     def start(**options: Any) -> NoReturn:
         pytest.fail("Ray was started first")
 
-    monkeypatch.setattr("dbd_ray.cli.ray_session.local_or_cluster", start)
+    monkeypatch.setattr("dbd_ray.cli.training.local_or_cluster", start)
     with pytest.raises(SystemExit) as stopped:
         main([*command, "--set", "name=s", "--set", "train.data=[data]", "--set", "train.start_from=absent"])
     assert stopped.value.code != 0

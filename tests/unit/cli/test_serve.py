@@ -6,10 +6,10 @@ import sys
 
 import pytest
 
-from dbd_ray.cli.one_machine import SETTINGS, suit_one_machine
+from dbd_ray.cli.serve import ONE_MACHINE, suit_one_machine
 
 _READ = """
-from dbd_ray.cli.one_machine import suit_one_machine
+from dbd_ray.cli.serve import suit_one_machine
 
 suit_one_machine()
 from ray.serve._private import constants
@@ -21,11 +21,11 @@ print(constants.RAY_SERVE_RUN_ROUTER_IN_SEPARATE_LOOP)
 
 
 def test_what_the_shell_says_stays(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in SETTINGS:
+    for name in ONE_MACHINE:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("RAY_SERVE_CONTROL_LOOP_INTERVAL_S", "7")
     suit_one_machine()
-    assert {name: os.environ[name] for name in SETTINGS} == {**SETTINGS, "RAY_SERVE_CONTROL_LOOP_INTERVAL_S": "7"}
+    assert {name: os.environ[name] for name in ONE_MACHINE} == {**ONE_MACHINE, "RAY_SERVE_CONTROL_LOOP_INTERVAL_S": "7"}
 
 
 def test_ray_serve_takes_these_settings() -> None:

@@ -1,21 +1,21 @@
-"""The commands that make what training reads: prepared datasets and their depths."""
+"""The commands that make what training reads: prepared datasets (`prepare`) and their depths (`teach`)."""
 
 from typing import Annotated
 
 import typer
 from rich.markup import escape
 
-from dbd_ray.cli import steps
-from dbd_ray.cli.options import Config, Set, given
-from dbd_ray.cli.settings_help import settings_help
-from dbd_ray.config import PrepareConfig, TeachConfig
+from dbd_ray.cli.console import say, show_progress, show_teaching
+from dbd_ray.cli.options import Config, Set, given, settings_help
+from dbd_ray.cli.session import folder_of_records, local_or_cluster, require_lasting
+from dbd_ray.config import PrepareConfig, TeachConfig, build, layered
 from dbd_ray.teachers import teacher_help
 
-PREPARE_EPILOG = settings_help(
+PREPARE_SETTINGS = settings_help(
     PrepareConfig,
     options=("root", "out", "layout", "polarity", "size", "validation_fraction", "scenes", "photos", "seed"),
 )
-TEACH_EPILOG = (
+TEACH_SETTINGS = (
     "[bold]Teachers[/bold]\n"
     + "\n".join(f"  {escape(line)}" for line in teacher_help().splitlines())
     + "\n"
@@ -52,22 +52,25 @@ def prepare(
 
     dbd-ray prepare --scenes 500 --photos sharp-photos/ --out runs/scenes
     """
-    sizes = None if size is None else (size, size)
-    steps.prepare(
-        given(
-            root=root,
-            out=out,
-            layout=layout,
-            polarity=polarity,
-            size=sizes,
-            validation_fraction=validation,
-            scenes=scenes,
-            photos=photos,
-            seed=seed,
-        ),
-        config,
-        set_ or [],
+    options = given(
+        root=root,
+        out=out,
+        layout=layout,
+        polarity=polarity,
+        size=None if size is None else (size, size),
+        validation_fraction=validation,
+        scenes=scenes,
+        photos=photos,
+        seed=seed,
     )
+    settings = build(PrepareConfig, layered(config, options, set_ or []), where=str(config or "prepare"))
+    require_lasting(out=settings.out)
+    from dbd_ray.datasets.prepare import prepare_from
+
+    with local_or_cluster(data_bars=True):
+        info = prepare_from(settings)
+    rows = ", ".join(f"{count} {split}" for split, count in sorted(info.rows.items()))
+    say(f"{settings.out}: {rows} pictures of {info.input_size[0]}×{info.input_size[1]} px, {info.fingerprint}")
 
 
 def teach(
@@ -96,19 +99,24 @@ def teach(
 
     dbd-ray teach hf:depth-anything/Depth-Anything-V2-Small-hf --photos s3://bucket/photos --out s3://bucket/depths
     """
-    steps.teach(
-        given(
-            teacher=teacher,
-            data=data,
-            photos=photos,
-            out=out,
-            pictures=pictures,
-            actors=actors,
-            batch_size=batch_size,
-            gpus_per_actor=gpus_per_actor,
-            precision=precision,
-            retry_errors=retry_errors,
-        ),
-        config,
-        set_ or [],
+    options = given(
+        teacher=teacher,
+        data=data,
+        photos=photos,
+        out=out,
+        pictures=pictures,
+        actors=actors,
+        batch_size=batch_size,
+        gpus_per_actor=gpus_per_actor,
+        precision=precision,
+        retry_errors=retry_errors,
     )
+    settings = build(TeachConfig, layered(config, options, set_ or []), where=str(config or "teach"))
+    require_lasting(out=settings.out, storage=folder_of_records(settings.storage))
+    from dbd_ray.teaching.job import teach as run
+
+    with local_or_cluster(), show_progress("photos") as advance:
+        report = run(settings, on_photo=advance)
+    show_teaching(report)
+    if report.errors:
+        raise SystemExit(1)

@@ -17,7 +17,7 @@ from dbd_ray.config import (
 )
 from dbd_ray.errors import ConfigError
 
-CONFIGS = Path(__file__).parents[2] / "jobs" / "configs"
+CONFIGS = Path(__file__).parents[3] / "jobs" / "configs"
 BASE = ["name=study", "train.data=[nowhere]"]
 
 

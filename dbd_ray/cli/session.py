@@ -1,22 +1,21 @@
-"""Ray for one command: the cluster that RAY_ADDRESS names, or this machine's own."""
+"""Where a command runs: the Ray that it uses, free ports of this machine, and the folder of a submitted job."""
 
+import json
 import logging
 import os
 import socket
 import sys
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import ray
-import ray.data
-
-from dbd_ray.cli.ports import free_ports
-from dbd_ray.errors import DbdRayError
+from dbd_ray.errors import ConfigError, DbdRayError
 
 CONNECT_TIMEOUT_S = 10.0
 DASHBOARD_VARIABLE = "RAY_API_SERVER_ADDRESS"
+JOB_CONFIG = "RAY_JOB_CONFIG_JSON_ENV_VAR"  # Ray tells the job's driver in it what it was submitted with
 
 
 @contextmanager
@@ -32,6 +31,9 @@ def local_or_cluster(*, data_bars: bool = False, dashboard: bool = False) -> Ite
     Raises:
         DbdRayError: There is no Ray at RAY_ADDRESS.
     """
+    import ray  # only now: `serve` states first what Ray reads from the environment when it is imported
+    import ray.data
+
     if ray.is_initialized():
         yield
         return
@@ -49,10 +51,10 @@ def local_or_cluster(*, data_bars: bool = False, dashboard: bool = False) -> Ite
         os.environ.setdefault("RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S", "60")
     else:
         _check_reachable(cluster)
-    of_dashboard: AbstractContextManager[dict[str, Any]] = nullcontext({})
+    dashboard_arguments: AbstractContextManager[dict[str, Any]] = nullcontext({})
     if not cluster:
-        of_dashboard = own_dashboard() if dashboard else no_dashboard()
-    with of_dashboard as arguments:
+        dashboard_arguments = own_dashboard() if dashboard else no_dashboard()
+    with dashboard_arguments as arguments:
         ray.init(
             address=None if cluster else "local",
             logging_level=logging.ERROR,
@@ -88,6 +90,40 @@ def no_dashboard() -> Iterator[dict[str, Any]]:
     """
     with _dashboard_address(None):
         yield {"include_dashboard": False, "dashboard_port": 0}
+
+
+def free_ports(count: int) -> list[int]:
+    """Find different ports that are free on all interfaces, until somebody takes them."""
+    with ExitStack() as probes:
+        found = [probes.enter_context(socket.socket()) for _ in range(count)]
+        for probe in found:
+            probe.bind(("", 0))
+        return [probe.getsockname()[1] for probe in found]
+
+
+def require_lasting(**places: str | None) -> None:
+    """Refuse results that would be lost with a submitted job's folder: Ray deletes that copy of the working folder.
+
+    Args:
+        places: Folder or URI by the name of its setting; None is passed over.
+
+    Raises:
+        ConfigError: One is a relative path, and this is such a job.
+    """
+    job = json.loads(os.environ.get(JOB_CONFIG, "{}"))
+    if "working_dir" not in job.get("runtime_env", {}):
+        return
+    for name, place in places.items():
+        if place is not None and "://" not in place and not Path(place).is_absolute():
+            raise ConfigError(
+                f"{name}: {place} would lie in this job's own copy of the working folder, which Ray deletes; "
+                "give a URI, or an absolute path that every node has"
+            )
+
+
+def folder_of_records(storage: str) -> str | None:
+    """The folder that MLflow's database would be made in; None where a tracking server is named."""
+    return None if os.environ.get("MLFLOW_TRACKING_URI") else storage
 
 
 @contextmanager

@@ -1,13 +1,23 @@
-"""What the commands of studies do: settings in, many runs in the package, tables out."""
+"""The commands that train: one run (`train`), or many of one study (`tune`, `ablate`)."""
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeVar
+
+import typer
 
 from dbd_ray.cli.console import say, show_table, show_training
-from dbd_ray.cli.submitted import require_lasting
-from dbd_ray.config import AblateConfig, load_ablate_config, load_tune_config
+from dbd_ray.cli.options import Config, Set, given, settings_help
+from dbd_ray.cli.session import local_or_cluster, require_lasting
+from dbd_ray.config import (
+    AblateConfig,
+    TrainConfig,
+    TuneConfig,
+    load_ablate_config,
+    load_train_config,
+    load_tune_config,
+)
 from dbd_ray.config.study import AnyStudy
+from dbd_ray.names import HEADLINE_METRICS
 
 if TYPE_CHECKING:
     # brings torch and Ray, for which --help should not wait
@@ -16,12 +26,56 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 
+TRAIN_SETTINGS = settings_help(TrainConfig)
+TUNE_SETTINGS = settings_help(TuneConfig, options=("grid", "trials"))
+ABLATE_SETTINGS = settings_help(AblateConfig)
 FINISHED = "study {} is finished already, this is its result; choose another name to run it again"
 
 
-def tune(options: dict[str, Any], config: Path | None, overrides: Sequence[str]) -> None:
-    """Search, or go through a grid, and say what came of it."""
-    settings = load_tune_config(config, options, overrides)
+def train(
+    config: Config = None,
+    set_: Set = None,
+) -> None:
+    r"""Train on prepared data with Ray Train; running the same command again resumes an interrupted run.
+
+    dbd-ray train --config jobs/configs/cuhk-mobilenetv2.yaml
+
+    dbd-ray train --set name=mine --set 'data=\[runs/cuhk]' --set workers.count=2
+    """
+    settings = load_train_config(config, set_ or [])
+    require_lasting(storage=settings.storage)
+    from dbd_ray.training.checks import check_settings
+    from dbd_ray.training.trainer import finished_run
+    from dbd_ray.training.trainer import train as run
+
+    trained = finished_run(settings)
+    if trained:
+        say(f"run {settings.name} is finished already, this is its result; choose another name to train again")
+    else:
+        check_settings(settings)  # what is wrong with settings and data need not wait for Ray
+        with local_or_cluster(), show_training() as on_event:
+            trained = run(settings, on_event=on_event)
+    values = [
+        f"{name} {trained.metrics[f'val/{name}']:.4f}" for name in HEADLINE_METRICS if f"val/{name}" in trained.metrics
+    ]
+    say(f"best epoch {trained.metrics['epoch']:.0f} of {settings.epochs}: {', '.join(values) or 'no validation split'}")
+    say(f"model: {trained.folder}")
+    say(f"MLflow run {trained.run_id}: mlflow ui --backend-store-uri {trained.tracking_uri}")
+
+
+def tune(
+    grid: Annotated[str | None, typer.Option(help="paper-gamma: Table 3 of the paper instead of a search.")] = None,
+    trials: Annotated[int | None, typer.Option(help="How many points a search tries; default 16.")] = None,
+    config: Config = None,
+    set_: Set = None,
+) -> None:
+    r"""Search settings of a run (Optuna, ASHA), train the best in full; the same command resumes an interrupted sweep.
+
+    dbd-ray tune --config jobs/configs/sweep.yaml --trials 32
+
+    dbd-ray tune --config jobs/configs/sweep.yaml --grid paper-gamma --set name=gamma
+    """
+    settings = load_tune_config(config, given(grid=grid, trials=trials), set_ or [])
     require_lasting(**{"train.storage": settings.train.storage})
     from dbd_ray.tuning.paper import check_gamma_grid, finished_gamma_grid, gamma_grid
     from dbd_ray.tuning.sweep import check_sweep, finished_sweep, search
@@ -33,9 +87,15 @@ def tune(options: dict[str, Any], config: Path | None, overrides: Sequence[str])
         _show_sweep(sweep, settings.train.select_by)
 
 
-def ablate(config: Path | None, overrides: Sequence[str]) -> None:
-    """Run an ablation and show its table; exit status 1 if any run failed."""
-    settings: AblateConfig = load_ablate_config(config, {}, overrides)
+def ablate(
+    config: Config = None,
+    set_: Set = None,
+) -> None:
+    r"""Train the variants of the paper's Table 2 with several seeds into one table; the same command resumes.
+
+    dbd-ray ablate --config jobs/configs/ablation.yaml --set 'seeds=\[0, 1]'
+    """
+    settings: AblateConfig = load_ablate_config(config, {}, set_ or [])
     require_lasting(**{"train.storage": settings.train.storage})
     from dbd_ray.tuning.paper import ablate as run
     from dbd_ray.tuning.paper import check_ablation, finished_ablation
@@ -51,8 +111,6 @@ def _finished_or_run(
     *,
     dashboard: bool = False,
 ) -> Result:
-    from dbd_ray.cli.ray_session import local_or_cluster
-
     result = finished(settings)
     if result:
         say(FINISHED.format(settings.name))

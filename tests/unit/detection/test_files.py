@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from dbd_ray import Detector
+from dbd_ray.config import PredictConfig
 from dbd_ray.detection.files import Prediction, find_photos, predict_files
 from dbd_ray.errors import ConfigError, DbdRayError
 from dbd_ray.images.decode import decode_photo
@@ -53,7 +54,7 @@ def test_every_output_is_written_for_every_photo_at_its_own_size(
     detector: Detector, photos: list[Path], tmp_path: Path
 ) -> None:
     out = tmp_path / "new" / "out"
-    done = predict_files(detector, photos, out, save=RESULT_FILES)
+    done = predict_files(detector, photos, PredictConfig(out=out, save=RESULT_FILES))
     assert [one.photo for one in done] == photos
     assert {path for one in done for path in one.files} == set(out.iterdir())
     for photo in photos:
@@ -73,7 +74,7 @@ def test_every_output_is_written_for_every_photo_at_its_own_size(
 
 
 def test_only_what_was_asked_for_is_written(detector: Detector, photos: list[Path], tmp_path: Path) -> None:
-    predict_files(detector, photos[:1], tmp_path / "out", save=["json"])
+    predict_files(detector, photos[:1], PredictConfig(out=tmp_path / "out", save=("json",)))
     assert _names(tmp_path / "out") == {f"{photos[0].stem}.json"}
 
 
@@ -81,8 +82,11 @@ def test_polarity_inverts_what_is_written_and_nothing_that_is_held(
     detector: Detector, photos: list[Path], tmp_path: Path
 ) -> None:
     white_is_focus, white_is_blur = (
-        predict_files(detector, photos[:1], tmp_path / polarity, save=["focus", "overlay"], polarity=polarity)[0]
-        for polarity in ("focus", "blur")
+        predict_files(detector, photos[:1], config)[0]
+        for config in (
+            PredictConfig(out=tmp_path / "focus", save=("focus", "overlay")),
+            PredictConfig(out=tmp_path / "blur", save=("focus", "overlay"), polarity="blur"),
+        )
     )
     focus, blur = (np.asarray(Image.open(one.files[0])) for one in (white_is_focus, white_is_blur))
     assert focus.min() < focus.max()
@@ -93,7 +97,7 @@ def test_polarity_inverts_what_is_written_and_nothing_that_is_held(
 
 def test_refinement_is_passed_on(detector: Detector, photos: list[Path], tmp_path: Path) -> None:
     pixels = decode_photo(photos[0].read_bytes())
-    predict_files(detector, photos[:1], tmp_path / "out", save=["focus"], refine="bilinear")
+    predict_files(detector, photos[:1], PredictConfig(out=tmp_path / "out", save=("focus",), refine="bilinear"))
     written = decode_mask((tmp_path / "out" / f"{photos[0].stem}.focus.png").read_bytes(), polarity="focus")
     np.testing.assert_allclose(written / 255, detector.detect([pixels], refine="bilinear")[0].focus, atol=0.6 / 255)
 
@@ -107,7 +111,7 @@ def test_one_bad_photo_harms_only_itself(
     (photos[0].parent / "empty.jpg").touch()
     absent = photos[0].parent / "absent.jpg"
     given = [photos[0].parent / "empty.jpg", *photos[:2], absent, photos[2]]
-    done = predict_files(detector, given, tmp_path / "out", batch_size=batch_size)
+    done = predict_files(detector, given, PredictConfig(out=tmp_path / "out", batch_size=batch_size))
     assert [one.photo for one in done] == given
     reasons = {one.photo.name: one.error for one in done if one.error}
     assert reasons.keys() == {"empty.jpg", photos[1].name, "absent.jpg"}
@@ -127,7 +131,7 @@ def test_a_photo_beyond_the_pixel_limit_harms_only_itself(
     detector: Detector, photos: list[Path], tmp_path: Path
 ) -> None:
     sizes = [decode_photo(photo.read_bytes()).size // 3 for photo in photos]
-    done = predict_files(detector, photos, tmp_path / "out", max_pixels=max(sizes) - 1)
+    done = predict_files(detector, photos, PredictConfig(out=tmp_path / "out", max_pixels=max(sizes) - 1))
     assert [one.error == "" for one in done] == [size < max(sizes) for size in sizes]
     assert all("or raise max_pixels" in one.error for one in done if one.error)
 
@@ -137,6 +141,7 @@ import resource, sys
 from pathlib import Path
 import numpy as np, torch
 from dbd_ray import Detector
+from dbd_ray.config import PredictConfig
 from dbd_ray.detection.files import predict_files
 torch.set_num_threads(1)
 detector = Detector.load(sys.argv[1], device="cpu")
@@ -144,7 +149,7 @@ detector.detect([np.zeros((64, 64, 3), np.uint8)] * 3)
 in_use = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
 for room_mb in (200, 900):  # too little to decode the large one, and too little for more than that
     resource.setrlimit(resource.RLIMIT_AS, (in_use + room_mb * 2**20, resource.RLIM_INFINITY))
-    for one in predict_files(detector, [Path(name) for name in sys.argv[3:]], Path(sys.argv[2])):
+    for one in predict_files(detector, [Path(name) for name in sys.argv[3:]], PredictConfig(out=sys.argv[2])):
         print(one.error or "done")
 """
 
@@ -164,7 +169,8 @@ def test_a_photo_that_memory_does_not_suffice_for_harms_only_itself(
 
 def test_progress_hears_of_every_photo_in_order(detector: Detector, photos: list[Path], tmp_path: Path) -> None:
     heard: list[Prediction] = []
-    done = predict_files(detector, photos, tmp_path / "out", save=["json"], batch_size=2, on_photo=heard.append)
+    config = PredictConfig(out=tmp_path / "out", save=("json",), batch_size=2)
+    done = predict_files(detector, photos, config, on_photo=heard.append)
     assert heard == done
 
 
@@ -179,7 +185,7 @@ def test_photos_of_one_name_do_not_overwrite_each_others_results(
             shutil.copy(source, path)
     shutil.copy(photos[2], tmp_path / "monday_IMG_1.jpg.png")
     given.append(tmp_path / "monday_IMG_1.jpg.png")
-    done = predict_files(detector, given, tmp_path / "out", save=["json"])
+    done = predict_files(detector, given, PredictConfig(out=tmp_path / "out", save=("json",)))
     written = [one.files[0] for one in done]
     assert len({path.name.lower() for path in written}) == len(given)
     assert [json.loads(path.read_text())["photo"] for path in written] == [str(path) for path in given]
@@ -191,14 +197,14 @@ def test_a_photo_and_its_converted_copy_are_told_apart_by_their_suffix(
     shutil.copy(photos[0], tmp_path / "_DSC1.jpg")
     shutil.copy(photos[0], tmp_path / "_DSC1.png")
     monkeypatch.chdir(tmp_path)
-    predict_files(detector, [Path("_DSC1.jpg"), Path("_DSC1.png")], Path("out"), save=["json"])
+    predict_files(detector, [Path("_DSC1.jpg"), Path("_DSC1.png")], PredictConfig(out=Path("out"), save=("json",)))
     assert _names(tmp_path / "out") == {"_DSC1.jpg.json", "_DSC1.png.json"}
 
 
 @pytest.mark.parametrize("name", ["Grüße aus 京都 🌸.jpg", "with space & 'quote'.jpg", "[2024] (1).jpg", "a.b.c.jpg"])
 def test_any_file_name_is_kept(detector: Detector, photos: list[Path], tmp_path: Path, name: str) -> None:
     photo = photos[0].rename(tmp_path / name)
-    done = predict_files(detector, [photo], tmp_path / "out", save=["focus", "json"])
+    done = predict_files(detector, [photo], PredictConfig(out=tmp_path / "out", save=("focus", "json")))
     stem = name.removesuffix(".jpg")
     assert done[0].error == ""
     assert _names(tmp_path / "out") == {f"{stem}.focus.png", f"{stem}.json"}
@@ -212,8 +218,8 @@ def test_running_again_replaces_results_and_leaves_nothing_half_done(
     out.mkdir()
     (out / f"{photos[0].stem}.json").write_text("old")
     (out / "mine.txt").write_text("not a result")
-    predict_files(detector, photos[:1], out, save=["focus", "json"])
-    predict_files(detector, photos[:1], out, save=["focus", "json"])
+    predict_files(detector, photos[:1], PredictConfig(out=out, save=("focus", "json")))
+    predict_files(detector, photos[:1], PredictConfig(out=out, save=("focus", "json")))
     assert _names(out) == {f"{photos[0].stem}.focus.png", f"{photos[0].stem}.json", "mine.txt"}
     assert json.loads((out / f"{photos[0].stem}.json").read_text())["model"] == "tiny"
 
@@ -223,35 +229,27 @@ def test_a_result_that_cannot_be_written_stops_the_job_and_says_where(
 ) -> None:
     (tmp_path / "out" / f"{photos[0].stem}.json").mkdir(parents=True)
     with pytest.raises(DbdRayError, match="out: cannot be written"):
-        predict_files(detector, photos[:1], tmp_path / "out", save=["json"])
+        predict_files(detector, photos[:1], PredictConfig(out=tmp_path / "out", save=("json",)))
     assert _names(tmp_path / "out") == {f"{photos[0].stem}.json"}
 
 
 def test_an_output_folder_that_is_a_file_is_refused(detector: Detector, photos: list[Path], tmp_path: Path) -> None:
     (tmp_path / "out").touch()
     with pytest.raises(ConfigError, match=r"out: cannot be made a folder \(File exists\); choose another"):
-        predict_files(detector, photos, tmp_path / "out")
-
-
-def test_unknown_outputs_are_listed_before_any_work(detector: Detector, photos: list[Path], tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="save: masks, video cannot be saved; choose of focus, overlay, depth, json"):
-        predict_files(detector, photos, tmp_path / "out", save=["focus", "masks", "video"])  # type: ignore[list-item]
-    with pytest.raises(ConfigError, match="save: nothing cannot be saved"):
-        predict_files(detector, photos, tmp_path / "out", save=[])
-    assert not (tmp_path / "out").exists()
+        predict_files(detector, photos, PredictConfig(out=tmp_path / "out"))
 
 
 def test_depth_is_refused_where_the_network_has_none(
     detector_without_depth: Detector, photos: list[Path], tmp_path: Path
 ) -> None:
     with pytest.raises(ConfigError, match="save: tiny predicts no depth; leave depth out"):
-        predict_files(detector_without_depth, photos, tmp_path / "out", save=["focus", "depth"])
-    assert predict_files(detector_without_depth, photos[:1], tmp_path / "out")[0].error == ""
+        predict_files(detector_without_depth, photos, PredictConfig(out=tmp_path / "out", save=("focus", "depth")))
+    assert predict_files(detector_without_depth, photos[:1], PredictConfig(out=tmp_path / "out"))[0].error == ""
 
 
 def test_results_in_the_photos_folder_are_not_taken_for_photos(detector: Detector, photos: list[Path]) -> None:
     folder = photos[0].parent
-    predict_files(detector, find_photos([folder]).photos, folder, save=RESULT_FILES)
+    predict_files(detector, find_photos([folder]).photos, PredictConfig(out=folder, save=RESULT_FILES))
     assert find_photos([folder]).photos == photos
 
 
@@ -260,4 +258,4 @@ def test_a_file_given_by_name_is_tried_whatever_its_suffix(
 ) -> None:
     photo = photos[0].rename(tmp_path / "scan.data")
     assert find_photos([photo]).photos == [photo]
-    assert predict_files(detector, [photo], tmp_path / "out", save=["json"])[0].error == ""
+    assert predict_files(detector, [photo], PredictConfig(out=tmp_path / "out", save=("json",)))[0].error == ""

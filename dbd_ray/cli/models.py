@@ -1,0 +1,145 @@
+"""The commands about trained models: `evaluate`, `export`, `import`, `models`."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, get_args
+
+import typer
+
+from dbd_ray.cli.console import say, show_progress, show_table
+from dbd_ray.cli.options import Config, Model, Set, given, only_packaged, settings_help
+from dbd_ray.cli.session import folder_of_records, require_lasting
+from dbd_ray.config import EvaluateConfig, build, layered
+from dbd_ray.errors import ConfigError
+from dbd_ray.names import HEADLINE_METRICS
+
+EVALUATE_SETTINGS = settings_help(
+    EvaluateConfig,
+    options=(
+        *("model", "root", "layout", "polarity", "prepared", "split", "refine", "out", "device"),
+        *("against", "promote"),
+    ),
+)
+
+
+def evaluate(
+    model: Annotated[
+        str | None, typer.Argument(help="Packaged model, checkpoint folder, or models:/NAME@ALIAS.")
+    ] = None,
+    root: Annotated[str | None, typer.Option(help="Folder or URI of labelled photos, measured at native size.")] = None,
+    layout: Annotated[str | None, typer.Option(help="cuhk (default), dut, szu-bd, folder, or sharp.")] = None,
+    polarity: Annotated[str | None, typer.Option(help="With --layout folder: focus or blur.")] = None,
+    prepared: Annotated[str | None, typer.Option(help="A prepared dataset instead, measured at its size.")] = None,
+    split: Annotated[str | None, typer.Option(help="test (default), train, or val.")] = None,
+    refine: Annotated[str | None, typer.Option(help="guided (default) or bilinear.")] = None,
+    out: Annotated[str | None, typer.Option(help="Folder of the report.")] = None,
+    device: Annotated[str | None, typer.Option(help="auto (default), cpu, cuda or cuda:N.")] = None,
+    against: Annotated[str | None, typer.Option(help="A model to compare with, photo by photo.")] = None,
+    promote: Annotated[
+        bool | None, typer.Option("--promote", help="Compare with @champion, and take its place if better.")
+    ] = None,
+    config: Config = None,
+    set_: Set = None,
+) -> None:
+    """Measure a model: every metric, PR curve, worst cases, comparison with published results.
+
+    dbd-ray evaluate runs/mine/model --root cuhk/ --out runs/mine/report
+
+    dbd-ray evaluate models:/dbd-ray@candidate --root cuhk/ --out runs/mine/report --promote
+    """
+    options = given(
+        model=model,
+        root=root,
+        layout=layout,
+        polarity=polarity,
+        prepared=prepared,
+        split=split,
+        refine=refine,
+        out=out,
+        device=device,
+        against=against,
+        promote=promote,
+    )
+    settings = build(EvaluateConfig, layered(config, options, set_ or []), where=str(config or "evaluate"))
+    require_lasting(out=settings.out, storage=folder_of_records(settings.storage))
+    from dbd_ray.evaluation.run import evaluate as run
+    from dbd_ray.tracking.runs import tracking_uri
+
+    with show_progress("photos") as advance:
+        found = run(settings, on_photo=advance)
+    show_table(("metric", "value"), [(name, f"{value:.4f}") for name, value in found.metrics.items()])
+    if found.comparison:
+        say(str(found.comparison), aside=True)
+    if found.decision:
+        say(found.decision, aside=True)
+    say(f"report: {found.files['html']}", aside=True)
+    say(f"MLflow run {found.run_id}: mlflow ui --backend-store-uri {tracking_uri(settings.storage)}", aside=True)
+
+
+def export(
+    format: Annotated[str, typer.Argument(help="onnx.")],
+    out: Annotated[Path, typer.Option(help="The file to write.")],
+    model: Model = None,
+) -> None:
+    """Write a model as a file for other programs.
+
+    dbd-ray export onnx --out dbd.onnx
+    """
+    _choice("format", format, ("onnx",))
+    from dbd_ray.detection.detector import Detector
+    from dbd_ray.engines.onnx_engine import export_onnx, onnx_difference
+
+    detector = Detector.load(model or only_packaged(), device="cpu", engine="eager")
+    card = detector.card
+    facts = {"name": card.name, "fingerprint": card.fingerprint, "polarity": card.polarity}
+    export_onnx(detector.network, out, input_size=card.input_size, facts=facts)
+    height, width = card.input_size
+    say(f"{out}: {card.name}, uint8 photos N×3×{height}×{width} in, float32 focus N×{height}×{width} out")
+    difference = onnx_difference(detector.network, out, input_size=card.input_size)
+    say(f"largest difference to torch's maps: {difference:.1e}", aside=True)
+
+
+def import_(
+    file: Annotated[Path, typer.Argument(help="The .pth file that the authors released.")],
+    architecture: Annotated[str, typer.Option(help="resnext101 or vgg16.")],
+    out: Annotated[Path, typer.Option(help="Folder of the new checkpoint.")],
+) -> None:
+    """Turn the depth-distillation authors' released weights into a checkpoint, without running what is in them."""
+    from dbd_ray.checkpoints.authors import Architecture, import_authors
+    from dbd_ray.checkpoints.files import save_checkpoint
+
+    known: Architecture = _choice("architecture", architecture, get_args(Architecture))
+    network, card = import_authors(file, known)
+    card = save_checkpoint(out, network, card)
+    say(f"{out}: {card.name}, {card.parameters / 1e6:.1f} M parameters")
+
+
+def models() -> None:
+    """List the models that come with the package and the architectures that can be trained."""
+    from dbd_ray.checkpoints.files import load_checkpoint
+    from dbd_ray.checkpoints.find import packaged_models
+    from dbd_ray.models import architectures
+
+    rows = []
+    for name, folder in packaged_models().items():
+        _, card = load_checkpoint(folder)
+        rows.append(
+            (
+                name,
+                card.network.backbone,
+                f"{card.parameters / 1e6:.2f} M",
+                *(f"{card.metrics[metric]:.3f}" if metric in card.metrics else "–" for metric in HEADLINE_METRICS[:2]),
+                str(card.provenance.get("measured_on", "–")),
+            )
+        )
+    if rows:
+        show_table(("model", "backbone", "size", "MAE", "F", "measured on"), rows)
+    else:
+        say("no models in this package", aside=True)
+    say(f"architectures to train: {', '.join(architectures())}", aside=True)
+
+
+def _choice(name: str, value: str, choices: Sequence[Any]) -> Any:
+    if value not in choices:
+        raise ConfigError(f"{name}: {value!r} is unknown, choose one of {', '.join(choices)}")
+    return value

@@ -1,0 +1,58 @@
+"""Settings of `dbd-ray predict`: which model looks at photo files, and what is written of each."""
+
+from pathlib import Path
+from typing import Any, Self, get_args
+
+from pydantic import Field, ValidationInfo, field_validator, model_validator
+
+from dbd_ray.config.settings import Settings
+from dbd_ray.errors import ConfigError
+from dbd_ray.names import RESULT_FILES, EngineName, Polarity, Refinement, ResultFile
+
+
+class PredictConfig(Settings):
+    """Detecting focus in photo files and writing the results."""
+
+    out: Path = Field(description="Folder of the results.")
+    model: str | None = Field(
+        None, description="Packaged model, checkpoint folder, or models:/NAME@ALIAS; null: the only packaged one."
+    )
+    save: tuple[ResultFile, ...] = Field(
+        ("focus", "overlay", "json"), description="Which results; a text names them with commas between."
+    )
+    refine: Refinement = Field("guided", description="How maps come to native size.")
+    tile: int = Field(1, ge=1, le=32, description="Tiles along the longer side: finds small subjects.")
+    polarity: Polarity = Field("focus", description="What white means in the focus maps.")
+    batch_size: int = Field(8, ge=1, description="Photos per forward pass; fewer where they are large.")
+    max_pixels: int = Field(160_000_000, ge=1, description="Larger photos are refused, height × width.")
+    device: str = Field("auto", description="auto, cpu, cuda or cuda:N.")
+    engine: EngineName = Field("auto", description="What runs the network, see docs/engines.md.")
+
+    # the command has no file of settings: what is wrong with one option is told in one line, without a heading
+
+    @field_validator("save", mode="before")
+    @classmethod
+    def _known_results(cls, save: Any) -> Any:
+        names = [name.strip() for name in save.split(",") if name.strip()] if isinstance(save, str) else list(save)
+        unknown = [name for name in names if name not in RESULT_FILES]
+        if unknown or not names:
+            raise ConfigError(
+                f"save: {', '.join(unknown) or 'nothing'} cannot be saved; choose of {', '.join(RESULT_FILES)}"
+            )
+        return tuple(names)
+
+    @field_validator("refine", "polarity", "engine", mode="before")
+    @classmethod
+    def _known_choice(cls, value: Any, field: ValidationInfo) -> Any:
+        choices = get_args(cls.model_fields[str(field.field_name)].annotation)
+        if value not in choices:
+            raise ConfigError(f"{field.field_name}: {value!r} is unknown, choose one of {', '.join(choices)}")
+        return value
+
+    @model_validator(mode="after")
+    def _no_setting_without_effect(self) -> Self:
+        if self.polarity == "blur" and "focus" not in self.save:
+            raise ConfigError("polarity: blur has no effect, for no focus maps are saved: add focus to save")
+        if self.tile > 1 and "depth" in self.save:
+            raise ConfigError(f"save: tile={self.tile} gives no depth; leave depth out, or tile")
+        return self

@@ -1,0 +1,39 @@
+"""Reading one photo from a file or from memory."""
+
+from os import PathLike
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from dbd_ray.errors import DbdRayError, PhotoError
+from dbd_ray.images.decode import MAX_PIXELS, decode_photo
+
+
+def read_photo(photo: str | PathLike[str] | bytes | BinaryIO, *, max_pixels: int = MAX_PIXELS) -> np.ndarray:
+    """Read a photo as it is meant to be seen: upright, in sRGB, without transparency.
+
+    Args:
+        photo: Path of a local file, the bytes of an encoded photo, or a file that is open for reading bytes; for the
+            formats see `images.decode_photo`.
+        max_pixels: Largest height x width that is decoded, checked before memory is taken.
+
+    Returns:
+        uint8 RGB, HxWx3.
+
+    Raises:
+        PhotoError: With a stable `reason`, when this is no photo that can be used; names the file.
+        DbdRayError: The file is missing or cannot be read; names the file.
+    """
+    if isinstance(photo, bytes):
+        return decode_photo(photo, max_pixels=max_pixels)
+    if not isinstance(photo, str | PathLike):
+        return decode_photo(photo.read(), max_pixels=max_pixels)
+    try:
+        data = Path(photo).read_bytes()
+    except OSError as error:
+        raise DbdRayError(f"{photo}: cannot be read ({error.strerror or error})") from error
+    try:
+        return decode_photo(data, max_pixels=max_pixels)
+    except PhotoError as error:
+        raise PhotoError(error.reason, f"{photo}: {error.message}") from error
