@@ -3,7 +3,7 @@
 Importing it brings nothing heavy: the help of the command line lists the teachers.
 """
 
-from dbd_ray.teachers.kinds import TEACHERS, load_teacher, teacher_help, teacher_kind
+from dbd_ray.teachers.kinds import TEACHER_KINDS, load_teacher, teacher_help, teacher_kind
 from dbd_ray.teachers.spec import TeacherSpec
 
-__all__ = ["TEACHERS", "TeacherSpec", "load_teacher", "teacher_help", "teacher_kind"]
+__all__ = ["TEACHER_KINDS", "TeacherSpec", "load_teacher", "teacher_help", "teacher_kind"]

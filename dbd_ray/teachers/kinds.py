@@ -1,4 +1,4 @@
-"""The kinds of depth teachers and loading one of them; a new kind is one file and one entry in `TEACHERS`."""
+"""The kinds of depth teachers and loading one of them; a new kind is one file and one entry in `TEACHER_KINDS`."""
 
 from collections.abc import Callable, Mapping
 from importlib import import_module
@@ -31,7 +31,7 @@ class TeacherKind(NamedTuple):
     help: str
 
 
-TEACHERS: Mapping[str, TeacherKind] = MappingProxyType(
+TEACHER_KINDS: Mapping[str, TeacherKind] = MappingProxyType(
     {
         "litert": TeacherKind(
             "dbd_ray.teachers.litert:load",
@@ -91,11 +91,11 @@ def teacher_kind(spec: TeacherSpec) -> TeacherKind:
     Raises:
         TeacherError: There is no such kind; lists those that there are.
     """
-    if spec.kind not in TEACHERS:
+    if spec.kind not in TEACHER_KINDS:
         raise TeacherError(f"teacher {spec.text!r}: {spec.kind!r} is no kind of teacher; there are\n{teacher_help()}")
-    return TEACHERS[spec.kind]
+    return TEACHER_KINDS[spec.kind]
 
 
 def teacher_help() -> str:
     """Describe each kind of teachers in one line: how a spec is written, and what the teacher is."""
-    return "\n".join(f"{kind.form}: {kind.help}" for kind in TEACHERS.values())
+    return "\n".join(f"{kind.form}: {kind.help}" for kind in TEACHER_KINDS.values())

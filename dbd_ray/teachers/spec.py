@@ -14,7 +14,7 @@ class TeacherSpec(NamedTuple):
 
     Attributes:
         text: The whole spec as it was written, with an absolute path where `parse` made it absolute.
-        kind: Name of the kind of teachers, a key of `kinds.TEACHERS` if there is such a kind.
+        kind: Name of the kind of teachers, a key of `kinds.TEACHER_KINDS` if there is such a kind.
         target: Path or URI of a file or folder, or a model's name; not empty.
         options: Values of the options by name, both without URL escapes.
     """

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from dbd_ray.errors import ConfigError, TeacherError
-from dbd_ray.teachers import TEACHERS, TeacherSpec, load_teacher, teacher_help, teacher_kind
+from dbd_ray.teachers import TEACHER_KINDS, TeacherSpec, load_teacher, teacher_help, teacher_kind
 from dbd_ray.teachers.base import DepthTeacher
 
 
@@ -27,7 +27,7 @@ class Broken(DepthTeacher):
 def test_an_unknown_kind_lists_the_kinds_with_what_they_are() -> None:
     with pytest.raises(TeacherError) as caught:
         load_teacher("midas:small")
-    for kind in TEACHERS.values():
+    for kind in TEACHER_KINDS.values():
         assert f"{kind.form}: {kind.help}" in str(caught.value)
         assert kind.form in teacher_help()
 
@@ -80,7 +80,7 @@ def test_a_parsed_spec_is_loaded_as_its_text_is(tmp_path: Path) -> None:
 
 
 def test_each_kind_says_whether_it_is_faster_on_a_gpu() -> None:
-    faster = {name for name in TEACHERS if teacher_kind(TeacherSpec.parse(f"{name}:any")).uses_gpu}
+    faster = {name for name in TEACHER_KINDS if teacher_kind(TeacherSpec.parse(f"{name}:any")).uses_gpu}
     assert faster == {"hf", "hourglass", "self"}
 
 
