@@ -1,4 +1,4 @@
-"""Settings of teaching: which teacher looks at which photos, with how many actors."""
+"""Settings of the teaching job: the teacher, the photos, the actors and their shares of the machines."""
 
 from typing import Annotated, Any, Literal, Self
 
@@ -21,7 +21,7 @@ Actors = Annotated[tuple[int, int], BeforeValidator(_actors)]
 
 
 class TeachConfig(Settings):
-    """Running a depth teacher over a prepared dataset (`data`) or over any photos (`photos` and `out`)."""
+    """Settings of a depth teacher's run over a prepared dataset (`data`) or over any photos (`photos` and `out`)."""
 
     teacher: str = Field(description="KIND:WHERE; `dbd-ray teach --help` lists the kinds.")
     data: str | None = Field(None, description="Prepared dataset whose rows get the depths.")

@@ -1,9 +1,9 @@
 """Depth teachers behind one protocol: `load_teacher("litert:pydnetpp.tflite").predict(photos)`.
 
-Commands list the teachers in their help: nothing heavy is imported here.
+Importing it brings nothing heavy: the help of the command line lists the teachers.
 """
 
-from dbd_ray.teachers.kinds import TEACHERS, load_teacher, teacher_help, uses_gpu
-from dbd_ray.teachers.request import resolve_spec
+from dbd_ray.teachers.kinds import TEACHER_KINDS, load_teacher, teacher_help, teacher_kind
+from dbd_ray.teachers.spec import TeacherSpec
 
-__all__ = ["TEACHERS", "load_teacher", "resolve_spec", "teacher_help", "uses_gpu"]
+__all__ = ["TEACHER_KINDS", "TeacherSpec", "load_teacher", "teacher_help", "teacher_kind"]

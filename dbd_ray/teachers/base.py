@@ -1,4 +1,4 @@
-"""What every depth teacher is: photos in, relative depth in [0,1] out, 0 near and 1 far."""
+"""The protocol of depth teachers: photos in, relative depth in [0,1] out, 0 near and 1 far."""
 
 from abc import ABC, abstractmethod
 from typing import Literal
@@ -19,12 +19,13 @@ class DepthTeacher(ABC):
     """A frozen depth estimator; a new one implements `raw_depth`.
 
     Attributes:
-        name: Kind and what it is, e.g. `litert:pydnetpp`: the same on every machine, so without folders and device.
+        name: Kind and name of the weights, e.g. `litert:pydnetpp`; without folders and device, so that it is the same
+            on every machine.
         fingerprint: 16 hex digits of the SHA-256 over weights, preprocessing and the version of the teacher's code;
-            device and number format only round differently and are not part of it.
-        input_size: (height, width) that photos must have; None: any size, one per call.
-        larger_is: What a larger raw output means: "far" (depth) or "near" (inverse depth, which `predict` flips).
-        failure: What is wrong with a photo whose map is all NaN, for people.
+            device and number format change only the rounding and are not part of it.
+        input_size: (height, width) that photos must have; None: any size, the same for all photos of a call.
+        larger_is: Meaning of a larger raw output: "far" (depth) or "near" (inverse depth, which `predict` flips).
+        failure: Message for a photo whose map is all NaN.
     """
 
     failure = "the teacher's output for this photo is not finite"
@@ -37,36 +38,36 @@ class DepthTeacher(ABC):
 
     @property
     def key(self) -> str:
-        """What the column `depth_teacher` says: name@fingerprint."""
+        """Identity of the teacher, name@fingerprint; the value of the column `depth_teacher`."""
         return f"{self.name}@{self.fingerprint}"
 
     @abstractmethod
     def raw_depth(self, photos: np.ndarray) -> np.ndarray:
-        """Look at photos.
+        """Estimate depth in the network's own scale.
 
         Args:
-            photos: uint8 RGB N×H×W×3, N ≥ 1, of `input_size` where it is set; must not be changed.
+            photos: uint8 RGB N×H×W×3, N ≥ 1, of `input_size` where it is set; they must not be written to.
 
         Returns:
-            float32 N×H×W in any scale, `larger_is` tells which end is far; NaN for a photo that cannot be judged.
+            float32 N×H×W in any scale, `larger_is` tells which end is far; all NaN for a photo without a result.
 
         Raises:
-            TeacherError: These photos are too many at once. What else is raised is a fault of the machine, and is
-                not to be taken for one of the photos.
+            TeacherError: These photos are too many at once. Any other error is a fault of the machine and must not be
+                blamed on the photos.
         """
 
     def predict(self, photos: np.ndarray) -> np.ndarray:
-        """Estimate the relative depth of photos; each is judged on its own, whatever is in the batch with it.
+        """Estimate the relative depth of photos; each result is independent of the other photos in the batch.
 
         Args:
             photos: uint8 RGB N×H×W×3, of `input_size` where it is set.
 
         Returns:
-            float32 N×H×W in [0,1], 0 = near, 1 = far, see `robust_scale`. One photo that fails has a map of NaN
-            (`failure` says why) and harms no other.
+            float32 N×H×W in [0,1], 0 = near, 1 = far, see `robust_scale`. A photo that fails has a map of NaN
+            (`failure` says why) and does not affect the others.
 
         Raises:
-            TeacherError: These photos are too many at once, or what came out is no depth.
+            TeacherError: These photos are too many at once, or the output has not the shape of depth maps.
             ValueError: The photos are of another type or size.
         """
         self._check(photos)
@@ -81,10 +82,10 @@ class DepthTeacher(ABC):
         return np.float32(1) - depth if self.larger_is == "near" else depth
 
     def try_out(self) -> None:
-        """Look at one made-up photo, so that a broken teacher is found when it is loaded.
+        """Predict one made-up photo, so that a broken teacher is found when it is loaded.
 
         Raises:
-            TeacherError: It breaks, or nothing finite comes out.
+            TeacherError: Prediction fails, or its output is not finite.
         """
         height, width = self.input_size or TRIAL_SIZE
         ramp = np.add.outer(np.linspace(0, 127, height), np.linspace(0, 127, width)).astype(np.uint8)
@@ -109,14 +110,14 @@ class DepthTeacher(ABC):
 
 
 def robust_scale(raw: np.ndarray) -> np.ndarray:
-    """Bring each map to [0,1] by its own 1st and 99th percentile, and clip what lies beyond.
+    """Scale each map to [0,1] by its own 1st and 99th percentile, and clip values beyond them.
 
     Args:
         raw: float N×H×W in any scale.
 
     Returns:
-        float32 N×H×W. A map without any spread tells nothing of near and far: it becomes 0.5 everywhere. A map
-        with a value that is not finite becomes NaN everywhere.
+        float32 N×H×W. A map without any spread has no near and far: it becomes 0.5 everywhere. A map with a value
+        that is not finite becomes NaN everywhere.
     """
     scaled = np.empty(raw.shape, np.float32)
     for values, out in zip(raw, scaled, strict=True):

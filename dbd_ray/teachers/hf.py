@@ -1,4 +1,4 @@
-"""Depth models of Hugging Face transformers, with their own image processors: Depth Anything, DPT/MiDaS and others."""
+"""The kind `hf`: depth models of Hugging Face transformers (Depth Anything, DPT/MiDaS and others)."""
 
 import re
 from collections.abc import Mapping
@@ -9,15 +9,16 @@ import torch
 from torch import Tensor
 
 from dbd_ray.errors import TeacherError
+from dbd_ray.names import PrecisionName
 from dbd_ray.teachers.base import LargerIs
-from dbd_ray.teachers.request import TeacherRequest
+from dbd_ray.teachers.loading import fingerprint_of, optional_package
+from dbd_ray.teachers.spec import TeacherSpec
 from dbd_ray.teachers.torch_teacher import TorchTeacher, digest_of
-from dbd_ray.teachers.weights import fingerprint_of, optional_package
 
 CODE_VERSION = 1  # raised when this code gives other maps for the same model
 HUB_TIMEOUT_S = 10.0
 
-# `predicted_depth` as transformers' post-processing reads it
+# meaning of `predicted_depth`, from transformers' post-processing
 LARGER_IS: dict[str, LargerIs] = {
     "dpt": "near",
     "depth_pro": "near",
@@ -30,13 +31,14 @@ _UNUSED = re.compile(r"(.*\.)?fusion_stage\.layers\.0\.residual_layer1\..*")
 
 
 class HuggingFaceTeacher(TorchTeacher):
-    """A transformers model; photos of any size, its processor brings them to the model's.
+    """A transformers model with its image processor, which resizes photos of any size to the model's.
 
     Args:
-        name: See `DepthTeacher`; so are fingerprint and larger_is.
-        model: For depth estimation, from `AutoModelForDepthEstimation`.
-        processor: Its image processor.
-        request: Tells the device and the number format.
+        name: As for `DepthTeacher`, and so are fingerprint and larger_is.
+        model: Depth estimation model from `AutoModelForDepthEstimation`.
+        processor: The image processor from the same folder.
+        device: As for `load_teacher`.
+        precision: As for `load_teacher`.
     """
 
     def __init__(
@@ -47,9 +49,10 @@ class HuggingFaceTeacher(TorchTeacher):
         processor: Any,
         *,
         larger_is: LargerIs,
-        request: TeacherRequest,
+        device: str,
+        precision: PrecisionName,
     ) -> None:
-        super().__init__(name, fingerprint, input_size=None, larger_is=larger_is, request=request)
+        super().__init__(name, fingerprint, input_size=None, larger_is=larger_is, device=device, precision=precision)
         self._model = model.to(self.device).eval()
         self._processor = processor
         # ZoeDepth's borders would have to be cut off again
@@ -62,59 +65,67 @@ class HuggingFaceTeacher(TorchTeacher):
         return cast(Tensor, self._model(pixel_values=inputs["pixel_values"].to(self.device)).predicted_depth)
 
 
-def load(request: TeacherRequest) -> HuggingFaceTeacher:
-    """Load `hf:MODEL-ID` from the Hub or its local cache, or `hf:FOLDER`; weights as safetensors, no code of theirs.
+def load(spec: TeacherSpec, device: str, precision: PrecisionName) -> HuggingFaceTeacher:
+    """Load `hf:MODEL-ID` from the local cache or the Hub, or `hf:FOLDER`; safetensors only, no remote code is run.
 
-    Option `larger_is` (near or far) is needed for model types that are not known here, and overrides.
+    Option `larger_is` (near or far) is required for model types that are not known here, and overrides the known ones.
 
     Raises:
         TeacherError: The package or the model is missing, it is no depth model, its weights are incomplete, or it is
-            not known which way its output goes.
+            not known whether its output is depth or inverse depth.
         ConfigError: An option is unknown or out of range, or there is no such device.
     """
-    request.allow_options("larger_is")
-    transformers = optional_package("transformers", "transformers", request.spec)
-    where = request.target
-    processor, model, found = _open(transformers, request)
+    spec.allow_options("larger_is")
+    transformers = optional_package("transformers", "transformers", spec)
+    where = spec.target
+    processor, model, found = _open(transformers, spec)
     missing = [name for name in found["missing_keys"] if not _UNUSED.fullmatch(name)]
     if missing or found["mismatched_keys"]:
         raise TeacherError(
-            f"{request.spec}: {len(missing)} weights are missing ({', '.join(sorted(missing)[:5])} ...), "
+            f"{spec.label}: {len(missing)} weights are missing ({', '.join(sorted(missing)[:5])} ...), "
             f"{len(found['mismatched_keys'])} have another shape; give a complete depth estimation model"
         )
-    larger_is = request.choice("larger_is", get_args(LargerIs)) or _direction(model.config)
+    larger_is = spec.choice("larger_is", get_args(LargerIs)) or _direction(model.config)
     if larger_is is None:
         raise TeacherError(
-            f"{request.spec}: it is not known here whether a {model.config.model_type} model gives depth or inverse "
-            f"depth; say it: {request.spec}?larger_is=far (depth) or ?larger_is=near (inverse depth)"
+            f"{spec.label}: it is not known here whether a {model.config.model_type} model gives depth or inverse "
+            f"depth; say it: {spec.label}?larger_is=far (depth) or ?larger_is=near (inverse depth)"
         )
     fingerprint = fingerprint_of(
         digest_of(model.state_dict(), without=found["missing_keys"]),
         {
             "code": CODE_VERSION,
             "larger_is": larger_is,
-            # as they lie in the files: what transformers makes of them grows with its versions
+            # as stored in the files: the parsed ones get more entries with each version of transformers
             "config": _public(type(model.config).get_config_dict(where, local_files_only=True)[0]),
             "processor": _public(processor.get_image_processor_dict(where, local_files_only=True)[0]),
         },
     )
     folder = Path(where)
-    name = f"{request.kind}:{folder.absolute().name if folder.is_dir() else where}"
-    return HuggingFaceTeacher(name, fingerprint, model, processor, larger_is=cast(LargerIs, larger_is), request=request)
+    name = f"{spec.kind}:{folder.absolute().name if folder.is_dir() else where}"
+    return HuggingFaceTeacher(
+        name,
+        fingerprint,
+        model,
+        processor,
+        larger_is=cast(LargerIs, larger_is),
+        device=device,
+        precision=precision,
+    )
 
 
-def _open(transformers: Any, request: TeacherRequest) -> tuple[Any, Any, dict[str, Any]]:
+def _open(transformers: Any, spec: TeacherSpec) -> tuple[Any, Any, dict[str, Any]]:
     try:
         try:
-            return _load(transformers, request.target, local_only=True)
+            return _load(transformers, spec.target, local_only=True)
         except OSError:
-            if Path(request.target).is_dir():
+            if Path(spec.target).is_dir():
                 raise
-        _check_hub(request)
-        return _load(transformers, request.target, local_only=False)
+        _check_hub(spec)
+        return _load(transformers, spec.target, local_only=False)
     except (OSError, ValueError, RuntimeError, ImportError, KeyError) as error:
         raise TeacherError(
-            f"{request.spec}: transformers cannot load it as a depth estimation model with an image processor and "
+            f"{spec.label}: transformers cannot load it as a depth estimation model with an image processor and "
             f"safetensors weights ({error}); give a folder that holds one, or the id of one on the Hugging Face Hub"
         ) from error
 
@@ -130,15 +141,15 @@ def _load(transformers: Any, where: str, *, local_only: bool) -> tuple[Any, Any,
     return processor, model, found
 
 
-def _check_hub(request: TeacherRequest) -> None:
+def _check_hub(spec: TeacherSpec) -> None:
     """Ask once whether the Hub has the model, because its download functions retry for minutes."""
     import huggingface_hub
 
     try:
-        huggingface_hub.HfApi().model_info(request.target, timeout=HUB_TIMEOUT_S)
+        huggingface_hub.HfApi().model_info(spec.target, timeout=HUB_TIMEOUT_S)
     except Exception as error:  # noqa: BLE001 - which HTTP library it uses, and so what it raises, changes
         raise TeacherError(
-            f"{request.spec}: no such folder, and not to be had from the Hugging Face Hub "
+            f"{spec.label}: no such folder, and not to be had from the Hugging Face Hub "
             f"({type(error).__name__}: {error}); give a folder that holds the model, or download it on a machine "
             "that has access and share HF_HOME with the nodes"
         ) from None

@@ -8,7 +8,7 @@ LARGE = (3, 7, 11)
 
 
 class Concatenated(nn.Sequential):
-    """Gives the same input to all its parts and puts their outputs side by side."""
+    """Gives the same input to all its parts and concatenates their outputs along the channels."""
 
     def forward(self, features: Tensor) -> Tensor:
         return torch.cat([part(features) for part in self], dim=1)
@@ -25,8 +25,8 @@ class Added(nn.Sequential):
 def hourglass() -> nn.Sequential:
     """Build the network with random weights.
 
-    Its parameters are named as in the PyTorch files that are in use (MegaDepth's among them), which go back to the
-    authors' Torch7 network: the place of each layer in nested sequences, for instance `3.0.0.1.0.0.weight`.
+    Parameter names are those of the PyTorch files in use (MegaDepth's among them), which were converted from the
+    authors' Torch7 network: the index of each layer in nested sequences, for instance `3.0.0.1.0.0.weight`.
 
     Returns:
         A module: RGB in [0,1] N×3×H×W, H and W multiples of 16 -> relative depth N×1×H×W, larger = farther.
@@ -79,7 +79,10 @@ def _sixteenth() -> nn.Sequential:
 
 
 def _inception(inputs: int, each: int, inner: int, kernels: tuple[int, ...]) -> Concatenated:
-    """A pointwise branch and one with each kernel behind a pointwise layer of `inner` channels; `each` come out."""
+    """A pointwise branch and, for each kernel, a pointwise layer to `inner` channels and a layer with that kernel.
+
+    Each branch has `each` output channels.
+    """
     branches = [nn.Sequential(*_layer(inputs, inner, 1), *_layer(inner, each, kernel)) for kernel in kernels]
     return Concatenated(nn.Sequential(*_layer(inputs, each, 1)), *branches)
 

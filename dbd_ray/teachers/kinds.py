@@ -1,4 +1,4 @@
-"""Teachers by kind: a new one is one file and one line in `TEACHERS`."""
+"""The kinds of depth teachers and loading one of them; a new kind is one file and one entry in `TEACHER_KINDS`."""
 
 from collections.abc import Callable, Mapping
 from importlib import import_module
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from dbd_ray.errors import TeacherError
 from dbd_ray.names import PrecisionName
-from dbd_ray.teachers.request import TeacherRequest, parse_request
+from dbd_ray.teachers.spec import TeacherSpec
 
 if TYPE_CHECKING:
     # brings numpy, for which a command's help should not wait
@@ -15,12 +15,13 @@ if TYPE_CHECKING:
 
 
 class TeacherKind(NamedTuple):
-    """One kind of teachers.
+    """A kind of teachers.
 
     Attributes:
-        load: "module:function" of `load(request: TeacherRequest) -> DepthTeacher`, imported when it is needed.
+        load: Its function `load(spec: TeacherSpec, device: str, precision: PrecisionName) -> DepthTeacher`, written
+            "module:function" and imported when a teacher of this kind is loaded.
         form: How a spec of this kind is written.
-        uses_gpu: Whether it is faster on a GPU.
+        uses_gpu: Whether its teachers are faster on a GPU.
         help: One line for `--help`.
     """
 
@@ -30,7 +31,7 @@ class TeacherKind(NamedTuple):
     help: str
 
 
-TEACHERS: Mapping[str, TeacherKind] = MappingProxyType(
+TEACHER_KINDS: Mapping[str, TeacherKind] = MappingProxyType(
     {
         "litert": TeacherKind(
             "dbd_ray.teachers.litert:load",
@@ -61,44 +62,40 @@ TEACHERS: Mapping[str, TeacherKind] = MappingProxyType(
 )
 
 
-def uses_gpu(spec: str) -> bool:
-    """Whether a teacher is of a kind that is faster on a GPU.
-
-    Raises:
-        TeacherError: There is no such kind.
-    """
-    return _kind(spec).uses_gpu
-
-
-def load_teacher(spec: str, *, device: str = "auto", precision: PrecisionName = "auto") -> "DepthTeacher":
+def load_teacher(spec: str | TeacherSpec, *, device: str = "auto", precision: PrecisionName = "auto") -> "DepthTeacher":
     """Load a depth teacher and try it out, so that one that cannot teach fails here.
 
     Args:
-        spec: KIND:WHERE, with options as KIND:WHERE?name=value&name=value; see `teacher_help`.
+        spec: KIND:WHERE, with options KIND:WHERE?name=value&name=value, see `teacher_help`; or the parsed spec.
         device: "auto", "cpu", "cuda" or "cuda:N".
-        precision: "auto" is bfloat16 on GPUs that have it, else float32.
+        precision: Number format of networks that run in torch; "auto" is bfloat16 on GPUs that have it, else float32.
 
     Raises:
         TeacherError: There is no such kind, a package or a file is missing, or it is not a depth estimator.
         ConfigError: An option is unknown or has no effect on this teacher, or there is no such device.
-        CheckpointError: A checkpoint of ours is missing or damaged.
+        CheckpointError: A checkpoint of a `self` teacher is missing or damaged.
         DatasetError: A prepared dataset is missing or damaged.
     """
-    request = parse_request(spec, device=device, precision=precision)
-    module, _, function = _kind(spec).load.partition(":")
-    load: Callable[[TeacherRequest], DepthTeacher] = getattr(import_module(module), function)
-    teacher = load(request)
+    if isinstance(spec, str):
+        spec = TeacherSpec.parse(spec)
+    module, _, function = teacher_kind(spec).load.partition(":")
+    load: Callable[[TeacherSpec, str, PrecisionName], DepthTeacher] = getattr(import_module(module), function)
+    teacher = load(spec, device, precision)
     teacher.try_out()
     return teacher
 
 
-def _kind(spec: str) -> TeacherKind:
-    kind = parse_request(spec, device="auto", precision="auto").kind
-    if kind not in TEACHERS:
-        raise TeacherError(f"teacher {spec!r}: {kind!r} is no kind of teacher; there are\n{teacher_help()}")
-    return TEACHERS[kind]
+def teacher_kind(spec: TeacherSpec) -> TeacherKind:
+    """Find the kind of a teacher.
+
+    Raises:
+        TeacherError: There is no such kind; lists those that there are.
+    """
+    if spec.kind not in TEACHER_KINDS:
+        raise TeacherError(f"teacher {spec.text!r}: {spec.kind!r} is no kind of teacher; there are\n{teacher_help()}")
+    return TEACHER_KINDS[spec.kind]
 
 
 def teacher_help() -> str:
-    """One line for each kind of teachers: how it is written, and what it is."""
-    return "\n".join(f"{kind.form}: {kind.help}" for kind in TEACHERS.values())
+    """Describe each kind of teachers in one line: how a spec is written, and what the teacher is."""
+    return "\n".join(f"{kind.form}: {kind.help}" for kind in TEACHER_KINDS.values())

@@ -1,4 +1,4 @@
-"""Depth networks as LiteRT (TensorFlow Lite) files: PyDNet++, MiDaS v2.1 small, and others that say how they work."""
+"""The kind `litert`: LiteRT (TensorFlow Lite) files of PyDNet++, MiDaS v2.1 small, or other networks with options."""
 
 from typing import Any, Literal, NamedTuple, cast, get_args
 
@@ -6,9 +6,10 @@ import cv2
 import numpy as np
 
 from dbd_ray.errors import ConfigError, TeacherError
+from dbd_ray.names import PrecisionName
 from dbd_ray.teachers.base import DepthTeacher, LargerIs
-from dbd_ray.teachers.request import TeacherRequest
-from dbd_ray.teachers.weights import fingerprint_of, optional_package, read_weights, stem
+from dbd_ray.teachers.loading import fingerprint_of, optional_package, read_weights, stem
+from dbd_ray.teachers.spec import TeacherSpec
 
 CODE_VERSION = 1  # raised when this code gives other maps for the same file
 Normalize = Literal["unit", "imagenet"]
@@ -22,9 +23,9 @@ class _Published(NamedTuple):
 
 
 PUBLISHED = (
-    # PyDNet++ of the mobilePydnet project, the first and finest of its three outputs
+    # PyDNet++ of the mobilePydnet project; of its three outputs the first, which is the finest
     _Published("PSD/resize_images/ResizeBilinear", (448, 640), "far", "unit"),
-    # MiDaS v2.1 small as TensorFlow Hub has it; others of this size normalise inside, so the name counts as well
+    # MiDaS v2.1 small from TensorFlow Hub; other files of this size normalise inside, and have another output's name
     _Published("midas_net_custom/sequential/re_lu_9/Relu", (256, 256), "near", "imagenet"),
 )
 _MEAN = np.array((0.485, 0.456, 0.406), np.float32)
@@ -32,15 +33,15 @@ _STD = np.array((0.229, 0.224, 0.225), np.float32)
 
 
 class LiteRTTeacher(DepthTeacher):
-    """One depth network in a LiteRT interpreter, which looks at one photo at a time: batches are not faster in it.
+    """A depth network in a LiteRT interpreter, which gets one photo at a time: batches are not faster in it.
 
     Args:
-        name: See `DepthTeacher`.
+        name: As for `DepthTeacher`.
         model: Content of a .tflite file.
-        interpreter: With allocated tensors, one float32 picture as input.
+        interpreter: Interpreter of that model with allocated tensors; its input is one float32 picture.
         output: Details of the output tensor that is the depth.
-        larger_is: What a larger output means.
-        normalize: "unit": RGB in [0,1]; "imagenet": by ImageNet's mean and standard deviation.
+        larger_is: As for `DepthTeacher`.
+        normalize: Input range: "unit" is RGB in [0,1], "imagenet" is RGB standardised by ImageNet's statistics.
     """
 
     def __init__(
@@ -89,32 +90,32 @@ class LiteRTTeacher(DepthTeacher):
         return cv2.resize(depth, (width, height), interpolation=cv2.INTER_LINEAR)
 
 
-def load(request: TeacherRequest) -> LiteRTTeacher:
-    """Load `litert:FILE.tflite`; a local file or a URI.
+def load(spec: TeacherSpec, device: str, precision: PrecisionName) -> LiteRTTeacher:
+    """Load `litert:FILE.tflite`: a path or URI.
 
-    Options: `threads` (default 1, for several actors share the machine); for networks other than PyDNet++ and
+    Options: `threads` (default 1, since several actors share the machine); for networks other than PyDNet++ and
     MiDaS v2.1 small also `larger_is` (near or far), `normalize` (unit or imagenet) and `output` (a tensor's name).
 
     Raises:
         TeacherError: The package or the file is missing, or the file is no depth network that can be used here.
         ConfigError: An option is unknown or out of range.
     """
-    request.allow_options("threads", "larger_is", "normalize", "output")
-    request.require_cpu()
-    litert = optional_package("ai_edge_litert.interpreter", "ai-edge-litert", request.spec)
-    model = read_weights(request.target, request.spec)
-    interpreter = _open(litert, model, request)
-    size = _input_size(interpreter, request.spec)
-    output, published = _find_output(interpreter, size, request)
-    larger_is = request.choice("larger_is", get_args(LargerIs)) or (published and published.larger_is)
-    normalize = request.choice("normalize", get_args(Normalize)) or (published and published.normalize)
+    spec.allow_options("threads", "larger_is", "normalize", "output")
+    spec.require_cpu(device, precision)
+    litert = optional_package("ai_edge_litert.interpreter", "ai-edge-litert", spec)
+    model = read_weights(spec)
+    interpreter = _open(litert, model, spec)
+    size = _input_size(interpreter, spec)
+    output, published = _find_output(interpreter, size, spec)
+    larger_is = spec.choice("larger_is", get_args(LargerIs)) or (published and published.larger_is)
+    normalize = spec.choice("normalize", get_args(Normalize)) or (published and published.normalize)
     if not (larger_is and normalize):
         raise TeacherError(
-            f"{request.spec}: not a network that is known here; say how it works with "
+            f"{spec.label}: not a network that is known here; say how it works with "
             "?larger_is=near|far&normalize=unit|imagenet (near: it gives inverse depth)"
         )
     return LiteRTTeacher(
-        f"{request.kind}:{stem(request.target)}",
+        f"{spec.kind}:{stem(spec.target)}",
         model,
         interpreter,
         output,
@@ -123,19 +124,19 @@ def load(request: TeacherRequest) -> LiteRTTeacher:
     )
 
 
-def _open(litert: Any, model: bytes, request: TeacherRequest) -> Any:
-    threads = request.options.get("threads", "1")
+def _open(litert: Any, model: bytes, spec: TeacherSpec) -> Any:
+    threads = spec.options.get("threads", "1")
     if not (threads.isascii() and threads.isdigit() and int(threads)):
-        raise ConfigError(f"{request.spec}: threads={threads}: give a number from 1 on")
+        raise ConfigError(f"{spec.label}: threads={threads}: give a number from 1 on")
     try:
         interpreter = litert.Interpreter(model_content=model, num_threads=int(threads))
         interpreter.allocate_tensors()
     except (ValueError, RuntimeError) as error:
-        raise TeacherError(f"{request.spec}: not a .tflite file that LiteRT can run ({error}); get it again") from None
+        raise TeacherError(f"{spec.label}: not a .tflite file that LiteRT can run ({error}); get it again") from None
     return interpreter
 
 
-def _input_size(interpreter: Any, spec: str) -> tuple[int, int]:
+def _input_size(interpreter: Any, spec: TeacherSpec) -> tuple[int, int]:
     entries = interpreter.get_input_details()
     shapes = ", ".join(f"{entry['name']} {_shape(entry)} {entry['dtype'].__name__}" for entry in entries)
     if len(entries) == 1 and entries[0]["dtype"] is np.float32:
@@ -145,25 +146,25 @@ def _input_size(interpreter: Any, spec: str) -> tuple[int, int]:
             if min(size) > 0:
                 return size
     raise TeacherError(
-        f"{spec}: its input is {shapes}; a teacher takes one float32 picture 1×H×W×3 or 1×3×H×W of a fixed size, "
+        f"{spec.label}: its input is {shapes}; a teacher takes one float32 picture 1×H×W×3 or 1×3×H×W of a fixed size, "
         "convert the network to that"
     )
 
 
 def _find_output(
-    interpreter: Any, size: tuple[int, int], request: TeacherRequest
+    interpreter: Any, size: tuple[int, int], spec: TeacherSpec
 ) -> tuple[dict[str, Any], _Published | None]:
     outputs = {entry["name"]: entry for entry in interpreter.get_output_details()}
     published = next((one for one in PUBLISHED if one.output in outputs and one.input_size == size), None)
     listed = ", ".join(f"{name} {_shape(entry)} {entry['dtype'].__name__}" for name, entry in outputs.items())
-    wanted = request.options.get("output", published and published.output)
+    wanted = spec.options.get("output", published and published.output)
     if wanted is None and len(outputs) == 1:
         wanted = next(iter(outputs))
     if wanted not in outputs:
-        raise TeacherError(f"{request.spec}: choose the depth with ?output=NAME; its outputs are {listed}")
+        raise TeacherError(f"{spec.label}: choose the depth with ?output=NAME; its outputs are {listed}")
     shape = _shape(outputs[wanted])
     if outputs[wanted]["dtype"] is not np.float32 or sum(side != 1 for side in shape) != 2:
-        raise TeacherError(f"{request.spec}: a depth is one float32 map, its outputs are {listed}")
+        raise TeacherError(f"{spec.label}: a depth is one float32 map, its outputs are {listed}")
     return outputs[wanted], published if published and wanted == published.output else None
 
 

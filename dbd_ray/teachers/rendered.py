@@ -1,4 +1,4 @@
-"""The true depth of rendered scenes, found again by what their photos show."""
+"""The kind `rendered`: the true depth of a prepared dataset's rendered scenes, looked up by their pixels."""
 
 import hashlib
 from collections.abc import Mapping
@@ -11,20 +11,20 @@ from dbd_ray.datasets.prepared import RENDERED_SOURCE, read_info, read_rows
 from dbd_ray.errors import DatasetError, PhotoError, TeacherError
 from dbd_ray.images.decode import decode_photo
 from dbd_ray.images.encode import decode_depth
-from dbd_ray.names import Split
+from dbd_ray.names import PrecisionName, Split
 from dbd_ray.teachers.base import DepthTeacher
-from dbd_ray.teachers.request import TeacherRequest
-from dbd_ray.teachers.weights import fingerprint_of
+from dbd_ray.teachers.loading import fingerprint_of
+from dbd_ray.teachers.spec import TeacherSpec
 
 CODE_VERSION = 1  # raised when this code gives other maps for the same dataset
 
 
 class RenderedTeacher(DepthTeacher):
-    """Looks the depth of a photo up by the digest of its pixels, so photos must come as the dataset has them.
+    """Looks up depths by the digest of a photo's pixels, so photos must be exactly those of the dataset.
 
     Args:
-        name: See `DepthTeacher`; so is fingerprint.
-        depths: Depth PNG by the digest of the decoded photo.
+        name: As for `DepthTeacher`, and so is fingerprint.
+        depths: Depth maps as 16-bit PNG by the digest of the decoded photo.
     """
 
     failure = "the photo is none of the rendered scenes of this dataset"
@@ -42,34 +42,34 @@ class RenderedTeacher(DepthTeacher):
         return raw
 
     def try_out(self) -> None:
-        """Nothing to try: a made-up photo is none of the scenes, and the rows were read when it was loaded."""
+        """Do nothing: a made-up photo is none of the scenes, and `load` has read the rows already."""
 
 
-def load(request: TeacherRequest) -> RenderedTeacher:
-    """Load `rendered:DATASET`, a prepared dataset with rendered scenes; its depths are held in memory, as PNG.
+def load(spec: TeacherSpec, device: str, precision: PrecisionName) -> RenderedTeacher:
+    """Load `rendered:DATASET`, a prepared dataset with rendered scenes; its depth PNGs are held in memory.
 
     Raises:
         DatasetError: There is no prepared dataset, or it is damaged.
         TeacherError: It holds no rendered scenes.
-        ConfigError: An option or a device was asked for.
+        ConfigError: An option was given, or another device than the CPU, or bfloat16.
     """
-    request.allow_options()
-    request.require_cpu()
-    info = read_info(request.target)
+    spec.allow_options()
+    spec.require_cpu(device, precision)
+    info = read_info(spec.target)
     depths: dict[bytes, bytes] = {}
     for split in get_args(Split):
-        for row in read_rows(request.target, split, columns=("id", "image", "depth", "depth_teacher")).to_pylist():
+        for row in read_rows(spec.target, split, columns=("id", "image", "depth", "depth_teacher")).to_pylist():
             if row["depth"] and (row["depth_teacher"] or "").startswith(f"{RENDERED_SOURCE}@"):
                 try:
                     depths[_digest(decode_photo(row["image"]))] = row["depth"]
                 except PhotoError as error:
-                    raise DatasetError(request.target, [f"{row['id']}: {error}; prepare it again"]) from None
+                    raise DatasetError(spec.target, [f"{row['id']}: {error}; prepare it again"]) from None
     if not depths:
         raise TeacherError(
-            f"{request.spec}: it holds no rendered scenes with depth; make some with dbd-ray prepare --scenes"
+            f"{spec.label}: it holds no rendered scenes with depth; make some with dbd-ray prepare --scenes"
         )
-    name = PurePosixPath(request.target.rstrip("/")).name
-    return RenderedTeacher(f"{request.kind}:{name}", fingerprint_of(info.fingerprint, {"code": CODE_VERSION}), depths)
+    name = PurePosixPath(spec.target.rstrip("/")).name
+    return RenderedTeacher(f"{spec.kind}:{name}", fingerprint_of(info.fingerprint, {"code": CODE_VERSION}), depths)
 
 
 def _digest(photo: np.ndarray) -> bytes:

@@ -1,4 +1,4 @@
-"""What teachers that run in torch share: device and number format, batches, and the digest of their weights."""
+"""Base class of the teachers that run in torch, and the digest of their weights."""
 
 import hashlib
 from abc import abstractmethod
@@ -11,16 +11,17 @@ from torch.nn.functional import interpolate
 
 from dbd_ray.errors import TeacherError
 from dbd_ray.hardware import Precision, choose_device, choose_training_precision
+from dbd_ray.names import PrecisionName
 from dbd_ray.teachers.base import DepthTeacher, LargerIs
-from dbd_ray.teachers.request import TeacherRequest
 
 
 class TorchTeacher(DepthTeacher):
-    """A depth network in torch; a new one implements `estimate`.
+    """A depth network in torch on a device and in a number format; a new one implements `estimate`.
 
     Args:
-        name: See `DepthTeacher`; so are fingerprint, input_size and larger_is.
-        request: Tells the device and the number format.
+        name: As for `DepthTeacher`, and so are fingerprint, input_size and larger_is.
+        device: As for `load_teacher`.
+        precision: As for `load_teacher`.
 
     Raises:
         ConfigError: There is no such device, or it has no such number format.
@@ -33,11 +34,12 @@ class TorchTeacher(DepthTeacher):
         *,
         input_size: tuple[int, int] | None,
         larger_is: LargerIs,
-        request: TeacherRequest,
+        device: str,
+        precision: PrecisionName,
     ) -> None:
         super().__init__(name, fingerprint, input_size=input_size, larger_is=larger_is)
-        self.device = choose_device(request.device)
-        self.precision = _choose_precision(self.device, request)
+        self.device = choose_device(device)
+        self.precision = _choose_precision(self.device, precision)
 
     @abstractmethod
     def estimate(self, photos: Tensor) -> Tensor:
@@ -67,7 +69,15 @@ class TorchTeacher(DepthTeacher):
 
 
 def digest_of(weights: Mapping[str, Tensor], *, without: Iterable[str] = ()) -> str:
-    """SHA-256 over names, types and values of weights, whatever file they come from."""
+    """SHA-256 over names, types, shapes and values of weights, the same for every file format.
+
+    Args:
+        weights: Tensors by name.
+        without: Names to leave out.
+
+    Returns:
+        64 hex digits.
+    """
     digest = hashlib.sha256()
     for name in sorted(weights.keys() - set(without)):
         tensor = weights[name].detach().cpu().contiguous()
@@ -76,8 +86,8 @@ def digest_of(weights: Mapping[str, Tensor], *, without: Iterable[str] = ()) -> 
     return digest.hexdigest()
 
 
-def _choose_precision(device: torch.device, request: TeacherRequest) -> Precision:
-    if device.type == "cpu" and request.precision == "bfloat16":
+def _choose_precision(device: torch.device, asked: PrecisionName) -> Precision:
+    if device.type == "cpu" and asked == "bfloat16":
         # what forbids it in training does not concern inference
         return Precision(torch.bfloat16, "bfloat16: as configured")
-    return choose_training_precision(device, request.precision)
+    return choose_training_precision(device, asked)

@@ -1,1 +1,1 @@
-"""Teaching: a frozen depth network looks once at every photo, in parallel actors of Ray Data."""
+"""Teaching: the Ray Data job that runs a depth teacher once over every photo."""

@@ -1,4 +1,4 @@
-"""The CPU stage of teaching: from where a photo lies to the pixels that a teacher wants."""
+"""The first stage of the teaching pipeline: photos are read and decoded to pixels of the teacher's input size."""
 
 import time
 from typing import Any
@@ -10,7 +10,7 @@ from dbd_ray.images.decode import decode_photo, photo_size
 from dbd_ray.storage import read_bytes
 from dbd_ray.teaching.sources import read_pictures
 
-LONG_SIDE_PX = 1024  # for teachers that take any size: several times what any of them works at
+LONG_SIDE_PX = 1024  # for teachers that take any size: several times the size that any of them works at
 DEPTH_LONG_SIDE_PX = 640  # of depths in the photos' own aspect ratio
 
 PIXELS_SCHEMA = pa.schema(
@@ -32,12 +32,12 @@ PIXELS_SCHEMA = pa.schema(
 class DecodePhotos:
     """Reads and decodes photos one after the other, so that a task holds one photo at full size at a time.
 
-    A photo that cannot be read or decoded becomes a row with its reason.
+    A photo that cannot be read or decoded becomes a row with a reason and without pixels.
 
     Args:
-        input_size: (height, width) that the teacher wants; None: the photo's own, at most LONG_SIDE_PX.
-        depth_size: (height, width) of the depth maps; None: the photo's aspect ratio, at most DEPTH_LONG_SIDE_PX.
-        max_pixels: Larger photos are refused.
+        input_size: (height, width) of the teacher's input, px; None: the photo's own, shrunk to LONG_SIDE_PX at most.
+        depth_size: (height, width) of the depth maps, px; None: the photo's own, shrunk to DEPTH_LONG_SIDE_PX at most.
+        max_pixels: Largest height × width of a photo, px; larger ones are refused.
     """
 
     def __init__(self, input_size: tuple[int, int] | None, depth_size: tuple[int, int] | None, max_pixels: int) -> None:
@@ -64,7 +64,7 @@ class DecodePhotos:
                 "reason": "out_of_memory",
                 "detail": f"{row['file'] or row['uri']}: lower max_pixels ({self.max_pixels})",
             }
-        except Exception as error:  # noqa: BLE001 - each kind of storage raises kinds of its own
+        except Exception as error:  # noqa: BLE001 - each kind of storage raises errors of its own
             made |= {"reason": "unreadable", "detail": f"{row['uri']}: {error or type(error).__name__}"}
         return made | {"decode_s": time.perf_counter() - started}
 
@@ -79,6 +79,6 @@ class DecodePhotos:
 
 
 def within(size: tuple[int, int], long_side: int) -> tuple[int, int]:
-    """Shrink (height, width) so that the longer one is at most `long_side`; never enlarge."""
+    """Shrink (height, width) so that the longer one is at most `long_side`, px; never enlarge."""
     scale = min(1.0, long_side / max(size))
     return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))

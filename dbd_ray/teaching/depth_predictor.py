@@ -1,4 +1,4 @@
-"""The teacher as a stage of a Ray Data pipeline."""
+"""The second stage of the teaching pipeline: actors that hold the teacher turn pixels into depths."""
 
 import os
 import time
@@ -10,9 +10,9 @@ import pyarrow as pa
 import ray
 
 from dbd_ray.errors import TeacherError
-from dbd_ray.names import PrecisionName
 from dbd_ray.teachers import load_teacher
 from dbd_ray.teaching.decode_photos import DecodePhotos
+from dbd_ray.teaching.setup import PlacedTeacher
 
 RAW_SCHEMA = pa.schema(
     [
@@ -34,33 +34,26 @@ class DepthPredictor:
     """Gives every decoded photo its depth; the class for `Dataset.map_batches`.
 
     Args:
-        spec: As for `load_teacher`.
-        key: name@fingerprint that the teacher must have, so that a cluster's nodes cannot mix different weights.
-        device: As for `load_teacher`; "cuda" is the GPU that Ray assigned.
-        precision: As for `load_teacher`.
-        decode: What decodes photos here; None: they come decoded.
+        teacher: The teacher to load. The one that is found on this node must have the same key, so that the nodes of
+            a cluster cannot mix different weights.
+        decode: The first stage, if it is to run in this actor; None: it runs in tasks before.
+
+    Raises:
+        TeacherError: The teacher cannot be loaded, or is another one on this node.
     """
 
-    def __init__(
-        self,
-        spec: str,
-        *,
-        key: str,
-        device: str,
-        precision: PrecisionName = "auto",
-        decode: DecodePhotos | None = None,
-    ) -> None:
+    def __init__(self, teacher: PlacedTeacher, *, decode: DecodePhotos | None = None) -> None:
         self.decode = decode
-        self.teacher = load_teacher(spec, device=device, precision=precision)
-        if self.teacher.key != key:
+        self.teacher = load_teacher(teacher.spec, device=teacher.device, precision=teacher.precision)
+        if self.teacher.key != teacher.key:
             raise TeacherError(
-                f"{spec} is {self.teacher.key} on {os.uname().nodename} and {key} elsewhere: "
+                f"{teacher.spec.text} is {self.teacher.key} on {os.uname().nodename} and {teacher.key} elsewhere: "
                 "give every node the same files"
             )
         self.actor = f"{ray.get_runtime_context().get_node_id()[:8]}:{os.getpid()}"
 
     def __call__(self, batch: pa.Table) -> pa.Table:
-        """Turn rows of `decode.PIXELS_SCHEMA`, or of a source, into rows of `RAW_SCHEMA`."""
+        """Turn rows of `decode_photos.PIXELS_SCHEMA` (with `decode`: rows of a source) into rows of `RAW_SCHEMA`."""
         rows = (self.decode(batch) if self.decode else batch).to_pylist()
         by_shape: dict[tuple[int, int], list[dict[str, Any]]] = {}
         for row in rows:
@@ -81,7 +74,7 @@ class DepthPredictor:
         try:
             return list(self.teacher.predict(photos))
         except (TeacherError, ValueError, IndexError, ZeroDivisionError) as error:
-            # other errors are the machine's, e.g. a GPU's that fails, and end the run
+            # other errors are faults of the machine, e.g. of a GPU, and end the run
             if len(rows) > 1:  # one of them may be to blame, and must not harm the others
                 return [self._predict(photos[i : i + 1], rows[i : i + 1])[0] for i in range(len(rows))]
             rows[0] |= {"reason": "teacher_failed", "detail": f"{type(error).__name__}: {error}"}

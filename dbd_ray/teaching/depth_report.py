@@ -1,4 +1,4 @@
-"""What a teaching run did: counts, rates, where the time went, and a sheet of photo and depth pairs to look at."""
+"""The report of a teaching run: counts, rates and shares of the time, beside the depths and in MLflow."""
 
 import json
 import logging
@@ -8,35 +8,31 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
-from dbd_ray.errors import DatasetError, PhotoError
-from dbd_ray.images.decode import decode_photo, photo_size
-from dbd_ray.images.encode import decode_depth, encode_photo
-from dbd_ray.storage import as_uri, read_bytes, replace_bytes
+from dbd_ray.images.encode import encode_photo
+from dbd_ray.storage import as_uri, replace_bytes
 from dbd_ray.teaching.contact_sheet import contact_sheet
-from dbd_ray.teaching.decode_photos import DEPTH_LONG_SIDE_PX, within
-from dbd_ray.teaching.sources import Source, read_pictures
-from dbd_ray.teaching.store import Committed, Key, read_depths
+from dbd_ray.teaching.sources import Source
+from dbd_ray.teaching.store import Committed, Key
 from dbd_ray.tracking.runs import RunLog, attempt
 
-SHEET_PAIRS = 24
-SHEET_FILE, SUMMARY_FILE, STATS_FILE = "contact-sheet.png", "summary.json", "stats.txt"
+SHEET_FILE, REPORT_FILE, STATS_FILE = "contact-sheet.png", "summary.json", "stats.txt"
 
 
 @dataclass
 class Tally:
-    """Counts a run while it goes on.
+    """Counts of a run that is going on.
 
     Attributes:
-        asked: Photos that were asked for.
-        pending: Those that no earlier run had done.
-        kept: Further rows, which have a true depth.
-        seconds: From the first task to the last commit.
-        failed: Photos without a depth in this run, by reason.
-        actors: Photos and seconds of prediction by actor.
-        spent: Seconds of all processes by step.
+        asked: Keys of the photos to teach.
+        pending: Keys of those that no earlier run has done.
+        kept: Number of further rows, which keep their true depth.
+        seconds: Wall-clock time from the first task to the last commit.
+        done: Number of photos committed in this run.
+        failed: Number of photos without a depth in this run, by reason.
+        actors: Number of photos and seconds of prediction by actor.
+        spent: Working time by step, s, summed over all processes.
     """
 
     asked: set[Key]
@@ -49,7 +45,7 @@ class Tally:
     spent: dict[str, float] = field(default_factory=dict)
 
     def add(self, rows: pa.Table) -> None:
-        """Count committed rows, see `committer.DONE_SCHEMA`."""
+        """Count committed rows, see `commit_depths.DONE_SCHEMA`."""
         for row in rows.to_pylist():
             self.done += 1
             if row["reason"]:
@@ -67,17 +63,17 @@ class TeachReport:
 
     Attributes:
         teacher: name@fingerprint.
-        folder: Where its depths are, with the contact sheet, `summary.json` and Ray Data's `stats.txt`.
-        ok: Photos with a depth, of this and earlier runs.
-        skipped: Photos that an earlier run had done.
-        kept: Further rows, whose true depth was left as it is.
-        errors: Photos without a depth by reason, of this and earlier runs.
-        failures: Of the first of them: id and what was wrong.
-        seconds: Of this run's pipeline.
-        photos_per_s: Of this run.
-        actors: Photos and photos/s of prediction by actor.
+        folder: Folder of its depths, with the contact sheet, this report (`summary.json`) and Ray Data's `stats.txt`.
+        ok: Number of photos with a depth from this or an earlier run.
+        skipped: Number of photos that earlier runs had done.
+        kept: Number of further rows, which keep their true depth.
+        errors: Number of photos without a depth after this and earlier runs, by reason.
+        failures: Message by id for the first 20 of these photos.
+        seconds: Wall-clock time of this run's pipeline.
+        photos_per_s: Throughput of this run's pipeline.
+        actors: Number of photos, and photos/s of prediction, by actor.
         time_shares: Share of the processes' working time by step: decode, predict, write.
-        run_id: The MLflow run.
+        run_id: ID of the MLflow run.
     """
 
     teacher: str
@@ -97,14 +93,16 @@ class TeachReport:
 def publish_report(
     log: RunLog, source: Source, teacher: str, folder: str, after: Committed, tally: Tally, stats: str
 ) -> TeachReport:
-    """Write contact sheet and summary beside the depths and into MLflow; without new photos, into MLflow alone.
+    """Make the report, and write it with the contact sheet beside the depths and into MLflow.
+
+    A run that had nothing left to do writes its figures into MLflow, and no files.
 
     Args:
-        log: The run in MLflow; it is finished here.
+        log: The run in MLflow; this call finishes it.
         source: The photos.
         teacher: name@fingerprint.
-        folder: Where its depths are.
-        after: What that folder holds now.
+        folder: The teacher's folder of depths.
+        after: What that folder holds after the run.
         tally: Counts of the run.
         stats: Text of Ray Data's `Dataset.stats()`; empty if nothing was left to do.
     """
@@ -129,8 +127,8 @@ def publish_report(
     )
     files: dict[str, bytes] = {}
     if tally.pending:
-        files = {SUMMARY_FILE: json.dumps(vars(report), indent=2).encode(), STATS_FILE: stats.encode()}
-        files[SHEET_FILE] = _sheet(source, folder, after)
+        files = {REPORT_FILE: json.dumps(vars(report), indent=2).encode(), STATS_FILE: stats.encode()}
+        files[SHEET_FILE] = encode_photo(contact_sheet(source, folder, after), format="png")
     for name, content in files.items():
         replace_bytes(f"{folder}/{name}", content)
     attempt(lambda: _record(log, report, files), logging.getLogger(__name__).warning)  # the depths are there
@@ -154,21 +152,3 @@ def _figures(report: TeachReport) -> dict[str, float]:
     figures |= {f"time/{step}": share for step, share in report.time_shares.items()}
     figures |= {f"actor_{number}/photos_per_s": rate for number, (_, rate) in enumerate(report.actors.values())}
     return {name: float(value) for name, value in figures.items()}
-
-
-def _sheet(source: Source, folder: str, after: Committed) -> bytes:
-    done = [key for key in source.row_keys() if key in after.files]
-    chosen = [done[i] for i in np.unique(np.linspace(0, len(done) - 1, SHEET_PAIRS).astype(int))] if done else []
-    depths = {key: decode_depth(png) for key, png, _ in read_depths(folder, {key: after.files[key] for key in chosen})}
-    rows = source.choose(set(chosen)).to_pylist()
-    prepared = read_pictures(rows)
-    pairs = []
-    for row in rows:
-        key = (row["id"], row["digest"])
-        try:
-            data = prepared.get(key) or read_bytes(row["uri"])
-            photo = decode_photo(data, target_size=within(photo_size(data), DEPTH_LONG_SIDE_PX))
-            pairs.append((row["id"], photo, depths[key]))
-        except (OSError, DatasetError, PhotoError):  # moved away since it was taught
-            continue
-    return encode_photo(contact_sheet(pairs), format="png")

@@ -1,4 +1,4 @@
-"""Running a depth teacher over photos with Ray Data: restartable, and nothing is lost or taught twice."""
+"""The teaching job: runs a depth teacher over photos, can be restarted, and loses or repeats no photo."""
 
 import logging
 from collections.abc import Callable
@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dbd_ray.config import TeachConfig
 from dbd_ray.errors import TeacherError
 from dbd_ray.storage import as_uri
-from dbd_ray.teachers import resolve_spec
+from dbd_ray.teachers import TeacherSpec
 from dbd_ray.teaching.depth_report import Tally, TeachReport, publish_report
 from dbd_ray.teaching.join import join_depths
 from dbd_ray.teaching.pipeline import run_pipeline
@@ -19,26 +19,27 @@ from dbd_ray.tracking.runs import RunLog, attempt, tracking_uri
 def teach(config: TeachConfig, *, on_photo: Callable[[int, int], None] = lambda done, total: None) -> TeachReport:
     """Give every photo its depth, and a prepared dataset its depth column.
 
-    What an earlier, even a killed run committed is not done again; another teacher, other weights or another depth
-    size are other work, in a folder of their own.
+    Photos that an earlier run committed, even a killed one, are not taught again. Each teacher, version of its weights
+    and depth size has a folder of its own.
 
     Args:
-        config: What to teach with which teacher.
+        config: The teacher, the photos, and the actors.
         on_photo: Called with (done, total) while photos are committed.
 
     Raises:
         ConfigError: The cluster cannot hold so many teachers, or MLflow cannot record.
         TeacherError: The teacher cannot be loaded, or no photo has a depth.
-        DatasetError: There are no photos, what lies there is damaged, or depths cannot be written.
+        DatasetError: There are no photos, the dataset or committed depths are damaged, or depths cannot be written.
     """
-    config = config.model_copy(update={"teacher": resolve_spec(config.teacher)})
     source = open_source(config)
-    teacher = find_teacher(config)
+    spec = TeacherSpec.parse(config.teacher, absolute=True)  # actors run in folders of their own
+    teacher = find_teacher(config, spec)
     folder = teacher_folder(source.depth_root, teacher.column, source.depth_size)
     before = read_committed(folder)
     asked = set(source.row_keys())
     tally = Tally(asked, _pending(asked, before, retry_errors=config.retry_errors), kept=source.kept)
-    log = RunLog.open(tracking_uri(config.storage), f"teach {teacher.column}", params=config.model_dump(mode="json"))
+    params = config.model_dump(mode="json") | {"teacher": spec.text}
+    log = RunLog.open(tracking_uri(config.storage), f"teach {teacher.column}", params=params)
     try:
         claim_folder(folder, teacher.column)
         after, stats = before, ""

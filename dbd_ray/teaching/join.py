@@ -1,4 +1,4 @@
-"""Depths into the prepared dataset whose pictures were taught."""
+"""Joining the committed depths into the prepared dataset that was taught."""
 
 from collections.abc import Collection
 from typing import Any
@@ -17,18 +17,18 @@ from dbd_ray.teaching.store import ROWS_PER_FILE, Committed, Key, read_depths
 def join_depths(
     location: str, folder: str, committed: Committed, taught: Collection[Key], teacher: str
 ) -> PreparedInfo | None:
-    """Publish a prepared dataset anew with its rows' depths.
+    """Publish a prepared dataset anew with the depths of a teacher.
 
     Args:
-        location: The dataset; its readers see the old rows until all new ones are written.
+        location: URI of the dataset; its readers see the old rows until all new ones are written.
         folder: The teacher's folder of depths.
         committed: What that folder holds.
-        taught: Rows that this teacher was asked for. Those that failed have no depth afterwards, so that depths of
-            two teachers are never mixed; all others keep what they have.
+        taught: Keys of the rows that this teacher was to teach. Those that failed have no depth afterwards, so that
+            depths of two teachers are never mixed; all other rows keep what they have.
         teacher: name@fingerprint.
 
     Returns:
-        The new dataset's description; None if it had exactly these depths already.
+        The description of the new dataset; None if the dataset had exactly these depths already.
     """
     info, names = scan_prepared(location, ("id", "digest", "depth_teacher"))
     wanted = {key: teacher if key in committed.files else None for key in taught}

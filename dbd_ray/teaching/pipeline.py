@@ -1,4 +1,4 @@
-"""The pipeline of teaching: names → pixels (CPU tasks) → depths (actors) → files, and what to do if it breaks."""
+"""The teaching pipeline: names → pixels (CPU tasks) → depths (actors) → files, and its passes after a crash."""
 
 import time
 from collections.abc import Callable, Collection
@@ -10,43 +10,46 @@ import ray.data
 from ray.data import ActorPoolStrategy, ExecutionResources
 
 from dbd_ray.config import TeachConfig
-from dbd_ray.teaching.committer import CommitDepths, commit_failures
+from dbd_ray.teaching.commit_depths import CommitDepths, commit_failures
 from dbd_ray.teaching.decode_photos import DecodePhotos
 from dbd_ray.teaching.depth_predictor import DepthPredictor
 from dbd_ray.teaching.depth_report import Tally
-from dbd_ray.teaching.setup import TeacherInfo, own_error
+from dbd_ray.teaching.setup import PlacedTeacher, own_error
 from dbd_ray.teaching.sources import Source
 from dbd_ray.teaching.store import ROWS_PER_FILE, Committed, Key, read_committed
 
 MEMORY_SHARE = 0.5  # of the object store; beyond it Ray spills to disk
 CRASHED = "the process died each time that it looked at this photo: out of memory, or a fault in a decoder"
-MOST_DEATHS = 3  # of processes over one piece of work; Ray's own default is to go on for ever
+MOST_DEATHS = 3  # of processes over one piece of work; Ray's default is to retry without limit
 
 
 def depths_dataset(
     config: TeachConfig,
     source: Source,
-    teacher: TeacherInfo,
+    teacher: PlacedTeacher,
     folder: str,
     pending: Collection[Key],
     *,
     rows_per_task: int,
     drop_crashed: bool = False,
 ) -> ray.data.Dataset:
-    """Build the pipeline; iterating it runs it, and every row that it yields is on storage (`committer.DONE_SCHEMA`).
+    """Build the pipeline; iterating over it runs it, and the rows that it yields are on storage.
 
     Args:
-        config: How many actors, which shares of the machines.
+        config: Number of actors, their batches and their shares of the machines.
         source: The photos.
-        teacher: What the actors load.
-        folder: Where depths are committed, see `store.teacher_folder`.
-        pending: Which photos.
+        teacher: The teacher that the actors load.
+        folder: The teacher's folder of depths, see `store.teacher_folder`.
+        pending: Keys of the photos to teach.
         rows_per_task: Photos that are read and decoded in one task, and lost together if it crashes.
         drop_crashed: Leave out blocks whose process dies, instead of ending.
+
+    Returns:
+        Rows of `commit_depths.DONE_SCHEMA`.
     """
     low, high = config.actors
-    deaths = 1 if drop_crashed else MOST_DEATHS  # what is dropped is looked at again, in smaller pieces
-    # what waits for the same process dies with it, and must not be blamed
+    deaths = 1 if drop_crashed else MOST_DEATHS  # dropped photos are taught again, in smaller pieces
+    # blocks that wait for the same process are lost with it, and must not be blamed for its death
     in_flight = 1 if drop_crashed else None
     decode = DecodePhotos(teacher.input_size, source.depth_size, config.max_pixels)
     rows = source.dataset(pending, rows_per_task=rows_per_task)
@@ -62,13 +65,8 @@ def depths_dataset(
         )
     depths = rows.map_batches(
         DepthPredictor,
-        fn_constructor_args=(config.teacher,),
-        fn_constructor_kwargs={
-            "key": teacher.key,
-            "device": teacher.device,
-            "precision": config.precision,
-            "decode": None if in_tasks else decode,
-        },
+        fn_constructor_args=(teacher,),
+        fn_constructor_kwargs={"decode": None if in_tasks else decode},
         batch_format="pyarrow",
         batch_size=min(config.batch_size, rows_per_task),
         compute=ActorPoolStrategy(min_size=low, max_size=high, max_tasks_in_flight_per_actor=in_flight),
@@ -95,31 +93,32 @@ def depths_dataset(
 def run_pipeline(
     config: TeachConfig,
     source: Source,
-    teacher: TeacherInfo,
+    teacher: PlacedTeacher,
     folder: str,
     before: Committed,
     tally: Tally,
     on_photo: Callable[[int, int], None],
 ) -> tuple[Committed, str]:
-    """Teach what is pending.
+    """Teach the pending photos.
 
-    A photo that kills its process (in a decoder, or by its memory) is found by going on without the blocks that
-    crashed, then by looking at their photos one by one; it gets a row with the reason "crashed".
+    A photo that kills its process (in a decoder, or by its memory) is found in further passes: one over the
+    blocks that are left, which leaves out those that crash again, and one over the photos of these, one by one. It gets
+    a row with the reason "crashed".
 
     Args:
         config: As for `depths_dataset`.
         source: As for `depths_dataset`.
         teacher: As for `depths_dataset`.
         folder: As for `depths_dataset`.
-        before: What the folder holds.
-        tally: Knows what is pending; counts what is done.
-        on_photo: Called with (done, total).
+        before: What the folder holds before.
+        tally: Says which photos are pending; the photos that are done are counted in it.
+        on_photo: Called with (done, total) after each committed batch.
 
     Returns:
-        What the folder holds then, and Ray Data's account of the (last) pass.
+        What the folder holds afterwards, and the text of Ray Data's `Dataset.stats()` of the last pass.
 
     Raises:
-        DbdRayError: What the teacher or the storage could not do.
+        DbdRayError: The teacher or the storage failed.
     """
     started, committed, seen = time.perf_counter(), before, set[str]()
     passes = ((config.rows_per_task, False), (config.rows_per_task, True), (1, True))
@@ -138,7 +137,7 @@ def run_pipeline(
             if drop_crashed or isinstance(error, ray.exceptions.RayTaskError):  # raised by code, not by a death
                 raise own_error(error) or error from None
         stats = str(dataset.stats())
-        # what was committed and not yet reported when a pass broke off is done as well
+        # rows that were committed but not yet reported when a pass broke off are done as well
         committed = read_committed(folder)
         pending -= committed.files.keys() | (committed.failed.keys() - before.failed.keys())
         pending = {key for key in pending if key[0] not in seen}

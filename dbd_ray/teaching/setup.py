@@ -1,4 +1,4 @@
-"""Before teaching begins: which teacher it is, and whether the cluster has room for it."""
+"""The setup of a teaching run: GPUs and room for the actors, and the teacher loaded once where they will run."""
 
 from typing import NamedTuple
 
@@ -6,63 +6,81 @@ import ray
 
 from dbd_ray.config import TeachConfig
 from dbd_ray.errors import ConfigError, DbdRayError, TeacherError
-from dbd_ray.teachers import load_teacher, uses_gpu
+from dbd_ray.names import PrecisionName
+from dbd_ray.teachers import TeacherSpec, load_teacher, teacher_kind
 
 
-class TeacherInfo(NamedTuple):
-    """A teacher as its actors will load it.
+class PlacedTeacher(NamedTuple):
+    """A teacher that can be loaded, with everything that its actors need to load the same one.
 
     Attributes:
-        key: name@fingerprint.
-        column: What `depth_teacher` says: the key, and which pictures it saw if not the originals.
-        input_size: (height, width) that it wants; None: any.
+        spec: The teacher, with an absolute path.
+        device: Where it runs, "cuda" (the GPU that Ray assigns) or "cpu"; never "auto", since Ray hides GPUs only from
+            actors that asked for another share of them.
+        precision: As for `load_teacher`.
         gpus: GPUs of each actor.
-        device: Where it runs; stated, since Ray hides GPUs only from actors that asked for another share of them.
+        key: name@fingerprint.
+        column: Value of the column `depth_teacher`: the key, with "+prepared" if it sees the prepared pictures.
+        input_size: (height, width) of its input, px; None: any.
     """
 
+    spec: TeacherSpec
+    device: str
+    precision: PrecisionName
+    gpus: float
     key: str
     column: str
     input_size: tuple[int, int] | None
-    gpus: float
-    device: str
 
 
-def find_teacher(config: TeachConfig) -> TeacherInfo:
-    """Load the teacher once where its actors will run, so that what is wrong with it shows before anything starts.
+def find_teacher(config: TeachConfig, spec: TeacherSpec) -> PlacedTeacher:
+    """Load the teacher once where its actors will run, so that its errors show before the pipeline starts.
+
+    Args:
+        config: Number of actors and their shares of the machines.
+        spec: The teacher, with an absolute path.
 
     Raises:
-        ConfigError: The cluster has no room for so many teachers.
-        TeacherError: It cannot be loaded.
+        ConfigError: The cluster has no room for so many teachers, or a setting has no effect on this teacher.
+        TeacherError: There is no such kind, or the teacher cannot be loaded.
     """
-    gpus = _gpus_per_actor(config)
+    gpus = _gpus_per_actor(config, spec)
     _check_room(config, gpus)
     device = "cuda" if gpus else "cpu"
 
-    def look() -> TeacherInfo:
-        teacher = load_teacher(config.teacher, device=device, precision=config.precision)
+    def look() -> PlacedTeacher:
+        teacher = load_teacher(spec, device=device, precision=config.precision)
         # a small picture stretched is another preprocessing than the photo itself
         seen = "+prepared" if config.pictures == "prepared" else ""
-        return TeacherInfo(teacher.key, teacher.key + seen, teacher.input_size, gpus, device)
+        return PlacedTeacher(
+            spec=spec,
+            device=device,
+            precision=config.precision,
+            gpus=gpus,
+            key=teacher.key,
+            column=teacher.key + seen,
+            input_size=teacher.input_size,
+        )
 
     try:
         task = ray.remote(look).options(num_cpus=config.cpus_per_actor, num_gpus=gpus, max_retries=0)
-        found: TeacherInfo = ray.get(task.remote())
+        found: PlacedTeacher = ray.get(task.remote())
     except ray.exceptions.RayError as error:
-        raise own_error(error) or TeacherError(f"{config.teacher}: loading it ended in {error}") from None
+        raise own_error(error) or TeacherError(f"{spec.text}: loading it ended in {error}") from None
     return found
 
 
 def own_error(error: BaseException | None) -> DbdRayError | None:
-    """Find our own error in what Ray makes of it; Ray wraps what a task raised, sometimes more than once."""
+    """Find the DbdRayError inside an error of Ray, which wraps the error of a task, sometimes more than once."""
     while error is not None and not isinstance(error, DbdRayError):
         error = getattr(error, "cause", None) or error.__cause__
     return error
 
 
-def _gpus_per_actor(config: TeachConfig) -> float:
-    if not uses_gpu(config.teacher):
+def _gpus_per_actor(config: TeachConfig, spec: TeacherSpec) -> float:
+    if not teacher_kind(spec).uses_gpu:
         if config.gpus_per_actor:
-            raise ConfigError(f"gpus_per_actor={config.gpus_per_actor:g}: {config.teacher} runs on the CPU; remove it")
+            raise ConfigError(f"gpus_per_actor={config.gpus_per_actor:g}: {spec.text} runs on the CPU; remove it")
         return 0.0
     if config.gpus_per_actor is not None:
         return config.gpus_per_actor

@@ -1,4 +1,4 @@
-"""What is taught: the rows of a prepared dataset, or any photos by a manifest of ids and URIs."""
+"""The photos that are taught: the rows of a prepared dataset, a folder, or a manifest of ids and URIs."""
 
 from collections import Counter
 from collections.abc import Collection, Sequence
@@ -22,11 +22,11 @@ class Source(NamedTuple):
     """Photos to teach.
 
     Attributes:
-        rows: id, digest ("" where there is none), uri, file: one row for each photo. Where `file` is set, the
-            prepared picture in that Parquet file is taught, else the photo at `uri`.
-        kept: How many further rows have a true depth already and are left as they are.
-        depth_root: Folder that holds the teachers' folders.
-        depth_size: (height, width) of the depth maps; None: each photo's own aspect ratio.
+        rows: Table of id, digest ("" where there is none), uri and file, one row for each photo. Where `file` is set,
+            the prepared picture in that Parquet file is taught, else the photo at `uri`.
+        kept: Number of further rows of the dataset, which have a true depth already and keep it.
+        depth_root: Folder that holds the teachers' folders of depths.
+        depth_size: (height, width) of the depth maps, px; None: each photo's own aspect ratio.
     """
 
     rows: pa.Table
@@ -35,34 +35,40 @@ class Source(NamedTuple):
     depth_size: tuple[int, int] | None
 
     def row_keys(self) -> list[Key]:
-        """Key of every row."""
+        """(id, digest) of every row."""
         return list(zip(self.rows["id"].to_pylist(), self.rows["digest"].to_pylist(), strict=True))
 
     def choose(self, wanted: Collection[Key]) -> pa.Table:
-        """Take the rows of some keys, in their order."""
+        """Select the rows with the given keys, in the order of `rows`."""
         return self.rows.filter(pa.array([key in wanted for key in self.row_keys()], pa.bool_()))
 
     def dataset(self, pending: Collection[Key], *, rows_per_task: int) -> ray.data.Dataset:
-        """Make a Ray Dataset of chosen rows, in blocks of `rows_per_task`; they are names only, a few bytes each.
+        """Make a Ray Dataset of the pending rows in blocks of `rows_per_task`; a row is a few names, without pixels.
 
-        The driver knows these names anyway. Reading them again with read_parquet would ask for whole CPUs, which a
-        small cluster has none of beside the actors, and wait for ever.
+        The rows come from the driver's memory: read_parquet would ask for whole CPUs, of which a small cluster has none
+        left beside the actors, and would never start.
         """
         rows = self.choose(pending)
         return ray.data.from_arrow([rows.slice(i, rows_per_task) for i in range(0, len(rows), rows_per_task)])
 
 
 def open_source(config: TeachConfig) -> Source:
-    """Find out what a configuration asks to teach.
+    """Find the photos that a configuration names.
 
     Raises:
-        DatasetError: There is nothing there, it was written by an older version, or ids are missing or repeated.
+        DatasetError: There are none, the dataset was written by an older version, or ids are missing or repeated.
     """
     return _prepared(config) if config.data else _photos(config)
 
 
 def read_pictures(rows: Sequence[dict[str, Any]]) -> dict[Key, bytes]:
-    """Read the prepared pictures of those of a source's rows that have a `file`; each file is read once.
+    """Read the prepared pictures of rows that have a `file`; each file is read once.
+
+    Args:
+        rows: Rows of `Source.rows`.
+
+    Returns:
+        Encoded picture by key.
 
     Raises:
         DatasetError: A file is damaged or gone.
@@ -77,11 +83,11 @@ def read_pictures(rows: Sequence[dict[str, Any]]) -> dict[Key, bytes]:
 
 
 def scan(location: str, columns: Sequence[str]) -> pa.Table:
-    """Read columns of a Parquet file or folder into memory; one that is not there is null.
+    """Read columns of a Parquet file or folder into memory; a column that is missing there is null.
 
     Args:
-        location: Its URI.
-        columns: Their names; `file` is the URI of the file that a row is in.
+        location: URI of the file or folder.
+        columns: Names of the columns; `file` is the URI of the file that a row is in.
 
     Raises:
         DatasetError: Files are missing or damaged.
@@ -96,7 +102,7 @@ def scan(location: str, columns: Sequence[str]) -> pa.Table:
     if "file" in columns:
         names = [name.removeprefix(path).lstrip("/") for name in table["__filename"].to_pylist()]
         table = table.append_column("file", pa.array([f"{location}/{name}" for name in names], pa.string()))
-    for name in {*columns} - {*table.column_names}:  # written before this column was
+    for name in {*columns} - {*table.column_names}:  # written before this column was added
         table = table.append_column(name, pa.nulls(len(table), pa.string()))
     return table.select(list(columns))
 
@@ -105,7 +111,7 @@ def scan_prepared(location: str, columns: Sequence[str]) -> tuple[PreparedInfo, 
     """Read columns of all rows of a prepared dataset, as `scan` does.
 
     Raises:
-        DatasetError: There is none, or it has other than all its rows: publishing it anew would lose the others.
+        DatasetError: There is none, or rows are missing from it, which publishing it anew would lose for good.
     """
     info = read_info(location)
     rows = scan(parts_uri(location, info), ("split", *columns))

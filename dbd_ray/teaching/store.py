@@ -1,6 +1,6 @@
-"""Depths on storage: one folder per teacher, one Parquet file per commit, each there wholly or not at all.
+"""Depths on storage: one folder per teacher, one Parquet file per commit, written in one step.
 
-A file's name is a hash of the rows in it, so that a repeated task replaces its file instead of adding a second one.
+The name of a file is a hash of the keys in it, so that a repeated task replaces its file instead of adding another.
 """
 
 import hashlib
@@ -17,7 +17,7 @@ from dbd_ray.errors import DatasetError
 from dbd_ray.storage import UNREACHABLE, list_folder, open_storage, replace_bytes
 
 TEACHER_FILE = "teacher.json"
-ROWS_PER_FILE = 64  # the most that a killed run repeats, for every task at work
+ROWS_PER_FILE = 64  # the most photos that a killed run repeats for each task that was running
 
 DEPTH_SCHEMA = pa.schema(
     [
@@ -34,11 +34,11 @@ Key = tuple[str, str]  # (id, digest)
 
 
 class Committed(NamedTuple):
-    """What a teacher's folder holds.
+    """The content of a teacher's folder of depths.
 
     Attributes:
-        files: File name of every row that has a depth.
-        failed: (reason, detail) of every row that has none.
+        files: Name of the file that holds the depth, by key of the photo.
+        failed: (reason, detail) by key, for photos without a depth.
     """
 
     files: dict[Key, str]
@@ -46,22 +46,28 @@ class Committed(NamedTuple):
 
 
 def teacher_folder(root: str, key: str, size: tuple[int, int] | None) -> str:
-    """Where one teacher's depths of one size lie; its key (name@fingerprint) is part of the name."""
+    """Folder of one teacher's depths of one size.
+
+    Args:
+        root: Folder that holds the teachers' folders.
+        key: name@fingerprint, which becomes part of the folder's name.
+        size: (height, width) of the depths, px; None: each photo's own.
+    """
     safe = re.sub(r"[^A-Za-z0-9@._-]+", "-", key)
     return f"{root}/{safe}-{f'{size[0]}x{size[1]}' if size else 'native'}"
 
 
 def claim_folder(folder: str, teacher: str) -> None:
-    """Write whose depths a folder holds, which shows before any work that it can be written.
+    """Write the teacher's name@fingerprint into its folder; shows before any work whether the folder can be written.
 
     Raises:
-        DatasetError: It cannot.
+        DatasetError: The storage cannot be written.
     """
     _write(f"{folder}/{TEACHER_FILE}", json.dumps({"depth_teacher": teacher}).encode())
 
 
 def commit(folder: str, rows: pa.Table) -> str:
-    """Write rows as one file, in one step; returns the file's name.
+    """Write rows of `DEPTH_SCHEMA` as one file, in one step; returns its name.
 
     Raises:
         DatasetError: The storage cannot be written.
@@ -75,7 +81,7 @@ def commit(folder: str, rows: pa.Table) -> str:
 
 
 def read_committed(folder: str) -> Committed:
-    """Read which rows a teacher's folder holds, without their depths.
+    """List the rows in a teacher's folder, without reading the depths.
 
     Raises:
         DatasetError: A file is damaged; names it.
@@ -87,15 +93,15 @@ def read_committed(folder: str) -> Committed:
                 found.files[row["id"], row["digest"]] = name
             else:
                 found.failed[row["id"], row["digest"]] = (row["reason"], row["detail"] or "")
-    for key in found.files:  # looked at again and found good
+    for key in found.files:  # taught again with success
         found.failed.pop(key, None)
     return found
 
 
 def drop_superseded(folder: str) -> Committed:
-    """Rewrite the files that hold rows of an earlier failure, so that every photo has one row again.
+    """Remove rows of failures that a later row has replaced, so that every photo has one row again.
 
-    A crash on the way leaves rows twice, which `read_committed` sees through and the next call mends.
+    After a crash on the way some photos have two rows, which `read_committed` allows for and the next call removes.
     """
     owners: dict[Key, str] = {}
     held: dict[str, list[Key]] = {}
@@ -133,11 +139,11 @@ def read_depths(folder: str, keys: dict[Key, str]) -> Iterator[tuple[Key, bytes,
     """Read chosen depths.
 
     Args:
-        folder: A teacher's folder.
-        keys: File of each wanted row, from `read_committed`.
+        folder: A teacher's folder of depths.
+        keys: Name of the file by key of each wanted row, from `read_committed`.
 
     Yields:
-        Key, 16-bit PNG, and the teacher's name@fingerprint.
+        Key, depth as 16-bit PNG, and the value of `depth_teacher`.
     """
     for name in sorted(set(keys.values())):
         for row in read_file(folder, name, columns=["id", "digest", "depth", "depth_teacher"]).to_pylist():

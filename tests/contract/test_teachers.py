@@ -18,7 +18,7 @@ from dbd_ray.datasets.prepared import read_rows
 from dbd_ray.errors import ConfigError
 from dbd_ray.images.decode import decode_photo
 from dbd_ray.images.resize import resize_photo
-from dbd_ray.teachers import TEACHERS, load_teacher
+from dbd_ray.teachers import TEACHER_KINDS, load_teacher
 from dbd_ray.teachers.base import DepthTeacher, robust_scale
 
 ANY_SIZE = (96, 128)
@@ -94,7 +94,7 @@ CASES: dict[str, Callable[[pytest.FixtureRequest, Path], Case]] = {
 
 
 def test_every_kind_is_under_this_contract() -> None:
-    assert {name.partition("-")[0] for name in CASES} == set(TEACHERS)
+    assert {name.partition("-")[0] for name in CASES} == set(TEACHER_KINDS)
 
 
 @pytest.fixture(scope="module", params=CASES)

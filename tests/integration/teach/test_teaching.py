@@ -173,9 +173,10 @@ def test_a_prepared_dataset_on_s3_is_taught_there(
 
 
 def test_what_a_run_did_is_in_mlflow_and_beside_the_depths(
-    prepared: Path, teacher: str, tmp_path: Path, run: Run
+    prepared: Path, tiny_depth_model: Path, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    report = run(teacher=teacher, data=str(prepared), actors=2)
+    monkeypatch.chdir(tiny_depth_model.parent)  # actors run in another folder
+    report = run(teacher=f"self:{tiny_depth_model.name}", data=str(prepared), actors=2)
     summary = json.loads((Path(report.folder) / "summary.json").read_text())
     assert summary["ok"] == PHOTOS
     assert sum(photos for photos, _ in summary["actors"].values()) == PHOTOS
@@ -185,6 +186,7 @@ def test_what_a_run_did_is_in_mlflow_and_beside_the_depths(
     run = client.get_run(report.run_id)
     assert run.info.status == "FINISHED"
     assert run.data.metrics["ok"] == PHOTOS
+    assert run.data.params["teacher"] == f"self:{tiny_depth_model}"
     assert {file.path for file in client.list_artifacts(report.run_id)} == {
         "contact-sheet.png", "summary.json", "stats.txt",
     }  # fmt: skip

@@ -1,4 +1,4 @@
-"""The last stage of teaching: depths to files, and of every row a line for the summary."""
+"""The third stage of the teaching pipeline: depths are written to storage, and counted by the driver."""
 
 import time
 from collections.abc import Sequence
@@ -23,22 +23,22 @@ DONE_SCHEMA = pa.schema(
 
 
 class CommitDepths:
-    """Encodes depths and commits them, one file for each batch.
+    """Encodes depths as PNG and commits them, one file for each batch.
 
     Args:
-        folder: See `store.teacher_folder`.
-        key: The teacher's name@fingerprint.
+        folder: The teacher's folder of depths, see `store.teacher_folder`.
+        teacher: Value of the column `depth_teacher`, name@fingerprint.
     """
 
-    def __init__(self, folder: str, key: str) -> None:
+    def __init__(self, folder: str, teacher: str) -> None:
         self.folder = folder
-        self.key = key
+        self.teacher = teacher
 
     def __call__(self, batch: pa.Table) -> pa.Table:
-        """Turn rows of `predictor.RAW_SCHEMA` into rows of `DONE_SCHEMA`; they are on storage when this returns."""
+        """Turn rows of `depth_predictor.RAW_SCHEMA` into rows of `DONE_SCHEMA`; they are on storage afterwards."""
         started = time.perf_counter()
         rows = batch.to_pylist()
-        made = [{**row, "depth": self._png(row), "depth_teacher": self.key} for row in rows]
+        made = [{**row, "depth": self._png(row), "depth_teacher": self.teacher} for row in rows]
         commit(self.folder, pa.Table.from_pylist(made, schema=DEPTH_SCHEMA))
         seconds = (time.perf_counter() - started) / max(1, len(rows))
         return pa.Table.from_pylist([{**row, "write_s": seconds} for row in rows], schema=DONE_SCHEMA)
@@ -51,7 +51,18 @@ class CommitDepths:
 
 
 def commit_failures(folder: str, teacher: str, keys: Sequence[Key], *, reason: str, detail: str) -> pa.Table:
-    """Commit rows without a depth for photos that no stage could speak for; returns rows of `DONE_SCHEMA`."""
+    """Commit rows without a depth, for photos whose process died before a stage could give the reason.
+
+    Args:
+        folder: The teacher's folder of depths.
+        teacher: Value of the column `depth_teacher`, name@fingerprint.
+        keys: The photos.
+        reason: Stable word for the column `reason`.
+        detail: Message for the column `detail`.
+
+    Returns:
+        Rows of `DONE_SCHEMA`.
+    """
     made = {"reason": reason, "detail": detail, "depth_teacher": teacher}
     rows = [{"id": id, "digest": digest, **made} for id, digest in keys]
     for start in range(0, len(rows), ROWS_PER_FILE):

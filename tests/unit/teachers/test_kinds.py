@@ -1,5 +1,6 @@
-"""How teachers are asked for, and what a broken one says."""
+"""Specs and kinds of teachers, and what a broken teacher says."""
 
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 
 from dbd_ray.errors import ConfigError, TeacherError
-from dbd_ray.teachers import TEACHERS, load_teacher, resolve_spec, teacher_help
+from dbd_ray.teachers import TEACHER_KINDS, TeacherSpec, load_teacher, teacher_help, teacher_kind
 from dbd_ray.teachers.base import DepthTeacher
 
 
@@ -26,7 +27,7 @@ class Broken(DepthTeacher):
 def test_an_unknown_kind_lists_the_kinds_with_what_they_are() -> None:
     with pytest.raises(TeacherError) as caught:
         load_teacher("midas:small")
-    for kind in TEACHERS.values():
+    for kind in TEACHER_KINDS.values():
         assert f"{kind.form}: {kind.help}" in str(caught.value)
         assert kind.form in teacher_help()
 
@@ -46,9 +47,41 @@ def test_options_that_are_none_are_refused(options: str) -> None:
 def test_a_local_path_becomes_absolute_and_all_else_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("net.tflite").touch()
-    assert resolve_spec("litert:net.tflite?threads=2") == f"litert:{tmp_path}/net.tflite?threads=2"
-    for spec in ("hf:depth-anything/Depth-Anything-V2-Small-hf", "self:models:/dbd-ray@champion", "litert", "litert:"):
-        assert resolve_spec(spec) == spec
+    spec = TeacherSpec.parse("litert:net.tflite?threads=2", absolute=True)
+    assert spec.text == f"litert:{tmp_path}/net.tflite?threads=2"
+    assert (spec.label, spec.target) == (f"litert:{tmp_path}/net.tflite", f"{tmp_path}/net.tflite")
+    for text in (
+        "hf:depth-anything/Depth-Anything-V2-Small-hf",
+        "self:models:/dbd-ray@champion",
+        "litert:gone.tflite?output=a%2Fb",
+    ):
+        assert TeacherSpec.parse(text, absolute=True).text == text
+    for text in ("litert", "litert:"):
+        with pytest.raises(TeacherError, match=f"teacher {text!r}"):
+            TeacherSpec.parse(text, absolute=True)
+    assert TeacherSpec.parse("litert:net.tflite").target == "net.tflite"
+
+
+def test_a_spec_is_parsed_once_and_means_the_same_in_another_process() -> None:
+    spec = TeacherSpec.parse("litert:net.tflite?threads=2&output=a%26b")
+    assert (spec.kind, spec.target, spec.options) == ("litert", "net.tflite", {"threads": "2", "output": "a&b"})
+    assert pickle.loads(pickle.dumps(spec)) == spec  # noqa: S301 - made in the same line
+
+
+def test_a_parsed_spec_is_loaded_as_its_text_is(tmp_path: Path) -> None:
+    text = f"hourglass:{tmp_path}/gone.pth"
+    said = []
+    for spec in (text, TeacherSpec.parse(text)):
+        with pytest.raises(TeacherError) as caught:
+            load_teacher(spec)
+        said.append(str(caught.value))
+    assert said[0] == said[1]
+    assert said[0].startswith(f"{text}: there is no such file")
+
+
+def test_each_kind_says_whether_it_is_faster_on_a_gpu() -> None:
+    faster = {name for name in TEACHER_KINDS if teacher_kind(TeacherSpec.parse(f"{name}:any")).uses_gpu}
+    assert faster == {"hf", "hourglass", "self"}
 
 
 def test_a_teacher_whose_output_is_not_finite_is_found_when_it_is_loaded() -> None:
