@@ -46,17 +46,16 @@ def train(config: Path | None, overrides: Sequence[str]) -> None:
     settings = load_train_config(config, overrides)
     require_lasting(storage=settings.storage)
     from dbd_ray.cli.ray_session import local_or_cluster
-    from dbd_ray.training.checks import check_settings
-    from dbd_ray.training.trainer import finished_run
+    from dbd_ray.training.open_run import open_run
+    from dbd_ray.training.run_folder import TrainedModel
     from dbd_ray.training.trainer import train as run
 
-    trained = finished_run(settings)
-    if trained:
+    trained = open_run(settings)  # what is wrong with settings and data need not wait for Ray
+    if isinstance(trained, TrainedModel):
         say(f"run {settings.name} is finished already, this is its result; choose another name to train again")
     else:
-        check_settings(settings)  # what is wrong with settings and data need not wait for Ray
         with local_or_cluster(), show_training() as on_event:
-            trained = run(settings, on_event=on_event)
+            trained = run(trained, on_event=on_event)
     values = [
         f"{name} {trained.metrics[f'val/{name}']:.4f}" for name in HEADLINE_METRICS if f"val/{name}" in trained.metrics
     ]

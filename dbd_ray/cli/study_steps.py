@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from dbd_ray.cli.console import say, show_table, show_training
 from dbd_ray.cli.submitted import require_lasting
 from dbd_ray.config import AblateConfig, load_ablate_config, load_tune_config
-from dbd_ray.config.study import AnyStudy
 
 if TYPE_CHECKING:
     # brings torch and Ray, for which --help should not wait
     from dbd_ray.tuning.grid import Grid
     from dbd_ray.tuning.sweep import Sweep
 
+Ready = TypeVar("Ready")
 Result = TypeVar("Result")
 
 FINISHED = "study {} is finished already, this is its result; choose another name to run it again"
@@ -23,13 +23,14 @@ def tune(options: dict[str, Any], config: Path | None, overrides: Sequence[str])
     """Search, or go through a grid, and say what came of it."""
     settings = load_tune_config(config, options, overrides)
     require_lasting(**{"train.storage": settings.train.storage})
-    from dbd_ray.tuning.paper import check_gamma_grid, finished_gamma_grid, gamma_grid
-    from dbd_ray.tuning.sweep import check_sweep, finished_sweep, search
+    from dbd_ray.tuning.grid import Grid, run_grid
+    from dbd_ray.tuning.paper import open_gamma_grid
+    from dbd_ray.tuning.sweep import Sweep, open_sweep, search
 
     if settings.grid:
-        _show_grid(_finished_or_run(settings, finished_gamma_grid, check_gamma_grid, gamma_grid))
+        _show_grid(_finished_or_run(settings.name, open_gamma_grid(settings), Grid, run_grid))
     else:
-        sweep = _finished_or_run(settings, finished_sweep, check_sweep, search, dashboard=True)
+        sweep = _finished_or_run(settings.name, open_sweep(settings), Sweep, search, dashboard=True)
         _show_sweep(sweep, settings.train.select_by)
 
 
@@ -37,29 +38,22 @@ def ablate(config: Path | None, overrides: Sequence[str]) -> None:
     """Run an ablation and show its table; exit status 1 if any run failed."""
     settings: AblateConfig = load_ablate_config(config, {}, overrides)
     require_lasting(**{"train.storage": settings.train.storage})
-    from dbd_ray.tuning.paper import ablate as run
-    from dbd_ray.tuning.paper import check_ablation, finished_ablation
+    from dbd_ray.tuning.grid import Grid, run_grid
+    from dbd_ray.tuning.paper import open_ablation
 
-    _show_grid(_finished_or_run(settings, finished_ablation, check_ablation, run))
+    _show_grid(_finished_or_run(settings.name, open_ablation(settings), Grid, run_grid))
 
 
 def _finished_or_run(
-    settings: AnyStudy,
-    finished: Callable[[AnyStudy], Result | None],
-    check: Callable[[AnyStudy], None],
-    run: Callable[..., Result],
-    *,
-    dashboard: bool = False,
+    name: str, opened: Result | Ready, finished: type[Result], run: Callable[..., Result], *, dashboard: bool = False
 ) -> Result:
     from dbd_ray.cli.ray_session import local_or_cluster
 
-    result = finished(settings)
-    if result:
-        say(FINISHED.format(settings.name))
-        return result
-    check(settings)  # what is wrong with settings and data need not wait for Ray
+    if isinstance(opened, finished):
+        say(FINISHED.format(name))
+        return opened
     with local_or_cluster(dashboard=dashboard), show_training() as on_event:
-        return run(settings, on_event=on_event)
+        return run(opened, on_event=on_event)
 
 
 def _show_sweep(sweep: "Sweep", metric: str) -> None:

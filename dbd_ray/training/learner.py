@@ -13,7 +13,7 @@ from dbd_ray.config import TrainConfig
 from dbd_ray.errors import ConfigError
 from dbd_ray.hardware import Precision, choose_training_precision
 from dbd_ray.models import FocusNetwork
-from dbd_ray.training.detector_teachers import Teacher, TeacherEnsemble, load_teachers
+from dbd_ray.training.detector_teachers import DetectorTeacher, DetectorTeacherEnsemble, load_detector_teachers
 from dbd_ray.training.ledger import Entry
 from dbd_ray.training.optimizer import make_optimizer, make_schedule
 from dbd_ray.training.ranks import ALONE, Ranks
@@ -48,7 +48,7 @@ class Learner:
     epoch: int = 0
     step: int = 0
     history: list[dict[str, float]] = field(default_factory=list)
-    teachers: TeacherEnsemble | None = None
+    teachers: DetectorTeacherEnsemble | None = None
     started_from: str | None = None
     ranks: Ranks = ALONE
     ledger: list[Entry] = field(default_factory=list)
@@ -67,7 +67,7 @@ def make_learner(
     steps_per_epoch: int,
     device: torch.device,
     wrap: Callable[[nn.Module], nn.Module] = lambda network: network,
-    teachers: Sequence[Teacher] = (),
+    teachers: Sequence[DetectorTeacher] = (),
     ranks: Ranks = ALONE,
 ) -> Learner:
     """Build what a run starts from.
@@ -91,7 +91,7 @@ def make_learner(
     network = wrap(bare)
     optimizer = make_optimizer(bare, config.optimizer)
     precision = choose_training_precision(device, config.precision)
-    teachers = teachers or load_teachers(config.objective)
+    teachers = teachers or load_detector_teachers(config.objective)
     return Learner(
         config=config,
         network=network,
@@ -101,6 +101,6 @@ def make_learner(
         ema=ModelEmaV3(bare, decay=config.ema_decay, use_warmup=True) if config.ema_decay else None,
         device=device,
         precision=precision,
-        teachers=TeacherEnsemble(teachers, config.objective, device, precision) if teachers else None,
+        teachers=DetectorTeacherEnsemble(teachers, config.objective, device, precision) if teachers else None,
         ranks=ranks,
     )

@@ -15,7 +15,7 @@ from dbd_ray.models.output import NetworkOutput
 IOU_SMOOTH = 1e-3  # share of the picture's area added to intersection and union
 
 
-class TeacherMaps(NamedTuple):
+class DetectorTeacherMaps(NamedTuple):
     """What teachers see in a batch; no gradient leads into it.
 
     Attributes:
@@ -160,7 +160,7 @@ def distillation_loss(
     depth: Tensor | None,
     depth_valid: Tensor | None,
     config: ObjectiveConfig,
-    teacher: TeacherMaps | None = None,
+    teacher: DetectorTeacherMaps | None = None,
     over_workers: Total = lambda counts: counts,
 ) -> dict[str, Tensor]:
     """Loss terms over the fused and the side outputs; their sum is the loss to minimise (section 3.3).

@@ -16,7 +16,7 @@ from dbd_ray.config import AugmentConfig
 from dbd_ray.errors import ConfigError, DatasetError, PhotoError
 from dbd_ray.images.encode import decode_depth, decode_mask
 from dbd_ray.training.augment import Sample, augment, decode_plain, resize_sample
-from dbd_ray.training.prefetch import ahead
+from dbd_ray.training.prefetch import prefetch
 from dbd_ray.training.ranks import ALONE, Ranks
 
 
@@ -165,7 +165,7 @@ def train_batches(
         seed: The run's seed.
         epoch: 0-based.
         ranks: Which part, of how many.
-        threads: How many decode ahead; 0: this one decodes when asked.
+        threads: How many threads prefetch batches; 0: the calling thread decodes each when it is asked for.
         pin: Page-locked memory, from which a GPU copies while it computes.
         size: (height, width) of the pictures; None: as they were prepared.
     """
@@ -188,7 +188,7 @@ def train_batches(
         batch = collate([picture(offset) for offset in own])._replace(ids=names)
         return batch.pinned() if pin else batch
 
-    yield from ahead(make, _planned(windows, batch_size), threads)
+    yield from prefetch(make, _planned(windows, batch_size), threads)
 
 
 def _planned(windows: Iterable[Window], batch_size: int) -> Iterator[tuple[Window, int, int]]:
@@ -207,7 +207,7 @@ def eval_batches(
     Args:
         rows: What to yield.
         batch_size: Photos per batch.
-        threads: How many decode ahead; 0: this one decodes when asked.
+        threads: How many threads prefetch batches; 0: the calling thread decodes each when it is asked for.
         size: (height, width) of the pictures; None: as they were prepared.
     """
 
@@ -215,7 +215,7 @@ def eval_batches(
         samples = [decode_row(row) for row in rows[start : start + batch_size]]
         return collate([resize_sample(sample, size) for sample in samples] if size else samples)
 
-    yield from ahead(make, range(0, len(rows), batch_size), threads)
+    yield from prefetch(make, range(0, len(rows), batch_size), threads)
 
 
 def collate(samples: Sequence[Sample]) -> Batch:

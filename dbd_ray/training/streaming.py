@@ -14,7 +14,7 @@ from dbd_ray.datasets.prepared import parts_uri, read_info
 from dbd_ray.errors import DatasetError
 from dbd_ray.names import Split
 from dbd_ray.storage import list_folder, open_arrow_storage, open_storage
-from dbd_ray.training.prefetch import one_ahead
+from dbd_ray.training.prefetch import prefetch_next
 from dbd_ray.training.samples import EncodedRow, Window, rows_from_columns
 
 WINDOW_ROWS = 2048  # of a stream are shuffled together, tens of megabytes
@@ -45,12 +45,12 @@ class StreamedRows:
     def epoch(self, epoch: int) -> Iterator[Window]:
         files = self._files()
         order = np.random.default_rng([self._config.seed, epoch]).permutation(len(files))
-        for number, rows in enumerate(one_ahead(self._windows([files[index] for index in order]))):
+        for number, rows in enumerate(prefetch_next(self._windows([files[index] for index in order]))):
             rng = np.random.default_rng([self._config.seed, epoch, number])
             yield Window(rows, rng.permutation(len(rows)))
 
     def all(self) -> Iterator[Sequence[EncodedRow]]:
-        yield from one_ahead(self._windows(self._files()))
+        yield from prefetch_next(self._windows(self._files()))
 
     def digest(self, epoch: int) -> None:
         return None
