@@ -155,11 +155,12 @@ def _torch_trainer(
     datasets: dict[str, Any] = {split: read_split(config.data, split) for split in cached}
     score = f"val/{config.select_by}" if has_val else "epoch"
     order = "min" if has_val and lower_is_better(config.select_by) else "max"
-    count: Any = config.workers.count  # Ray's own annotation leaves out (fewest, most), which makes it elastic
+    loop: Any = train_loop_per_worker  # Ray's own annotation leaves out typed dicts
+    count: Any = config.workers.count  # and (fewest, most), which makes it elastic
     run_config["callbacks"] = [*run_config.get("callbacks", []), StopAtOwnErrors()]
     run_config.setdefault("failure_config", FailureConfig(max_failures=config.workers.max_failures))
     return TorchTrainer(
-        train_loop_per_worker,
+        loop,
         train_loop_config=dict(settings),
         scaling_config=ScalingConfig(
             num_workers=count,

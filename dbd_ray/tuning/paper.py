@@ -1,4 +1,4 @@
-"""The studies of the paper (Cun & Pun, ECCV 2020): Table 2, the ablation, and Table 3, gamma."""
+"""The paper's studies (Cun & Pun, ECCV 2020): Table 2, the ablation, and Table 3, the gamma grid."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -9,7 +9,7 @@ from dbd_ray.tuning.grid import MAE, Grid, GridPlan, GridRow, GridRun, ReadyGrid
 from dbd_ray.tuning.plots import gamma_grid_chart
 from dbd_ray.tuning.study import absolute_study, folder_of
 
-# CUHK, (F, MAE)
+# (F, MAE) on CUHK
 TABLE_2 = {
     "ResNeXt-101": {
         "FCN": (0.917, 0.046),

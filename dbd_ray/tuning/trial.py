@@ -1,4 +1,4 @@
-"""One run of a study as Ray Tune starts it: trained as by `dbd-ray train`, then measured."""
+"""One trial of a study on Ray Tune: a run that is trained as by `dbd-ray train`, then measured."""
 
 import tempfile
 from collections.abc import Callable, Mapping
@@ -27,13 +27,13 @@ Plan = Callable[[Mapping[str, Any], str], TrainConfig]
 
 
 def run_trial(config: dict[str, Any], *, plan: Plan, parent: dict[str, str], split: MeasuredSplit) -> None:
-    """Train the run of one point, or go on with it, and measure it; Ray Tune hears of every epoch.
+    """Train the run of one point, or go on with it, and measure it; every epoch is reported to Ray Tune.
 
     Args:
-        config: The point.
-        plan: Makes its run.
+        config: The point: values of the settings that the study varies.
+        plan: Makes the run from the point and the trial's ID.
         parent: `uri` and `run_id` of the study's MLflow run.
-        split: On which rows; the best epoch's validation metrics are known from training.
+        split: The split that is measured; the best epoch's validation metrics are known from training.
     """
     # one of many is no candidate for the registry: a search's winner is trained again, as a run of its own
     run = plan(config, tune.get_context().get_trial_id()).model_copy(update={"registered_model": None})
@@ -67,10 +67,10 @@ def measure(model: str, data: tuple[str, ...]) -> dict[str, float]:
 
     Args:
         model: Folder or URI of its checkpoint.
-        data: Prepared datasets; those without test rows count for nothing.
+        data: Prepared datasets; those without test rows are passed over.
 
     Returns:
-        By the names in `metrics.METRIC_NAMES`.
+        Values by the names in `metrics.METRIC_NAMES`.
     """
     metrics = FocusMetrics()
     with tempfile.TemporaryDirectory() as folder:
