@@ -16,7 +16,6 @@ from dbd_ray.config import (
     load_train_config,
     load_tune_config,
 )
-from dbd_ray.config.study import AnyStudy
 from dbd_ray.names import HEADLINE_METRICS
 
 if TYPE_CHECKING:
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from dbd_ray.tuning.grid import Grid
     from dbd_ray.tuning.sweep import Sweep
 
+Ready = TypeVar("Ready")
 Result = TypeVar("Result")
 
 TRAIN_SETTINGS = settings_help(TrainConfig)
@@ -44,17 +44,16 @@ def train(
     """
     settings = load_train_config(config, set_ or [])
     require_lasting(storage=settings.storage)
-    from dbd_ray.training.checks import check_settings
-    from dbd_ray.training.trainer import finished_run
+    from dbd_ray.training.open_run import open_run
+    from dbd_ray.training.run_folder import TrainedModel
     from dbd_ray.training.trainer import train as run
 
-    trained = finished_run(settings)
-    if trained:
+    trained = open_run(settings)  # what is wrong with settings and data need not wait for Ray
+    if isinstance(trained, TrainedModel):
         say(f"run {settings.name} is finished already, this is its result; choose another name to train again")
     else:
-        check_settings(settings)  # what is wrong with settings and data need not wait for Ray
         with local_or_cluster(), show_training() as on_event:
-            trained = run(settings, on_event=on_event)
+            trained = run(trained, on_event=on_event)
     values = [
         f"{name} {trained.metrics[f'val/{name}']:.4f}" for name in HEADLINE_METRICS if f"val/{name}" in trained.metrics
     ]
@@ -77,13 +76,14 @@ def tune(
     """
     settings = load_tune_config(config, given(grid=grid, trials=trials), set_ or [])
     require_lasting(**{"train.storage": settings.train.storage})
-    from dbd_ray.tuning.paper import check_gamma_grid, finished_gamma_grid, gamma_grid
-    from dbd_ray.tuning.sweep import check_sweep, finished_sweep, search
+    from dbd_ray.tuning.grid import Grid, run_grid
+    from dbd_ray.tuning.paper import open_gamma_grid
+    from dbd_ray.tuning.sweep import Sweep, open_sweep, search
 
     if settings.grid:
-        _show_grid(_finished_or_run(settings, finished_gamma_grid, check_gamma_grid, gamma_grid))
+        _show_grid(_finished_or_run(settings.name, open_gamma_grid(settings), Grid, run_grid))
     else:
-        sweep = _finished_or_run(settings, finished_sweep, check_sweep, search, dashboard=True)
+        sweep = _finished_or_run(settings.name, open_sweep(settings), Sweep, search, dashboard=True)
         _show_sweep(sweep, settings.train.select_by)
 
 
@@ -97,27 +97,20 @@ def ablate(
     """
     settings: AblateConfig = load_ablate_config(config, {}, set_ or [])
     require_lasting(**{"train.storage": settings.train.storage})
-    from dbd_ray.tuning.paper import ablate as run
-    from dbd_ray.tuning.paper import check_ablation, finished_ablation
+    from dbd_ray.tuning.grid import Grid, run_grid
+    from dbd_ray.tuning.paper import open_ablation
 
-    _show_grid(_finished_or_run(settings, finished_ablation, check_ablation, run))
+    _show_grid(_finished_or_run(settings.name, open_ablation(settings), Grid, run_grid))
 
 
 def _finished_or_run(
-    settings: AnyStudy,
-    finished: Callable[[AnyStudy], Result | None],
-    check: Callable[[AnyStudy], None],
-    run: Callable[..., Result],
-    *,
-    dashboard: bool = False,
+    name: str, opened: Result | Ready, finished: type[Result], run: Callable[..., Result], *, dashboard: bool = False
 ) -> Result:
-    result = finished(settings)
-    if result:
-        say(FINISHED.format(settings.name))
-        return result
-    check(settings)  # what is wrong with settings and data need not wait for Ray
+    if isinstance(opened, finished):
+        say(FINISHED.format(name))
+        return opened
     with local_or_cluster(dashboard=dashboard), show_training() as on_event:
-        return run(settings, on_event=on_event)
+        return run(opened, on_event=on_event)
 
 
 def _show_sweep(sweep: "Sweep", metric: str) -> None:

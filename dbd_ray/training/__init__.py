@@ -1,7 +1,7 @@
-"""Training: a pure-torch engine (`samples`, `augment`, `objective`, `engine`) and the Ray adapters around it.
+"""Training: the loop in plain torch (`learner`, `loop`, `losses`, `samples`, `augment`), and Ray's adapters around it.
 
-`make_trainer` and `train_loop_per_worker` are for other people's TorchTrainer and Tuner; they are
-imported on first use, because they need Ray and the engine does not.
+`open_run` is its one door. `make_trainer` and `train_loop_per_worker` are for other people's TorchTrainer and Tuner;
+they are imported on first use, because they need Ray and the loop does not.
 """
 
 from typing import Any

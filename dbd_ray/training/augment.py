@@ -1,4 +1,4 @@
-"""Random changes of a training picture, its focus mask and its depth, by a seeded generator."""
+"""Augmentation: random changes of a training picture, its focus mask and its depth, by a seeded generator."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -12,9 +12,9 @@ from dbd_ray.images.disc import disc_kernel
 from dbd_ray.images.resize import resize_photo
 from dbd_ray.images.srgb import linear_to_srgb, srgb_to_linear
 
-CHANGED_SHARE = 0.3  # of the pictures, for changes that the others are to be free of
-PASTED_EDGE_PX = 1.0  # standard deviation of its softness
-DEFOCUS_RADIUS = (0.008, 0.03)  # of the longer side: 2.6 to 10 px at 320 px, where nobody sees focus
+CHANGED_SHARE = 0.3  # share of the pictures that a change is made to, the others stay free of it
+PASTED_EDGE_PX = 1.0  # standard deviation of the blur of a pasted picture's edge
+DEFOCUS_RADIUS = (0.008, 0.03)  # share of the longer side: 2.6 to 10 px at 320 px, where nobody sees focus
 
 
 def decode_plain(encoded: np.ndarray) -> np.ndarray:
@@ -41,7 +41,7 @@ class Sample(NamedTuple):
     Attributes:
         photo: uint8 RGB H×W×3.
         focus: uint8 H×W, 255 = in focus.
-        depth: float32 H×W in [0,1], 0 near; None where no teacher saw the picture.
+        depth: float32 H×W in [0,1], 0 = near, 1 = far; None where the picture has no teacher's depth.
     """
 
     photo: np.ndarray
@@ -60,9 +60,9 @@ def augment(
 
     Args:
         sample: The picture as prepared; left unchanged.
-        config: Which changes, how strong.
-        rng: Where all randomness comes from.
-        size: (height, width) of the result; None: the picture's own.
+        config: Which changes are made, and their strength.
+        rng: Generator of all random numbers.
+        size: (height, width) of the result, px; None: the picture's own.
         behind: Draws another picture, for `config.paste_probability`; None: nothing is pasted.
     """
     size = size or (sample.focus.shape[0], sample.focus.shape[1])

@@ -1,4 +1,4 @@
-"""Rows of prepared datasets, held in Ray's object store for all workers of a run."""
+"""Rows of prepared datasets, cached in Ray's object store for all workers of a run."""
 
 import ray.data
 
@@ -11,19 +11,19 @@ from dbd_ray.training.samples import EncodedRow
 def read_split(locations: tuple[str, ...], split: Split) -> ray.data.Dataset:
     """Read one split of prepared datasets into the object store, as a Ray Dataset of encoded rows.
 
-    Read by the driver and not by the workers: where these hold all CPUs, reading tasks would wait for them for ever.
+    The driver reads it, not the workers: where these hold all CPUs, reading tasks would wait for a CPU forever.
 
     Args:
         locations: Folders or URIs of prepared datasets.
-        split: Which of their rows.
+        split: The split whose rows are read.
 
     Raises:
         DatasetError: The split is empty or incomplete, or files cannot be read.
     """
-    holding = [location for location in locations if read_info(location).rows.get(split)]
-    if not holding:
+    with_rows = [location for location in locations if read_info(location).rows.get(split)]
+    if not with_rows:
         raise DatasetError(", ".join(locations), [f"no rows of split {split!r}; prepare the dataset again"])
-    parts = [_read_whole(location, split) for location in holding]
+    parts = [_read_whole(location, split) for location in with_rows]
     return parts[0].union(*parts[1:]).materialize() if len(parts) > 1 else parts[0]
 
 

@@ -1,4 +1,4 @@
-"""What is wrong with a run before it starts: its settings, its data, and the cluster that it asks for."""
+"""Checks before a run starts: of its settings against its data, and of the cluster that it asks for."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -12,21 +12,18 @@ from dbd_ray.metrics import METRIC_NAMES
 from dbd_ray.models.output import SMALLEST_SIDE_PX
 from dbd_ray.storage import as_uri
 from dbd_ray.tracking.runs import SQLITE
-from dbd_ray.training.detector_teachers import load_named, load_teachers
-from dbd_ray.training.run_folder import has_checkpoint
-from dbd_ray.training.start import load_start
 
 Nodes = Sequence[Mapping[str, Any]]
 
 
 def check_settings(config: TrainConfig) -> None:
-    """Find, without Ray, what is wrong with a run's settings and data.
+    """Check, without Ray, a run's settings against its data; detectors that it names are not loaded.
 
     Args:
         config: The run; paths may be relative to the current folder.
 
     Raises:
-        ConfigError: The settings do not fit the data, or name weights or teachers that are not there.
+        ConfigError: The settings do not fit the data, or name weights that are not there.
         DatasetError: A prepared dataset is missing, or they were prepared at different sizes.
     """
     size = training_size(config)
@@ -47,34 +44,9 @@ def check_settings(config: TrainConfig) -> None:
             f"network.depth has nothing to learn from: no row of {', '.join(config.data)} has a depth; add depths with "
             "`dbd-ray teach`, or set network.depth=false and objective.depth_weight=0"
         )
-    _check_teachers(config.objective, size)
+    _check_teacher_scales(config.objective, size)
     if any("val" in info.rows for info in infos) and config.select_by not in METRIC_NAMES:
         raise ConfigError(f"select_by: {config.select_by!r} is no metric; choose one of {', '.join(METRIC_NAMES)}")
-
-
-def check_detectors(runs: Sequence[TrainConfig], registry: str) -> None:
-    """Load every detector that some of many runs begin with or learn from, each once and none of them for long.
-
-    Args:
-        runs: With absolute paths. One that goes on has its weights in its own checkpoint.
-        registry: URI of the MLflow registry for models:/ URIs.
-
-    Raises:
-        ConfigError: One is missing, damaged, or of another network than a run that would begin with it; names the run.
-    """
-    known: set[tuple[str, ...]] = set()
-    for run in runs:
-        begins_with = (run.start_from or "", run.network.model_dump_json())
-        try:
-            for teacher in run.objective.teacher_checkpoints:
-                if (teacher,) not in known:
-                    load_named(teacher, registry, setting="objective.teacher_checkpoints")
-                    known.add((teacher,))
-            if run.start_from and begins_with not in known and not has_checkpoint(run):
-                load_start(run, registry)
-                known.add(begins_with)
-        except ConfigError as error:
-            raise ConfigError(f"run {run.name}: {error}") from error
 
 
 def training_size(config: TrainConfig) -> tuple[int, int]:
@@ -98,11 +70,11 @@ def training_size(config: TrainConfig) -> tuple[int, int]:
 
 
 def check_workers(workers: WorkersConfig, nodes: Nodes, *, use_gpu: bool) -> None:
-    """Refuse workers for which the cluster has no room even when it is idle; Ray would wait for it without a word.
+    """Refuse workers for which the cluster has no room even when it is idle; Ray would wait for room silently.
 
     Args:
         workers: How many, and what each needs; each must fit on one node.
-        nodes: What ray.nodes() returns.
+        nodes: The cluster's nodes, as ray.nodes() returns them.
         use_gpu: Whether each worker gets a GPU.
 
     Raises:
@@ -129,7 +101,7 @@ def check_workers(workers: WorkersConfig, nodes: Nodes, *, use_gpu: bool) -> Non
 
 
 def room_for(workers: WorkersConfig, nodes: Nodes, *, use_gpu: bool) -> int:
-    """Count the workers, of any number of runs, for which an idle cluster has room (arguments as above)."""
+    """Count the workers, of any number of runs, that an idle cluster has room for (arguments as of `check_workers`)."""
     needed = {"CPU": workers.cpus, **({"GPU": 1.0} if use_gpu else {})}
     return sum(
         min(math.floor(node.get(kind, 0) / amount + 1e-6) for kind, amount in needed.items()) for node in _alive(nodes)
@@ -140,11 +112,11 @@ def check_store(tracking_uri: str, nodes: Nodes) -> None:
     """Refuse a database file as MLflow's store on several machines: the workers would not find it, or damage it.
 
     Args:
-        tracking_uri: MLflow's.
-        nodes: What ray.nodes() returns.
+        tracking_uri: URI of MLflow's store.
+        nodes: The cluster's nodes, as ray.nodes() returns them.
 
     Raises:
-        ConfigError: It is one, and there is more than one node.
+        ConfigError: The store is such a file, and more than one node is alive.
     """
     count = len(_alive(nodes))
     if tracking_uri.startswith(SQLITE) and count > 1:
@@ -154,7 +126,7 @@ def check_store(tracking_uri: str, nodes: Nodes) -> None:
         )
 
 
-def _check_teachers(objective: ObjectiveConfig, size: tuple[int, int]) -> None:
+def _check_teacher_scales(objective: ObjectiveConfig, size: tuple[int, int]) -> None:
     if not objective.teacher_checkpoints:
         return
     smallest = round(min(size) * min(objective.teacher_scales))
@@ -163,9 +135,6 @@ def _check_teachers(objective: ObjectiveConfig, size: tuple[int, int]) -> None:
             f"objective.teacher_scales: at {min(objective.teacher_scales):g} the teachers would look at {smallest} px "
             f"a side, and they need {SMALLEST_SIDE_PX}; raise it, or prepare the data at a larger --size"
         )
-    # a registry is asked once only, when the run starts
-    local = tuple(name for name in objective.teacher_checkpoints if not name.startswith("models:/"))
-    load_teachers(objective.model_copy(update={"teacher_checkpoints": local}))
 
 
 def _alive(nodes: Nodes) -> list[Mapping[str, float]]:

@@ -1,4 +1,4 @@
-"""Detectors that teach another one: what they see in the photos of a batch."""
+"""Detector teachers: trained detectors whose maps and features another detector learns."""
 
 from collections.abc import Sequence
 from itertools import product
@@ -10,29 +10,29 @@ from torch.nn import functional as F
 
 from dbd_ray.checkpoints.card import Card
 from dbd_ray.checkpoints.files import load_checkpoint
-from dbd_ray.checkpoints.find import opened_checkpoint, packaged_models
+from dbd_ray.checkpoints.find import opened_checkpoint
 from dbd_ray.config import ObjectiveConfig
 from dbd_ray.errors import CheckpointError, ConfigError
 from dbd_ray.hardware import Precision
 from dbd_ray.models import FocusNetwork
-from dbd_ray.storage import as_uri
-from dbd_ray.training.losses import TeacherMaps
+from dbd_ray.training.local_paths import absolute_checkpoint
+from dbd_ray.training.losses import DetectorTeacherMaps
 
 
-class Teacher(NamedTuple):
+class DetectorTeacher(NamedTuple):
     """A detector to learn from.
 
     Attributes:
-        name: Its name@fingerprint, the latter's first 16 digits.
-        network: On the CPU, in evaluation mode, without gradients.
+        name: The detector's name@fingerprint, the latter's first 16 digits.
+        network: Its network, on the CPU, in evaluation mode, without gradients.
     """
 
     name: str
     network: FocusNetwork
 
 
-def load_teachers(config: ObjectiveConfig, registry: str | None = None) -> tuple[Teacher, ...]:
-    """Load the teachers of a run, none if it has none.
+def load_detector_teachers(config: ObjectiveConfig, registry: str | None = None) -> tuple[DetectorTeacher, ...]:
+    """Load the detector teachers of a run, none if it has none.
 
     Args:
         config: `teacher_checkpoints` is used; paths may be relative to the current folder.
@@ -41,11 +41,13 @@ def load_teachers(config: ObjectiveConfig, registry: str | None = None) -> tuple
     Raises:
         ConfigError: One of them is missing or damaged; names it.
     """
-    teachers = []
-    for checkpoint in config.teacher_checkpoints:
-        name, network, _ = load_named(checkpoint, registry, setting="objective.teacher_checkpoints")
-        teachers.append(Teacher(name, network.eval().requires_grad_(False)))
-    return tuple(teachers)
+    return tuple(load_detector_teacher(checkpoint, registry) for checkpoint in config.teacher_checkpoints)
+
+
+def load_detector_teacher(checkpoint: str, registry: str | None = None) -> DetectorTeacher:
+    """Load one of `objective.teacher_checkpoints` (arguments and errors as of `load_detector_teachers`)."""
+    name, network, _ = load_named(checkpoint, registry, setting="objective.teacher_checkpoints")
+    return DetectorTeacher(name, network.eval().requires_grad_(False))
 
 
 def load_named(checkpoint: str, registry: str | None, *, setting: str) -> tuple[str, FocusNetwork, Card]:
@@ -54,10 +56,10 @@ def load_named(checkpoint: str, registry: str | None, *, setting: str) -> tuple[
     Args:
         checkpoint: As for `Detector.load`; a path may be relative to the current folder.
         registry: URI of the MLflow registry for models:/ URIs; None: the one that MLFLOW_TRACKING_URI names.
-        setting: What to call it in an error.
+        setting: The setting's dotted name, for errors.
 
     Returns:
-        Its name@fingerprint, the latter's first 16 digits; its network; and its card.
+        The detector's name@fingerprint, the latter's first 16 digits; its network; and its card.
 
     Raises:
         ConfigError: It is missing or damaged.
@@ -70,23 +72,22 @@ def load_named(checkpoint: str, registry: str | None, *, setting: str) -> tuple[
     return f"{card.name}@{card.fingerprint[:16]}", network, card
 
 
-def absolute_checkpoint(checkpoint: str) -> str:
-    """Make a local path absolute; the name of a packaged model and a models:/ URI stay as they are."""
-    return checkpoint if checkpoint in packaged_models() else as_uri(checkpoint)
-
-
-class TeacherEnsemble:
-    """Looks at photos with every teacher, at every scale, and mirrored where asked for; it never changes.
+class DetectorTeacherEnsemble:
+    """Runs every detector teacher on photos, at every scale, and mirrored where asked for; its weights never change.
 
     Args:
-        teachers: See `load_teachers`; at least one. They are moved to the device.
+        teachers: See `load_detector_teachers`; at least one. They are moved to the device.
         config: `teacher_scales`, `teacher_flip` and `feature_weight` are used.
-        device: Where the photos will be.
-        precision: How numbers are held.
+        device: The device that the photos will be on.
+        precision: Number format of the networks' passes.
     """
 
     def __init__(
-        self, teachers: Sequence[Teacher], config: ObjectiveConfig, device: torch.device, precision: Precision
+        self,
+        teachers: Sequence[DetectorTeacher],
+        config: ObjectiveConfig,
+        device: torch.device,
+        precision: Precision,
     ) -> None:
         self.names = tuple(teacher.name for teacher in teachers)
         self.networks = [
@@ -96,7 +97,7 @@ class TeacherEnsemble:
         self._config = config
         self._precision = precision
 
-    def __call__(self, photos: Tensor) -> TeacherMaps:
+    def __call__(self, photos: Tensor) -> DetectorTeacherMaps:
         """Return the mean of all focus maps, and the first teacher's features where they have a weight.
 
         Args:
@@ -117,7 +118,7 @@ class TeacherEnsemble:
                 if with_features and network is first and scale == 1 and not mirrored:
                     features = output.features
         # anew outside: tensors of inference mode cannot take part in a backward pass
-        return TeacherMaps(
+        return DetectorTeacherMaps(
             torch.stack(maps).mean(0), None if features is None else tuple(one.clone() for one in features)
         )
 

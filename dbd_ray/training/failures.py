@@ -1,4 +1,4 @@
-"""Which failures end a run: those that would come again."""
+"""Failures that end a run: those that would come again."""
 
 from typing import Any
 
@@ -8,13 +8,13 @@ from dbd_ray.errors import DbdRayError
 
 
 class StopAtOwnErrors(UserCallback):
-    """Ends a run at an error of ours, e.g. a loss that is not finite: from the same epoch it would come again.
+    """Ends a run at an error of this package, e.g. a loss that is not finite: from the same epoch it would come again.
 
-    Whatever else ends a worker is made up for by new workers, which go on from the last epoch.
+    After any other failure Ray Train replaces the workers, and they go on from the last epoch.
     """
 
     def after_exception(self, run_context: Any, worker_exceptions: dict[int, Exception]) -> None:
-        """Raise ours, which Ray Train does not retry."""
+        """Raise an error of this package again: Ray Train does not retry what a callback raises."""
         for error in worker_exceptions.values():
             if isinstance(error, DbdRayError):
                 raise error

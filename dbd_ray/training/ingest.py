@@ -1,4 +1,4 @@
-"""How rows get from storage to the workers: held in memory, or streamed by Ray Data where they are too many."""
+"""Ingest of rows by the workers: cached in memory, or streamed by Ray Data where they are too many."""
 
 from collections.abc import Iterator, Sequence
 from typing import Literal, NamedTuple, Protocol
@@ -14,7 +14,7 @@ from dbd_ray.training.samples import EncodedRow, Window, epoch_order, row_order
 
 
 class Ingest(NamedTuple):
-    """How the rows of a run get to its workers, and why."""
+    """The kind of a run's ingest, and the reason for it, for people."""
 
     kind: Literal["cached", "streaming"]
     reason: str
@@ -50,32 +50,32 @@ def encoded_bytes(locations: Sequence[str], split: Split) -> float:
 
 
 class Rows(Protocol):
-    """The rows of one split as a worker sees them, in the same order on every worker.
+    """The rows of one split, in the same order on every worker.
 
     Attributes:
-        available: How many there are.
+        available: Number of rows.
     """
 
     available: int
 
     def per_epoch(self) -> int:
-        """How many an epoch has, those of its last incomplete batch included."""
+        """Return the number of rows in an epoch, those of its last incomplete batch included."""
 
     def epoch(self, epoch: int) -> Iterator[Window]:
-        """Give the rows of an epoch (from 0), in an order that depends on the seed and the epoch alone."""
+        """Yield the rows of an epoch (from 0), in an order that depends on the seed and the epoch alone."""
 
     def all(self) -> Iterator[Sequence[EncodedRow]]:
-        """Give all rows, in one order."""
+        """Yield all rows, in an order that is always the same."""
 
     def digest(self, epoch: int) -> str | None:
-        """What the ledger must say of an epoch (from 0); None where that is not known before the rows are read."""
+        """Return the ledger's digest of an epoch (from 0); None where it is not known before the rows are read."""
 
 
 class CachedRows:
-    """Rows in memory, still encoded: tens of kilobytes a row, and every epoch is a seeded order over memory.
+    """Rows in memory, still encoded (tens of kilobytes each); every epoch is a seeded order of them.
 
     Args:
-        rows: All, in any order.
+        rows: All rows of the split, in any order.
         config: `seed`, `shares` and `batch_size` are used.
     """
 

@@ -1,4 +1,4 @@
-"""What a training run changes, and how it begins. Ray is not needed."""
+"""The learner: the state that a training run changes, and how it is built. Ray is not needed."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ from dbd_ray.config import TrainConfig
 from dbd_ray.errors import ConfigError
 from dbd_ray.hardware import Precision, choose_training_precision
 from dbd_ray.models import FocusNetwork
-from dbd_ray.training.detector_teachers import Teacher, TeacherEnsemble, load_teachers
+from dbd_ray.training.detector_teachers import DetectorTeacher, DetectorTeacherEnsemble, load_detector_teachers
 from dbd_ray.training.ledger import Entry
 from dbd_ray.training.optimizer import make_optimizer, make_schedule
 from dbd_ray.training.ranks import ALONE, Ranks
@@ -21,20 +21,25 @@ from dbd_ray.training.ranks import ALONE, Ranks
 
 @dataclass
 class Learner:
-    """Everything that a training run changes; `state` saves it, see `training.state`.
+    """The state of a training run, which `training.state` saves and restores.
 
     Attributes:
-        network: The network as stepped, possibly wrapped for data-parallel training.
+        config: The run's settings.
+        network: The network that is trained, possibly wrapped for data-parallel training.
         bare: The same network without the wrapper.
+        optimizer: Optimiser of its parameters.
+        schedule: Learning-rate schedule, stepped after every optimiser step.
         ema: Averaged weights, or None.
+        device: The device that is trained on.
+        precision: Number format of forward passes.
         epoch: Number of completed epochs.
         step: Number of completed optimiser steps.
         history: One dict of metrics per completed epoch.
-        teachers: Detectors to learn from, or None; no part of what is saved.
-        started_from: The detector whose weights it began with, name@fingerprint; None: there was none.
-        ranks: This worker among all.
-        ledger: What was trained on in every completed epoch.
-        trained: Names of the rows of every step since, of this rank; no part of what is saved.
+        teachers: Detector teachers, or None; not saved.
+        started_from: name@fingerprint of the detector whose weights the run began with, or None.
+        ranks: This worker's rank, and the number of workers.
+        ledger: One entry per completed epoch.
+        trained: Names of this rank's rows, by step, since the last completed epoch; not saved.
     """
 
     config: TrainConfig
@@ -48,7 +53,7 @@ class Learner:
     epoch: int = 0
     step: int = 0
     history: list[dict[str, float]] = field(default_factory=list)
-    teachers: TeacherEnsemble | None = None
+    teachers: DetectorTeacherEnsemble | None = None
     started_from: str | None = None
     ranks: Ranks = ALONE
     ledger: list[Entry] = field(default_factory=list)
@@ -67,22 +72,22 @@ def make_learner(
     steps_per_epoch: int,
     device: torch.device,
     wrap: Callable[[nn.Module], nn.Module] = lambda network: network,
-    teachers: Sequence[Teacher] = (),
+    teachers: Sequence[DetectorTeacher] = (),
     ranks: Ranks = ALONE,
 ) -> Learner:
-    """Build what a run starts from.
+    """Build a learner before its first step.
 
     Args:
         config: The run's settings.
         bare: The network, see `models.build_network`.
         steps_per_epoch: Optimiser steps per epoch.
-        device: Where to train.
+        device: The device to train on.
         wrap: Makes the network data-parallel, e.g. ray.train.torch.prepare_model.
-        teachers: Those of `config.objective`; none: they are loaded where it names some.
-        ranks: This worker among all.
+        teachers: The detector teachers that `config.objective` names; empty: they are loaded here.
+        ranks: This worker's rank, and the number of workers.
 
     Raises:
-        ConfigError: The training split is smaller than one batch, or a teacher cannot be loaded.
+        ConfigError: The training split is smaller than one batch, or a detector teacher cannot be loaded.
     """
     if steps_per_epoch < 1:
         raise ConfigError(f"batch_size={config.batch_size}: larger than an epoch of the training split; lower it")
@@ -91,7 +96,7 @@ def make_learner(
     network = wrap(bare)
     optimizer = make_optimizer(bare, config.optimizer)
     precision = choose_training_precision(device, config.precision)
-    teachers = teachers or load_teachers(config.objective)
+    teachers = teachers or load_detector_teachers(config.objective)
     return Learner(
         config=config,
         network=network,
@@ -101,6 +106,6 @@ def make_learner(
         ema=ModelEmaV3(bare, decay=config.ema_decay, use_warmup=True) if config.ema_decay else None,
         device=device,
         precision=precision,
-        teachers=TeacherEnsemble(teachers, config.objective, device, precision) if teachers else None,
+        teachers=DetectorTeacherEnsemble(teachers, config.objective, device, precision) if teachers else None,
         ranks=ranks,
     )

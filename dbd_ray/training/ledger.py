@@ -1,4 +1,4 @@
-"""What a run was trained on, epoch by epoch: kept in its checkpoint, it proves that none was repeated or left out."""
+"""The ledger: an entry per epoch in a run's checkpoint, by which no epoch is repeated or left out when it goes on."""
 
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
@@ -12,10 +12,10 @@ class Entry(NamedTuple):
     """One completed epoch.
 
     Attributes:
-        epoch: From 1.
-        photos: How many went into the weights, repetitions included.
-        digest: Of their names in order.
-        workers: How many workers shared them.
+        epoch: Number of the epoch, from 1.
+        photos: Number of photos that went into the weights, repetitions included.
+        digest: Digest of their names in order, see `digest`.
+        workers: Number of workers that shared them.
     """
 
     epoch: int
@@ -25,11 +25,11 @@ class Entry(NamedTuple):
 
 
 def make_entry(epoch: int, trained: Sequence[Sequence[Sequence[str]]]) -> Entry:
-    """Write down an epoch.
+    """Make the entry of an epoch.
 
     Args:
-        epoch: From 1.
-        trained: For every worker, for every step, the names of the rows.
+        epoch: Number of the epoch, from 1.
+        trained: Names of the rows, by worker and step.
     """
     in_order = list(chain.from_iterable(chain.from_iterable(zip(*trained, strict=True))))
     return Entry(epoch, len(in_order), digest(in_order), len(trained))
@@ -41,16 +41,16 @@ def digest(names: Iterable[str]) -> str:
 
 
 def check_ledger(entries: Sequence[Entry], *, epoch: int, photos: int, planned: Callable[[int], str | None]) -> None:
-    """Refuse to go on from weights that other photos went into than the settings say.
+    """Refuse to go on from weights that were trained on other photos than the settings say.
 
     Args:
         entries: The ledger; that of a run which an older version began starts late, or is empty.
-        epoch: Number of epochs that are in the weights.
-        photos: How many photos an epoch has.
-        planned: Gives the digest that an epoch (from 0) must have; or None: any.
+        epoch: Number of epochs that the weights were trained for.
+        photos: Number of photos in an epoch.
+        planned: Returns the digest that an epoch (from 0) must have; None: any digest.
 
     Raises:
-        CheckpointError: An epoch is missing or there twice, or its photos are others.
+        CheckpointError: An epoch is missing or doubled, or has other photos.
     """
     expected = list(range(epoch - len(entries) + 1, epoch + 1))
     found = [entry.epoch for entry in entries]

@@ -1,14 +1,14 @@
-"""Local paths in a run's settings, made absolute: Ray's workers run in folders of their own."""
+"""Absolute local paths in a run's settings: Ray's workers run in folders of their own."""
 
 from typing import Any
 
+from dbd_ray.checkpoints.find import packaged_models
 from dbd_ray.config import TrainConfig
 from dbd_ray.storage import as_uri
-from dbd_ray.training.detector_teachers import absolute_checkpoint
 
 
 def absolute(config: TrainConfig) -> TrainConfig:
-    """Give the settings of a run with its local paths absolute; URIs and names of models stay."""
+    """Return a run's settings with absolute local paths; URIs and names of models stay as they are."""
     network, objective = config.network, config.objective
     weights = absolute_value("network.backbone_weights", network.backbone_weights)
     teachers = absolute_value("objective.teacher_checkpoints", objective.teacher_checkpoints)
@@ -24,11 +24,11 @@ def absolute(config: TrainConfig) -> TrainConfig:
 
 
 def absolute_value(setting: str, value: Any) -> Any:
-    """Give the value of a setting, absolute where it is a local path or a list of such.
+    """Return the value of one setting, absolute where it is a local path or a list of such.
 
     Args:
         setting: Dotted name of a setting of a run other than `data` and `storage`.
-        value: Not validated yet, perhaps.
+        value: Its value, which need not have been validated.
     """
     match setting, value:
         case "network.backbone_weights", str() if value not in ("", "timm"):
@@ -38,3 +38,8 @@ def absolute_value(setting: str, value: Any) -> Any:
         case "objective.teacher_checkpoints", list() | tuple():
             return [absolute_checkpoint(each) if isinstance(each, str) else each for each in value]
     return value
+
+
+def absolute_checkpoint(checkpoint: str) -> str:
+    """Make a local path absolute; the name of a packaged model and a models:/ URI stay as they are."""
+    return checkpoint if checkpoint in packaged_models() else as_uri(checkpoint)

@@ -1,4 +1,4 @@
-"""The training engine in plain torch: one step, one epoch, validation. Ray is not needed."""
+"""The training loop in plain torch: one step, one epoch, validation. Ray is not needed."""
 
 import math
 import time
@@ -37,15 +37,15 @@ def train_step(learner: Learner, batch: Batch) -> dict[str, float]:
     """Make one optimiser step.
 
     All workers together step as one worker with the whole batch would, in as many passes as `config.micro_batch_size`
-    asks for, but for what is taken over the pictures of one pass: the statistics of batch norms, and the counts of
-    `losses.weighted_bce`, which are those of all workers.
+    asks for, with two exceptions that are taken over the pictures of one pass: the statistics of batch norms, and the
+    counts of `losses.weighted_bce`, which are those of all workers.
 
     Args:
-        learner: Changed in place.
+        learner: The run; changed in place.
         batch: This rank's part of the batch, on any device; it may be empty.
 
     Returns:
-        Every loss term and "loss", their sum; the mean over ranks is that of the whole batch.
+        Value of every loss term, and "loss", their sum; the mean over ranks is that of the whole batch.
 
     Raises:
         TrainingError: A term or a gradient is not finite; says which. The weights are as before the step.
@@ -109,9 +109,9 @@ def train_epoch(
     """Train on all batches of one epoch.
 
     Args:
-        learner: Changed in place; `close_epoch` counts the epoch.
+        learner: The run; changed in place. `close_epoch` counts the epoch.
         batches: This rank's batches, see `samples.train_batches`.
-        steps: How many there are.
+        steps: Number of batches.
         on_progress: Called after every step.
 
     Returns:

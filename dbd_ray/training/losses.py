@@ -12,15 +12,15 @@ from dbd_ray.config import ObjectiveConfig
 from dbd_ray.errors import TrainingError
 from dbd_ray.models.output import NetworkOutput
 
-IOU_SMOOTH = 1e-3  # share of the picture's area added to intersection and union
+IOU_SMOOTH = 1e-3  # share of the picture's area that is added to intersection and union
 
 
-class TeacherMaps(NamedTuple):
-    """What teachers see in a batch; no gradient leads into it.
+class DetectorTeacherMaps(NamedTuple):
+    """Maps of detector teachers for a batch, without gradient.
 
     Attributes:
-        focus: float32 N×1×H×W probabilities, 1 = in focus.
-        features: Maps of one teacher's encoder, N×C×h×w each, shallow to deep; None where nothing learns from them.
+        focus: float32 N×1×H×W probabilities, 1 = in focus, the mean over the teachers.
+        features: Maps of the first teacher's encoder, N×C×h×w each, shallow to deep; None where no loss uses them.
     """
 
     focus: Tensor
@@ -31,7 +31,7 @@ Total = Callable[[Tensor], Tensor]
 
 
 def weighted_bce(logits: Tensor, truth: Tensor, over_workers: Total = lambda counts: counts) -> Tensor:
-    """Binary cross-entropy in which a class weighs the less the more of it is already right (eq. 2).
+    """Binary cross-entropy in which a class weighs less the more of its pixels are right already (eq. 2).
 
     The counts are taken over the batch at probability 0.5, without gradient; an absent class has weight 0.
     The mean over pixels keeps learning rate and gamma independent of the picture's size. A pixel of soft truth belongs
@@ -91,7 +91,7 @@ def soft_iou_loss(logits: Tensor, truth: Tensor) -> Tensor:
 
 
 def l1_loss(logits: Tensor, truth: Tensor) -> Tensor:
-    """Mean absolute error of the in-focus probabilities: what `metrics` calls mae.
+    """Mean absolute error of the in-focus probabilities, `mae` in `metrics`.
 
     Args:
         logits: N×1×H×W, any float dtype; above 0 = in focus.
@@ -105,12 +105,12 @@ def l1_loss(logits: Tensor, truth: Tensor) -> Tensor:
 
 
 def depth_mse(depth: Tensor, target: Tensor, valid: Tensor | None) -> Tensor:
-    """Mean squared error against the teacher's depth (eq. 3), over the pictures that have one.
+    """Mean squared error against the depth teacher's map (eq. 3), over the pictures that have one.
 
     Args:
         depth: N×1×H×W, any float dtype.
         target: N×1×H×W in [0,1], 0 = near, 1 = far; rows that are not valid may hold anything, NaN included.
-        valid: N bool, which pictures have a target; None: all.
+        valid: N bool, True for pictures that have a target; None: all have.
 
     Returns:
         Scalar, float32; zero (with a gradient of zero) if no picture has a target.
@@ -160,26 +160,26 @@ def distillation_loss(
     depth: Tensor | None,
     depth_valid: Tensor | None,
     config: ObjectiveConfig,
-    teacher: TeacherMaps | None = None,
+    teacher: DetectorTeacherMaps | None = None,
     over_workers: Total = lambda counts: counts,
 ) -> dict[str, Tensor]:
     """Loss terms over the fused and the side outputs; their sum is the loss to minimise (section 3.3).
 
-    Side outputs are enlarged bilinearly to the mask's size before the loss. With a teacher, every focus term is a mean
-    of that against the mask and that against the teacher's map, weighted by `config.teacher_weight`.
+    Side outputs are enlarged bilinearly to the mask's size before the loss. With detector teachers, every focus term is
+    a mean of that against the mask and that against the teachers' map, weighted by `config.teacher_weight`.
 
     Args:
         output: The network's maps, any float dtype.
         focus: N×1×H×W in [0,1], 1 = in focus.
-        depth: N×1×H×W in [0,1], 0 = near, 1 = far; None: no picture of this batch has a teacher's depth.
-        depth_valid: N bool, which pictures have depth; None: all.
-        config: Which terms, and their weights.
-        teacher: What the teachers see in the same photos; None: there are none.
+        depth: N×1×H×W in [0,1], 0 = near, 1 = far; None: no picture of this batch has a depth teacher's map.
+        depth_valid: N bool, True for pictures that have a depth; None: all have.
+        config: The terms and their weights.
+        teacher: Maps of the detector teachers for the same photos; None: there are none.
         over_workers: Adds up the counts of `weighted_bce` where the batch is spread over several workers.
 
     Returns:
-        `bce`; `iou` and `l1` if they have a weight; `depth` if the network predicts depth; `features` if the teacher
-        gives them: float32 scalars, already weighted.
+        `bce`; `iou` and `l1` if they have a weight; `depth` if the network predicts depth; `features` if `teacher` has
+        them: float32 scalars, already weighted.
 
     Raises:
         TrainingError: Shapes do not belong together.

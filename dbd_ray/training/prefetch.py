@@ -1,4 +1,4 @@
-"""Work that is done before it is asked for, in threads."""
+"""Prefetching: work done in threads before its result is asked for."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -9,13 +9,13 @@ Item = TypeVar("Item")
 Made = TypeVar("Made")
 
 
-def ahead(make: Callable[[Item], Made], items: Iterable[Item], threads: int) -> Iterator[Made]:
+def prefetch(make: Callable[[Item], Made], items: Iterable[Item], threads: int) -> Iterator[Made]:
     """Make something of every item, in order.
 
     Args:
-        make: Runs in the threads.
-        items: Are taken in this thread.
-        threads: How many make ahead; 0: this one makes when asked.
+        make: Called in the threads.
+        items: Iterated over in the calling thread.
+        threads: How many threads make results in advance; 0: the calling thread makes each when it is asked for.
     """
     # threads and not processes: OpenCV and Pillow decode without the GIL, and rows need not be copied to anywhere
     if threads == 0:
@@ -34,8 +34,8 @@ def ahead(make: Callable[[Item], Made], items: Iterable[Item], threads: int) -> 
         pool.shutdown(cancel_futures=True)
 
 
-def one_ahead(items: Iterator[Item]) -> Iterator[Item]:
-    """Take every item in a thread while the one before is worked on."""
+def prefetch_next(items: Iterator[Item]) -> Iterator[Item]:
+    """Fetch every item in a thread while the caller works on the one before it."""
     end = object()
     with ThreadPoolExecutor(1, thread_name_prefix="dbd-ray-window") as thread:
         coming = thread.submit(next, items, end)

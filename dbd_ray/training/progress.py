@@ -1,19 +1,19 @@
-"""Where a training run stands, in numbers and in words."""
+"""Progress of a training run, in numbers and in words."""
 
 from typing import NamedTuple
 
 
 class Progress(NamedTuple):
-    """Where an epoch stands.
+    """Progress within an epoch.
 
     Attributes:
-        epoch: The running one, from 1.
-        epochs: Of how many.
-        step: Optimiser steps done in it.
-        steps: Of how many.
-        loss: Mean over these steps.
-        images_per_s: Of all workers together.
-        seconds_left: Until the end of the run, at this speed.
+        epoch: Number of the running epoch, from 1.
+        epochs: Number of epochs of the run.
+        step: Number of optimiser steps done in the epoch.
+        steps: Number of optimiser steps of the epoch.
+        loss: Mean loss over the steps done.
+        images_per_s: Training photos per second of all workers together.
+        seconds_left: Seconds until the end of the run, at this speed.
     """
 
     epoch: int
@@ -25,7 +25,7 @@ class Progress(NamedTuple):
     seconds_left: float
 
     def short(self) -> str:
-        """Everything but how far the epoch is, for beside a bar."""
+        """Write everything but the share of the epoch that is done, which a progress bar beside it shows."""
         return (
             f"epoch {self.epoch}/{self.epochs}  loss {self.loss:.4f}  {self.images_per_s:.1f} images/s  "
             f"{duration(self.seconds_left)} left"

@@ -23,10 +23,10 @@ def publish_model(
     """Copy a model so that a crash at any moment leaves either the old one or the new one (see `save_checkpoint`).
 
     Args:
-        source: Where the checkpoint is.
-        checkpoint: Its folder.
-        target: Where the model goes.
-        folder: Its folder, made if need be; a model in it is replaced.
+        source: File system of the checkpoint.
+        checkpoint: Folder of the checkpoint.
+        target: File system of the published model.
+        folder: Folder of the published model, made if need be; a model in it is replaced.
         history: Metrics of every epoch, written beside the model.
     """
     target.create_dir(folder)
@@ -49,13 +49,13 @@ def record_model(log: RunLog, source: pyarrow.fs.FileSystem, checkpoint: str, re
     """Store a model in its MLflow run, and register it.
 
     Args:
-        log: The run.
-        source: Where the checkpoint is.
-        checkpoint: Its folder.
+        log: The MLflow run.
+        source: File system of the checkpoint.
+        checkpoint: Folder of the checkpoint.
         registered_model: Name in the registry; None: it is not registered.
 
     Returns:
-        What came of it, for people.
+        One line for people: where the model is.
     """
     with tempfile.TemporaryDirectory() as folder:
         for name in (CARD, WEIGHTS):

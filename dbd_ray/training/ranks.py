@@ -1,4 +1,4 @@
-"""The workers of a run as one of them sees them: how a batch is dealt out, and what they tell each other."""
+"""The workers of a run: how a batch is dealt out to them, and how they exchange values."""
 
 from typing import Any, NamedTuple, cast
 
@@ -9,18 +9,18 @@ from torch import Tensor, nn
 
 
 class Ranks(NamedTuple):
-    """This worker among all; with more than one, torch.distributed must be set up.
+    """This worker's rank among all; with more than one, torch.distributed must be set up.
 
     Attributes:
-        rank: This one, from 0.
-        world_size: How many there are.
+        rank: This worker's rank, from 0.
+        world_size: Number of workers.
     """
 
     rank: int = 0
     world_size: int = 1
 
     def part(self, size: int) -> range:
-        """Which places of so many this worker takes: as evenly as possible, in order, the first ones the most."""
+        """Return this worker's places of `size`, dealt out in order and as evenly as possible, more to the first."""
         smallest, larger = divmod(size, self.world_size)
         start = self.rank * smallest + min(self.rank, larger)
         return range(start, start + smallest + (self.rank < larger))
@@ -32,7 +32,7 @@ class Ranks(NamedTuple):
         return values
 
     def gather(self, value: Any) -> list[Any]:
-        """Collect a picklable value of every worker, in their order."""
+        """Collect a picklable value of every worker, by rank."""
         if self.world_size == 1:
             return [value]
         gathered: list[Any] = [None] * self.world_size

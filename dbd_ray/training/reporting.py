@@ -1,4 +1,4 @@
-"""How a run's progress gets from the first worker to whoever started it."""
+"""Progress reports from a run's first worker to the process that started the run."""
 
 import sys
 import threading
@@ -17,11 +17,11 @@ Event = Progress | str
 
 
 class Reporter:
-    """Speaks for one worker: to the listener where there is one, else on its output, which Ray forwards.
+    """Reports one worker's progress: to the listener where there is one, else on its output, which Ray forwards.
 
     Args:
-        rank: Only the first worker speaks.
-        queue: From `listening`, or None.
+        rank: The worker's rank; only rank 0 reports.
+        queue: Queue of `listening`; None: lines go to the output.
     """
 
     def __init__(self, rank: int, queue: Queue | None) -> None:
@@ -31,11 +31,11 @@ class Reporter:
         self._last = 0.0
 
     def note(self, text: str) -> None:
-        """Say a line."""
+        """Report a line of text."""
         self._send(text)
 
     def progress(self, at: Progress) -> None:
-        """Say where the epoch stands, unless that was said just now."""
+        """Report the progress of the epoch, at most every half second (to a listener) or 10 s (on the output)."""
         now = time.monotonic()
         if now - self._last >= self._every_s:
             self._last = now

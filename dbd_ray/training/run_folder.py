@@ -1,4 +1,4 @@
-"""What the folder of a training run says of it: the settings that it was started with, and its result."""
+"""Records in a training run's folder: the settings and the key that it was started with, and its result."""
 
 import json
 import uuid
@@ -16,13 +16,13 @@ SETTINGS_FILE = "train.json"
 RESULT_FILE = "result.json"
 KEY_FIELD = "run_key"
 MODEL_FILES = (WEIGHTS, CARD)
-# where and beside what a run is trained and what becomes of its model, not what is trained
+# settings that say where a run is trained, beside which others, and what becomes of its model, not what is trained
 _OF_TRAINING = ("workers.", "micro_batch_size", "registered_model")
 MAY_DIFFER = (*_OF_TRAINING, *(f"train.{name}" for name in _OF_TRAINING), "concurrent")
 
 
 class NamedSettings(Protocol):
-    """Settings of what has a folder of its own: a training run, or a study of many."""
+    """Settings of a training run or of a study of many: each has a folder of its own."""
 
     @property
     def name(self) -> str: ...
@@ -34,14 +34,14 @@ class NamedSettings(Protocol):
 
 
 class TrainedModel(NamedTuple):
-    """What a finished run leaves.
+    """The result of a finished run.
 
     Attributes:
         folder: Checkpoint folder of the best epoch, with `model.safetensors` and `card.json`.
-        metrics: Metrics of that epoch.
-        history: Metrics of every epoch.
-        run_id: The MLflow run.
-        tracking_uri: Where that run is.
+        metrics: The best epoch's metrics by name.
+        history: Every epoch's metrics by name, from the first epoch to the last.
+        run_id: ID of its MLflow run.
+        tracking_uri: URI of the MLflow store that holds that run.
     """
 
     folder: str
@@ -52,7 +52,7 @@ class TrainedModel(NamedTuple):
 
 
 def model_folder(config: NamedSettings) -> str:
-    """Where the best epoch's model of a run is published."""
+    """Return the folder in which the best epoch's model of a run is published."""
     return f"{_folder(config)}/model"
 
 
@@ -116,6 +116,18 @@ def read_result(config: TrainConfig) -> TrainedModel | None:
         if result is None or not all(storage.exists(f"{model}/{name}") for name in MODEL_FILES):
             return None
     return TrainedModel(**{**result, "folder": model_folder(config)})
+
+
+def finished_run(config: TrainConfig) -> TrainedModel | None:
+    """Read the result of a finished run of this name; None if it is new, or was interrupted.
+
+    Args:
+        config: The run, with absolute paths.
+
+    Raises:
+        ConfigError: A run of this name exists with other settings.
+    """
+    return read_result(config) if find_claim(config) else None
 
 
 def _identity(config: NamedSettings) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""From rows of a prepared dataset to batches of tensors: which rows, in which order, changed how.
+"""Batches of tensors from rows of a prepared dataset: choice, order and augmentation of the rows.
 
 Every choice is a function of (seed, epoch, row), never of the number of workers or of time, so that
 a resumed epoch sees what the interrupted one would have seen.
@@ -16,18 +16,18 @@ from dbd_ray.config import AugmentConfig
 from dbd_ray.errors import ConfigError, DatasetError, PhotoError
 from dbd_ray.images.encode import decode_depth, decode_mask
 from dbd_ray.training.augment import Sample, augment, decode_plain, resize_sample
-from dbd_ray.training.prefetch import ahead
+from dbd_ray.training.prefetch import prefetch
 from dbd_ray.training.ranks import ALONE, Ranks
 
 
 class Batch(NamedTuple):
-    """What one training step consumes.
+    """A batch of labelled photos.
 
     Attributes:
         photos: uint8 N×3×H×W RGB; normalised by the network's own mean and std on the device.
         focus: float32 N×1×H×W, 1 = in focus, 0 = out of focus.
         depth: float32 N×1×H×W in [0,1]; zeros where unknown.
-        has_depth: bool N, which pictures have a depth.
+        has_depth: bool N, True for pictures that have a depth.
         ids: Names of the rows, for the ledger.
     """
 
@@ -44,15 +44,15 @@ class Batch(NamedTuple):
         return self._each(torch.Tensor.pin_memory)
 
     def empty(self) -> "Batch":
-        """No picture of this size."""
+        """Return a batch without pictures, of this batch's picture size."""
         return self._each(lambda tensor: tensor[:0])._replace(ids=())
 
     def black(self) -> "Batch":
-        """One black picture of this size, nowhere in focus, without depth."""
+        """Return a batch of one black picture of this size, nowhere in focus, without depth."""
         return self._each(lambda tensor: tensor.new_zeros((1, *tensor.shape[1:])))._replace(ids=())
 
     def split(self, parts: int) -> "list[Batch]":
-        """Deal out the pictures as evenly as possible, the first parts the most; some may be empty, all lose ids."""
+        """Split the pictures as evenly as possible, more to the first parts; some may be empty, and all have no ids."""
         return [Batch(*part) for part in zip(*(tensor.tensor_split(parts) for tensor in self[:4]), strict=True)]
 
     def _each(self, change: Callable[[torch.Tensor], torch.Tensor]) -> "Batch":
@@ -71,12 +71,12 @@ class EncodedRow(NamedTuple):
 
     @property
     def name(self) -> str:
-        """What the ledger calls it."""
+        """The row's name in the ledger."""
         return f"{self.source}/{self.id}"
 
 
 class Window(NamedTuple):
-    """Rows at hand and the order in which they are trained on: all of an epoch, or a part where rows are streamed."""
+    """Rows in memory and their order in training: those of a whole epoch, or a part of it where rows are streamed."""
 
     rows: Sequence[EncodedRow]
     order: np.ndarray
@@ -89,7 +89,7 @@ def rows_from_columns(columns: dict[str, Sequence[Any]]) -> list[EncodedRow]:
 
 
 def row_order(row: EncodedRow) -> tuple[str, str, bytes, bytes, bytes]:
-    """Give the key of the one order of rows; readers may deliver them in any, and datasets may share ids."""
+    """Return the sort key of rows; readers may deliver them in any order, and datasets may share ids."""
     # the bytes are compared only where two sets, e.g. of scenes rendered with other seeds, share id and source
     return row.id, row.source, row.image, row.mask, row.depth or b""
 
@@ -119,14 +119,14 @@ def epoch_order(
         rows: All training rows.
         seed: The run's seed.
         epoch: 0-based.
-        shares: Share of the epoch by source: so many rows of it are drawn anew each epoch, repeatedly only where
-            there are too few. Rows of other sources come once each.
+        shares: Share of the epoch by source, whose rows are drawn anew for each epoch, repeatedly only where there are
+            too few. Rows of other sources come once each.
 
     Returns:
         Indices into rows.
 
     Raises:
-        ConfigError: A share is asked for of a source that is not there, or there is nothing else.
+        ConfigError: A source with a share has no rows, or no other source has any.
     """
     rng = np.random.default_rng([seed, epoch])
     by_source = {source: [i for i, row in enumerate(rows) if row.source == source] for source in sorted(shares)}
@@ -164,9 +164,9 @@ def train_batches(
         config: Augmentation.
         seed: The run's seed.
         epoch: 0-based.
-        ranks: Which part, of how many.
-        threads: How many decode ahead; 0: this one decodes when asked.
-        pin: Page-locked memory, from which a GPU copies while it computes.
+        ranks: This worker's rank, and the number of workers.
+        threads: How many threads prefetch batches; 0: the calling thread decodes each when it is asked for.
+        pin: Whether batches are in page-locked memory, from which a GPU copies while it computes.
         size: (height, width) of the pictures; None: as they were prepared.
     """
 
@@ -188,7 +188,7 @@ def train_batches(
         batch = collate([picture(offset) for offset in own])._replace(ids=names)
         return batch.pinned() if pin else batch
 
-    yield from ahead(make, _planned(windows, batch_size), threads)
+    yield from prefetch(make, _planned(windows, batch_size), threads)
 
 
 def _planned(windows: Iterable[Window], batch_size: int) -> Iterator[tuple[Window, int, int]]:
@@ -205,9 +205,9 @@ def eval_batches(
     """Yield all rows, unchanged and in order; the last batch may be smaller.
 
     Args:
-        rows: What to yield.
+        rows: The rows.
         batch_size: Photos per batch.
-        threads: How many decode ahead; 0: this one decodes when asked.
+        threads: How many threads prefetch batches; 0: the calling thread decodes each when it is asked for.
         size: (height, width) of the pictures; None: as they were prepared.
     """
 
@@ -215,7 +215,7 @@ def eval_batches(
         samples = [decode_row(row) for row in rows[start : start + batch_size]]
         return collate([resize_sample(sample, size) for sample in samples] if size else samples)
 
-    yield from ahead(make, range(0, len(rows), batch_size), threads)
+    yield from prefetch(make, range(0, len(rows), batch_size), threads)
 
 
 def collate(samples: Sequence[Sample]) -> Batch:

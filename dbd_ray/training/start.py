@@ -1,4 +1,4 @@
-"""The weights that a run begins with: random ones, a backbone's, or those of a whole detector (fine-tuning)."""
+"""Starting weights of a run: random ones, those of a backbone, or those of a whole detector (fine-tuning)."""
 
 from typing import Any, NamedTuple
 
@@ -9,15 +9,15 @@ from dbd_ray.errors import ConfigError
 from dbd_ray.models import FocusNetwork, build_network
 from dbd_ray.training.detector_teachers import load_named
 
-_OF_TRAINING_ONLY = ("drop_rate", "drop_path_rate")  # backbone options that leave weights and maps as they are
+_OF_TRAINING_ONLY = ("drop_rate", "drop_path_rate")  # backbone options that change neither weights nor maps
 
 
 class Start(NamedTuple):
     """A detector to begin with.
 
     Attributes:
-        name: Its name@fingerprint, the latter's first 16 digits.
-        weights: Its network's state, on the CPU.
+        name: The detector's name@fingerprint, the latter's first 16 digits.
+        weights: State dict of its network, on the CPU.
     """
 
     name: str
@@ -50,7 +50,7 @@ def starting_network(config: TrainConfig, start: Start | None) -> FocusNetwork:
 
     Args:
         config: The run.
-        start: See `load_start`; None: as `config.network` says.
+        start: The detector to begin with, see `load_start`; None: weights are those that `config.network` names.
 
     Raises:
         CheckpointError: The backbone's weights cannot be loaded.

@@ -1,4 +1,4 @@
-"""Saving and restoring a training run: the model as users load it, and the state that training goes on from."""
+"""Saving and restoring a training run: the model as users load it, and the state from which training goes on."""
 
 import json
 import pickle
@@ -27,10 +27,10 @@ def save_run(learner: Learner, folder: Path, card: Card, rngs: Sequence[RngState
     """Write the network to keep (`model.safetensors`, `card.json`), the training state and the epochs' metrics.
 
     Args:
-        learner: What to save.
-        folder: Where to.
-        card: The model's.
-        rngs: What `rng_state` gives on every rank; none: this one's alone.
+        learner: The run.
+        folder: Local folder to write to.
+        card: Card of the model.
+        rngs: `rng_state` of every rank; empty: this rank's alone.
     """
     save_checkpoint(folder, learner.best_network, card)
     torch.save(
@@ -87,8 +87,8 @@ def seed_everything(seed: int, *, rank: int = 0, epoch: int = 0) -> None:
     """Seed every generator that a library may draw from; our own draws are keyed by (seed, epoch, row).
 
     Args:
-        seed: The run's.
-        rank: Each draws numbers of its own, e.g. for dropout.
+        seed: The run's seed.
+        rank: The worker's rank; each draws numbers of its own, e.g. for dropout.
         epoch: Number of completed epochs.
     """
     if rank or epoch:
@@ -99,14 +99,14 @@ def seed_everything(seed: int, *, rank: int = 0, epoch: int = 0) -> None:
 
 
 def rng_state(device: torch.device) -> RngState:
-    """Where every generator that a library may draw from stands, as tensors and plain values."""
+    """Return the state of every generator that a library may draw from, as tensors and plain values."""
     _, keys, *position = np.random.get_state(legacy=True)
     state = {"torch": torch.get_rng_state(), "python": random.getstate(), "numpy": (list(map(int, keys)), *position)}
     return state | ({"cuda": torch.cuda.get_rng_state(device)} if device.type == "cuda" else {})
 
 
 def set_rng_state(state: RngState, device: torch.device) -> None:
-    """Go on drawing where `rng_state` was called; what it does not hold is left alone."""
+    """Restore the generators to what `rng_state` returned; those that it does not hold are left alone."""
     torch.set_rng_state(state["torch"])
     if "python" in state:
         random.setstate(state["python"])

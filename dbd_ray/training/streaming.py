@@ -1,4 +1,4 @@
-"""Rows that are too many for a worker's memory: read anew for every pass by Ray Data, in an order that a seed gives."""
+"""Streamed rows, for datasets too large for a worker's memory: Ray Data reads them in every pass, in a seeded order."""
 
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -14,21 +14,21 @@ from dbd_ray.datasets.prepared import parts_uri, read_info
 from dbd_ray.errors import DatasetError
 from dbd_ray.names import Split
 from dbd_ray.storage import list_folder, open_arrow_storage, open_storage
-from dbd_ray.training.prefetch import one_ahead
+from dbd_ray.training.prefetch import prefetch_next
 from dbd_ray.training.samples import EncodedRow, Window, rows_from_columns
 
-WINDOW_ROWS = 2048  # of a stream are shuffled together, tens of megabytes
-READING_TASKS = 4  # at once, for each worker
+WINDOW_ROWS = 2048  # rows of a stream that are shuffled together, tens of megabytes
+READING_TASKS = 4  # at the same time, for each worker
 
 
 class StreamedRows:
-    """Rows read anew for every pass: files in a seeded order, rows shuffled by seed in windows of the stream.
+    """Rows that are read in every pass: files in a seeded order, rows shuffled by seed within windows of the stream.
 
     Every worker reads the whole stream and decodes its part of every batch alone, so that an epoch does not depend on
     the number of workers.
 
     Args:
-        split: Which.
+        split: The split that is read.
         config: `data`, `seed` and `batch_size` are used.
     """
 
@@ -45,12 +45,12 @@ class StreamedRows:
     def epoch(self, epoch: int) -> Iterator[Window]:
         files = self._files()
         order = np.random.default_rng([self._config.seed, epoch]).permutation(len(files))
-        for number, rows in enumerate(one_ahead(self._windows([files[index] for index in order]))):
+        for number, rows in enumerate(prefetch_next(self._windows([files[index] for index in order]))):
             rng = np.random.default_rng([self._config.seed, epoch, number])
             yield Window(rows, rng.permutation(len(rows)))
 
     def all(self) -> Iterator[Sequence[EncodedRow]]:
-        yield from one_ahead(self._windows(self._files()))
+        yield from prefetch_next(self._windows(self._files()))
 
     def digest(self, epoch: int) -> None:
         return None
@@ -64,7 +64,7 @@ class StreamedRows:
             raise self._incomplete(0)
         parts = ray.data.from_items([{"folder": folder, "name": name} for folder, name in files])
         parts.context.execution_options.preserve_order = True
-        # without a CPU of their own: the workers may hold all, and the reading would wait for them for ever
+        # without a CPU of their own: the workers may hold all, and the reading would wait for them forever
         rows = parts.map_batches(
             partial(_read_part, split=self._split),
             batch_size=1,

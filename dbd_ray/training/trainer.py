@@ -18,29 +18,19 @@ from dbd_ray.metrics import lower_is_better
 from dbd_ray.names import Split
 from dbd_ray.tracking.runs import PARENT_TAG, RunLog, attempt, tracking_uri
 from dbd_ray.training.cached_rows import read_split
-from dbd_ray.training.checks import check_settings, check_store, check_workers
-from dbd_ray.training.detector_teachers import load_teachers
+from dbd_ray.training.checks import check_store, check_workers
 from dbd_ray.training.failures import StopAtOwnErrors
 from dbd_ray.training.ingest import choose_ingest
-from dbd_ray.training.local_paths import absolute
+from dbd_ray.training.open_run import CheckedRun, ReadyRun, check_run, open_run
+from dbd_ray.training.provenance import describe_data
 from dbd_ray.training.publish_model import publish_model, read_history, record_model
 from dbd_ray.training.reporting import Event, listening
-from dbd_ray.training.run_folder import (
-    TrainedModel,
-    claim_name,
-    find_claim,
-    has_checkpoint,
-    model_folder,
-    new_key,
-    read_result,
-    write_result,
-)
-from dbd_ray.training.start import load_start
-from dbd_ray.training.worker import describe_data, train_loop_per_worker
+from dbd_ray.training.run_folder import TrainedModel, claim_name, model_folder, write_result
+from dbd_ray.training.worker import WorkerSettings, train_loop_per_worker
 
 
 def train(
-    config: TrainConfig,
+    run: TrainConfig | ReadyRun,
     *,
     on_event: Callable[[Event], Any] = lambda event: None,
     parent: RunLog | None = None,
@@ -51,68 +41,74 @@ def train(
     A run that is finished already is not repeated: its result is returned at once.
 
     Args:
-        config: The run; `data` and `storage` may be relative to the current folder.
+        run: What `open_run` returned, or settings to open; their `data` and `storage` may be relative to the current
+            folder.
         on_event: Called with a `Progress` about twice a second and with lines of text now and then, mostly from
             another thread.
         parent: The MLflow run of the study that this run is one of many of; it is recorded below it, in its store.
-        callbacks: Of Ray Train, e.g. to report to Ray Tune.
+        callbacks: Callbacks of Ray Train, e.g. to report to Ray Tune.
 
     Raises:
         ConfigError: A run of this name exists with other settings, or settings do not fit the cluster or data.
         TrainingError: Training failed; the last epoch's checkpoint remains.
     """
-    finished = finished_run(config)
-    if finished:
-        return finished
-    config = absolute(config)
-    key = find_claim(config) or new_key()
-    check_settings(config)
+    opened = open_run(run) if isinstance(run, TrainConfig) else run
+    if isinstance(opened, TrainedModel):
+        return opened
+    config = opened.config
     uri = parent.uri if parent else tracking_uri(config.storage)
     connect()
     check_store(uri, ray.nodes())
     fingerprints = {f"data.{i}.fingerprint": read_info(data).fingerprint for i, data in enumerate(config.data)}
-    log = RunLog.open(uri, config.name, key=key, params=config.model_dump(mode="json"))
+    log = RunLog.open(uri, config.name, key=opened.key, params=config.model_dump(mode="json"))
     log.tags(fingerprints | ({PARENT_TAG: parent.run_id} if parent else {}))
+    try:
+        with listening(on_event) as progress:
+            trainer = _torch_trainer(opened, mlflow_run=log, progress=progress, callbacks=list(callbacks))
+            claim_name(config, opened.key)  # only now: settings that do not fit the data must not hold the name
+            result = trainer.fit()
+    except (ray.train.TrainingFailedError, DbdRayError) as error:
+        _attempt(lambda: log.finish(failed=True), on_event)
+        if isinstance(error, DbdRayError):
+            raise
+        raise TrainingError(f"run {config.name} failed: {cause_of(error)}") from error
+    return _publish(config, result, log, on_event)
 
-    def on_mlflow_failure(problem: str) -> None:
-        on_event(f"{problem}; the run goes on")
 
+def _publish(
+    config: TrainConfig, result: ray.train.Result, log: RunLog, on_event: Callable[[Event], Any]
+) -> TrainedModel:
     def on_model_failure(problem: str) -> None:
         on_event(
             f"{problem}; the model is in {model_folder(config)} alone, and `dbd-ray evaluate --promote` can register it"
         )
 
-    try:
-        with listening(on_event) as progress:
-            trainer = make_trainer(config, mlflow_run=log, progress=progress, callbacks=list(callbacks))
-            claim_name(config, key)  # only now: settings that do not fit the data must not hold the name
-            result = trainer.fit()
-    except (ray.train.TrainingFailedError, DbdRayError) as error:
-        attempt(lambda: log.finish(failed=True), on_mlflow_failure)
-        if isinstance(error, DbdRayError):
-            raise
-        raise TrainingError(f"run {config.name} failed: {cause_of(error)}") from error
     best, metrics = _best(config, result)
     latest = result.checkpoint or best
     history = read_history(latest.filesystem, latest.path)
     filesystem, path = pyarrow.fs.FileSystem.from_uri(model_folder(config))
     publish_model(best.filesystem, best.path, filesystem, path, history)
     trained = TrainedModel(model_folder(config), metrics, history, log.run_id, log.uri)
-    attempt(lambda: log.missing_metrics(history), on_mlflow_failure)
+    _attempt(lambda: log.missing_metrics(history), on_event)
     attempt(lambda: on_event(record_model(log, best.filesystem, best.path, config.registered_model)), on_model_failure)
-    attempt(log.finish, on_mlflow_failure)
+    _attempt(log.finish, on_event)
     write_result(config, trained)  # last: a run that was cut off before is recorded when it is started again
     return trained
 
 
-def finished_run(config: TrainConfig) -> TrainedModel | None:
-    """Read the result of a finished run of this name; None if it is new, or was interrupted.
+def _attempt(step: Callable[[], Any], on_event: Callable[[Event], Any]) -> None:
+    attempt(step, lambda problem: on_event(f"{problem}; the run goes on"))
 
-    Raises:
-        ConfigError: A run of this name exists with other settings.
-    """
-    config = absolute(config)
-    return read_result(config) if find_claim(config) else None
+
+def _best(config: TrainConfig, result: ray.train.Result) -> tuple[ray.train.Checkpoint, dict[str, float]]:
+    candidates = result.best_checkpoints or []
+    if not candidates:
+        raise TrainingError(f"run {config.name} left no checkpoint in {config.storage}")
+    scored = [(checkpoint, metrics) for checkpoint, metrics in candidates if f"val/{config.select_by}" in metrics]
+    if not scored:
+        return max(candidates, key=lambda pair: pair[1]["epoch"])
+    sign = 1 if lower_is_better(config.select_by) else -1
+    return min(scored, key=lambda pair: sign * pair[1][f"val/{config.select_by}"])
 
 
 def make_trainer(
@@ -122,7 +118,7 @@ def make_trainer(
 
     Args:
         config: The run.
-        mlflow_run: Where rank 0 logs every epoch; None: nowhere.
+        mlflow_run: The MLflow run in which rank 0 logs every epoch; None: nowhere.
         progress: A queue of `reporting.listening`; None: the first worker prints its progress.
         run_config: Further arguments of ray.train.RunConfig, e.g. callbacks; `failure_config` goes before
             `workers.max_failures`.
@@ -131,36 +127,41 @@ def make_trainer(
         ConfigError: The settings do not fit the data or the cluster.
         DatasetError: A prepared dataset is missing or incomplete, or they were prepared at different sizes.
     """
-    check_settings(config)
-    config = absolute(config)
+    return _torch_trainer(check_run(config), mlflow_run=mlflow_run, progress=progress, **run_config)
+
+
+def _torch_trainer(
+    run: CheckedRun, *, mlflow_run: RunLog | None, progress: Queue | None, **run_config: Any
+) -> TorchTrainer:
+    config = run.config
     connect()
     use_gpu = uses_gpu(config)
     check_workers(config.workers, ray.nodes(), use_gpu=use_gpu)
     ingest = choose_ingest(config)
-    registry = mlflow_run.uri if mlflow_run else tracking_uri(config.storage)
-    teachers = load_teachers(config.objective, registry)  # here, where paths are known, for all workers
-    # a run that goes on has its weights in its own checkpoint
-    start = None if has_checkpoint(config) else load_start(config, registry)
+    # loaded in the driver, where their paths are known, and shipped: a worker's node need not have the files
+    teachers, start = run.detectors.take(mlflow_run.uri if mlflow_run else tracking_uri(config.storage))
+    settings: WorkerSettings = {
+        "train": config.model_dump(mode="json"),
+        "data": describe_data(config),
+        "ingest": (ingest.kind, ingest.reason),
+        "teachers": ray.put(teachers) if teachers else None,
+        "start": ray.put(start) if start else None,
+        "mlflow": {"uri": mlflow_run.uri, "run_id": mlflow_run.run_id} if mlflow_run else None,
+        "progress": progress,
+    }
     has_val = any("val" in read_info(location).rows for location in config.data)
     splits: tuple[Split, ...] = ("train", "val") if has_val else ("train",)
-    held = splits if ingest.kind == "cached" else ()
-    datasets: dict[str, Any] = {split: read_split(config.data, split) for split in held}
+    cached = splits if ingest.kind == "cached" else ()
+    datasets: dict[str, Any] = {split: read_split(config.data, split) for split in cached}
     score = f"val/{config.select_by}" if has_val else "epoch"
     order = "min" if has_val and lower_is_better(config.select_by) else "max"
-    count: Any = config.workers.count  # Ray's own annotation leaves out (fewest, most), which makes it elastic
+    loop: Any = train_loop_per_worker  # Ray's own annotation leaves out typed dicts
+    count: Any = config.workers.count  # and (fewest, most), which makes it elastic
     run_config["callbacks"] = [*run_config.get("callbacks", []), StopAtOwnErrors()]
     run_config.setdefault("failure_config", FailureConfig(max_failures=config.workers.max_failures))
     return TorchTrainer(
-        train_loop_per_worker,
-        train_loop_config={
-            "train": config.model_dump(mode="json"),
-            "data": describe_data(config),
-            "ingest": tuple(ingest),
-            "teachers": ray.put(teachers) if teachers else None,
-            "start": ray.put(start) if start else None,
-            "mlflow": {"uri": mlflow_run.uri, "run_id": mlflow_run.run_id} if mlflow_run else None,
-            "progress": progress,
-        },
+        loop,
+        train_loop_config=dict(settings),
         scaling_config=ScalingConfig(
             num_workers=count,
             use_gpu=use_gpu,
@@ -184,17 +185,6 @@ def connect() -> None:
     """Connect to the cluster of RAY_ADDRESS, or start Ray here, unless that was done."""
     if not ray.is_initialized():
         ray.init()
-
-
-def _best(config: TrainConfig, result: ray.train.Result) -> tuple[ray.train.Checkpoint, dict[str, float]]:
-    candidates = result.best_checkpoints or []
-    if not candidates:
-        raise TrainingError(f"run {config.name} left no checkpoint in {config.storage}")
-    scored = [(checkpoint, metrics) for checkpoint, metrics in candidates if f"val/{config.select_by}" in metrics]
-    if not scored:
-        return max(candidates, key=lambda pair: pair[1]["epoch"])
-    sign = 1 if lower_is_better(config.select_by) else -1
-    return min(scored, key=lambda pair: sign * pair[1][f"val/{config.select_by}"])
 
 
 def uses_gpu(config: TrainConfig) -> bool:

@@ -1,31 +1,34 @@
-"""The thin Ray adapter around the engine: what every Ray Train worker runs."""
+"""The thin Ray adapter around the training loop: what every Ray Train worker runs."""
 
-import json
 import tempfile
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, Required, TypedDict
 
 import ray.train
 import ray.train.torch
 import torch
 import torch.distributed
+from ray import ObjectRef
+from ray.util.queue import Queue
 from torch import nn
 
-from dbd_ray.checkpoints.card import Card, make_card
-from dbd_ray.checkpoints.files import CARD
 from dbd_ray.config import TrainConfig
 from dbd_ray.config.train import largest_part
-from dbd_ray.datasets.prepared import read_info
-from dbd_ray.errors import ConfigError
 from dbd_ray.metrics import FocusMetrics
 from dbd_ray.names import Split
 from dbd_ray.tracking.runs import RunLog, attempt
-from dbd_ray.training.checks import training_size
 from dbd_ray.training.ingest import CachedRows, Ingest, Rows, choose_ingest
 from dbd_ray.training.learner import Learner, make_learner
 from dbd_ray.training.ledger import check_ledger
 from dbd_ray.training.loop import close_epoch, train_epoch, validate
+from dbd_ray.training.provenance import (
+    DataDescription,
+    describe_data,
+    make_run_card,
+    read_provenance,
+    require_same_teachers,
+)
 from dbd_ray.training.ranks import Ranks, with_synchronised_batchnorms
 from dbd_ray.training.reporting import Reporter
 from dbd_ray.training.samples import EncodedRow, eval_batches, rows_from_columns, train_batches
@@ -34,19 +37,39 @@ from dbd_ray.training.state import restore_run, rng_state, save_run, seed_everyt
 from dbd_ray.training.streaming import StreamedRows
 
 
-def train_loop_per_worker(settings: dict[str, Any]) -> None:
+class WorkerSettings(TypedDict, total=False):
+    """What every worker of a run is given: `train` alone, or with what the driver found out or loaded already.
+
+    Keys:
+        train: A TrainConfig as a dict.
+        data: Description of the data by `provenance.describe_data`; left out or None: each worker makes it.
+        ingest: Choice of `ingest.choose_ingest` as (kind, reason); left out or None: each worker chooses.
+        teachers: Detector teachers of `detector_teachers.load_detector_teachers` in Ray's object store, which ships
+            them to workers that cannot read their files; left out or None: each worker loads those that `train` names.
+        start: Detector to begin with of `start.load_start` in Ray's object store; left out or None: likewise.
+        mlflow: `uri` and `run_id` of the MLflow run in which rank 0 logs every epoch; left out or None: nowhere.
+        progress: Queue of `reporting.listening`; left out or None: rank 0 prints its progress.
+    """
+
+    train: Required[dict[str, Any]]
+    data: DataDescription | None
+    ingest: tuple[Literal["cached", "streaming"], str] | None
+    teachers: ObjectRef | None
+    start: ObjectRef | None
+    mlflow: dict[str, str] | None
+    progress: Queue | None
+
+
+def train_loop_per_worker(settings: WorkerSettings) -> None:
     """Train on this worker; give it to a TorchTrainer with datasets "train" and (where there is one) "val".
 
     Args:
-        settings: `train`: a TrainConfig as a dict; `mlflow`: None or {"uri": …, "run_id": …}; `progress`: None
-            (progress is printed) or a queue of `reporting.listening`; `data`: what `describe_data` says, left out:
-            it is read here; `ingest`: what `choose_ingest` says, left out: it is chosen here; `teachers` and `start`:
-            ObjectRefs of what `distill.load_teachers` and `start.load_start` give, left out: they are loaded here.
+        settings: The run; `{"train": config.model_dump(mode="json")}` is enough.
 
     Raises:
         TrainingError: The loss or a gradient became non-finite.
         ConfigError: Settings do not fit the data, another detector cannot be loaded, or the run began with other
-            teachers.
+            detector teachers.
         CheckpointError: The checkpoint to go on from is damaged, or was trained on other photos.
     """
     config = TrainConfig.model_validate(settings["train"])
@@ -60,30 +83,10 @@ def train_loop_per_worker(settings: dict[str, Any]) -> None:
     threads = cores if device.type == "cuda" else 0  # a CPU's cores are all busy with the network
     seed_everything(config.seed)  # on every rank alike, as all begin with the same weights
 
-    ingest = Ingest(*settings["ingest"]) if settings.get("ingest") else choose_ingest(config)
+    ingest = Ingest(*chosen) if (chosen := settings.get("ingest")) else choose_ingest(config)
     rows, val_rows = _rows("train", config, ingest), _rows("val", config, ingest)
     steps = rows.per_epoch() // config.batch_size
-    saved = ray.train.get_checkpoint()
-    start = None
-    if not saved:
-        start = ray.get(settings["start"]) if settings.get("start") else load_start(config)
-    learner = make_learner(
-        config,
-        starting_network(config, start),
-        steps_per_epoch=steps,
-        device=device,
-        wrap=partial(_data_parallel, sync_batchnorm=config.workers.sync_batchnorm),
-        teachers=ray.get(settings["teachers"]) if settings.get("teachers") else (),
-        ranks=ranks,
-    )
-    learner.started_from = start.name if start else None
-    seed_everything(config.seed, rank=ranks.rank)
-    if saved:
-        with saved.as_directory() as folder:
-            restore_run(learner, Path(folder))
-            require_same_teachers(learner, Path(folder))
-            learner.started_from = _provenance(Path(folder)).get("start_from")
-        check_ledger(learner.ledger, epoch=learner.epoch, photos=steps * config.batch_size, planned=rows.digest)
+    learner = _learner(settings, config, rows, device, ranks)
     reporter = Reporter(ranks.rank, settings.get("progress"))
     reporter.note(f"precision {learner.precision.reason}")
     reporter.note(f"{ingest.kind} rows: {ingest.reason}")
@@ -91,10 +94,11 @@ def train_loop_per_worker(settings: dict[str, Any]) -> None:
         f"{rows.available} training and {val_rows.available} validation rows; {steps} steps of {config.batch_size} an "
         f"epoch{_how_dealt_out(config, ranks.world_size)}"
     )
-    if saved:
+    if learner.epoch:
         reporter.note(f"resuming after epoch {learner.epoch} of {config.epochs}")
 
-    log = RunLog(**settings["mlflow"]) if settings.get("mlflow") and ranks.rank == 0 else None
+    mlflow = settings.get("mlflow")
+    log = RunLog(**mlflow) if mlflow and ranks.rank == 0 else None
     while learner.epoch < config.epochs:
         batches = train_batches(
             rows.epoch(learner.epoch),
@@ -119,85 +123,6 @@ def train_loop_per_worker(settings: dict[str, Any]) -> None:
             _log_epoch(log, metrics, reporter)
 
 
-def describe_data(config: TrainConfig) -> dict[str, Any]:
-    """What a model's card says of the data that it was trained on.
-
-    Returns:
-        `input_size` (height and width that the network sees, px) and `data`, the sources and fingerprint of each
-        prepared dataset.
-
-    Raises:
-        DatasetError: A prepared dataset is missing, or they were prepared at different sizes.
-    """
-    infos = [read_info(location) for location in config.data]
-    return {
-        "input_size": training_size(config),
-        "data": [{"sources": info.sources, "fingerprint": info.fingerprint} for info in infos],
-    }
-
-
-def require_same_teachers(learner: Learner, folder: Path) -> None:
-    """Refuse to go on with other teachers than those of a saved run: a name may stand for another model by now.
-
-    Raises:
-        ConfigError: They differ; names both.
-    """
-    before = _provenance(folder).get("teachers", [])
-    now = list(learner.teachers.names) if learner.teachers else []
-    if before != now:
-        raise ConfigError(
-            f"objective.teacher_checkpoints: the run began with {', '.join(before) or 'none'}, but now these are "
-            f"{', '.join(now) or 'none'}; bring the former ones back, or choose another name for the run"
-        )
-
-
-def _report(learner: Learner, metrics: dict[str, float], data: dict[str, Any]) -> None:
-    rngs = learner.ranks.gather(rng_state(learner.device))
-    if learner.ranks.rank != 0:
-        ray.train.report(metrics)  # every rank must report, one saves
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        save_run(learner, Path(folder), _card(learner, data), rngs)
-        ray.train.report(metrics, checkpoint=ray.train.Checkpoint.from_directory(folder))
-
-
-def _log_epoch(log: RunLog, metrics: dict[str, float], reporter: Reporter) -> None:
-    def complain(problem: str) -> None:
-        reporter.note(f"{problem}; epoch {metrics['epoch']} is logged when the run ends")
-
-    attempt(lambda: log.metrics(metrics, step=int(metrics["epoch"])), complain)
-
-
-def _card(learner: Learner, data: dict[str, Any]) -> Card:
-    config = learner.config
-    return make_card(
-        learner.bare,
-        config.network,
-        name=config.name,
-        input_size=data["input_size"],
-        metrics={k.removeprefix("val/"): v for k, v in learner.history[-1].items() if k.startswith("val/")},
-        provenance={
-            "recipe": config.recipe,
-            "epoch": learner.epoch,
-            "epochs": config.epochs,
-            "seed": config.seed,
-            **(
-                {"start_from": learner.started_from}
-                if learner.started_from
-                else {"backbone_weights": Path(config.network.backbone_weights or "random").name}
-            ),
-            "data": data["data"],
-            **({"teachers": list(learner.teachers.names)} if learner.teachers else {}),
-            "torch": str(torch.__version__),
-        },
-    )
-
-
-def _provenance(checkpoint: Path) -> dict[str, Any]:
-    provenance: dict[str, Any] = json.loads((checkpoint / CARD).read_text(encoding="utf-8"))["provenance"]
-    return provenance
-
-
 def _rows(split: Split, config: TrainConfig, ingest: Ingest) -> Rows:
     if ingest.kind == "streaming":
         return StreamedRows(split, config)
@@ -211,16 +136,35 @@ def _rows(split: Split, config: TrainConfig, ingest: Ingest) -> Rows:
     return CachedRows(rows, config)
 
 
+def _learner(settings: WorkerSettings, config: TrainConfig, rows: Rows, device: torch.device, ranks: Ranks) -> Learner:
+    """Build the learner as the run begins, or as its last checkpoint left it."""
+    saved = ray.train.get_checkpoint()
+    start = None
+    if not saved:  # a run that goes on has its weights in its own checkpoint
+        start = ray.get(shipped) if (shipped := settings.get("start")) else load_start(config)
+    steps = rows.per_epoch() // config.batch_size
+    learner = make_learner(
+        config,
+        starting_network(config, start),
+        steps_per_epoch=steps,
+        device=device,
+        wrap=partial(_data_parallel, sync_batchnorm=config.workers.sync_batchnorm),
+        teachers=ray.get(shipped) if (shipped := settings.get("teachers")) else (),
+        ranks=ranks,
+    )
+    learner.started_from = start.name if start else None
+    seed_everything(config.seed, rank=ranks.rank)
+    if saved:
+        with saved.as_directory() as folder:
+            restore_run(learner, Path(folder))
+            require_same_teachers(learner, Path(folder))
+            learner.started_from = read_provenance(Path(folder)).get("start_from")
+        check_ledger(learner.ledger, epoch=learner.epoch, photos=steps * config.batch_size, planned=rows.digest)
+    return learner
+
+
 def _data_parallel(network: nn.Module, *, sync_batchnorm: bool) -> nn.Module:
     return ray.train.torch.prepare_model(with_synchronised_batchnorms(network) if sync_batchnorm else network)
-
-
-def _how_dealt_out(config: TrainConfig, workers: int) -> str:
-    if workers == 1 and not config.micro_batch_size:
-        return ""
-    share = largest_part(config.batch_size, workers)
-    passes = config.passes(workers)
-    return f", {share} on each of {workers} worker(s) in {passes} pass(es)"
 
 
 def _validate(learner: Learner, rows: Rows, threads: int) -> dict[str, float]:
@@ -239,6 +183,31 @@ def _validate(learner: Learner, rows: Rows, threads: int) -> dict[str, float]:
     for part in ranks.gather(mine):
         merged.merge(part)
     return merged.compute()
+
+
+def _report(learner: Learner, metrics: dict[str, float], data: DataDescription) -> None:
+    rngs = learner.ranks.gather(rng_state(learner.device))
+    if learner.ranks.rank != 0:
+        ray.train.report(metrics)  # every rank must report, one saves
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        save_run(learner, Path(folder), make_run_card(learner, data), rngs)
+        ray.train.report(metrics, checkpoint=ray.train.Checkpoint.from_directory(folder))
+
+
+def _log_epoch(log: RunLog, metrics: dict[str, float], reporter: Reporter) -> None:
+    def complain(problem: str) -> None:
+        reporter.note(f"{problem}; epoch {metrics['epoch']} is logged when the run ends")
+
+    attempt(lambda: log.metrics(metrics, step=int(metrics["epoch"])), complain)
+
+
+def _how_dealt_out(config: TrainConfig, workers: int) -> str:
+    if workers == 1 and not config.micro_batch_size:
+        return ""
+    share = largest_part(config.batch_size, workers)
+    passes = config.passes(workers)
+    return f", {share} on each of {workers} worker(s) in {passes} pass(es)"
 
 
 def _epoch_line(config: TrainConfig, metrics: dict[str, float]) -> str:

@@ -1,4 +1,4 @@
-"""Runs that are all trained at full length with several seeds: the paper's ablation and its gamma grid."""
+"""Grids: runs that are all trained at full length with several seeds, as in the paper's ablation and gamma grid."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -11,7 +11,7 @@ from dbd_ray.errors import TrainingError
 from dbd_ray.names import F_BETA, MAE
 from dbd_ray.tracking.runs import attempt
 from dbd_ray.training.run_folder import RESULT_FILE, find_claim, read_record, write_record
-from dbd_ray.tuning.study import Study, check_study, ending, open_study, run_trials
+from dbd_ray.tuning.study import ReadyStudy, Study, ending, ready_study, run_trials, start_study
 from dbd_ray.tuning.tables import csv_text, log_texts, markdown_table, plus_minus, write_texts
 from dbd_ray.tuning.trial import metrics_of
 
@@ -20,8 +20,8 @@ class GridRun(NamedTuple):
     """One run.
 
     Attributes:
-        backbone: Which part of the table it belongs to.
-        variant: Which row.
+        backbone: The part of the table that it belongs to.
+        variant: The table's row that it belongs to.
         config: The run; its seed differs from those of the same row.
     """
 
@@ -34,10 +34,10 @@ class GridRow(NamedTuple):
     """One row of the table.
 
     Attributes:
-        backbone: Its part of the table.
-        variant: What it is called there.
+        backbone: The part of the table that it belongs to.
+        variant: Its name in the table.
         metrics: One value per run that finished, by metric.
-        failures: Why the others failed, by run.
+        failures: Reason of failure of every other run, by the run's name.
     """
 
     backbone: str
@@ -47,13 +47,13 @@ class GridRow(NamedTuple):
 
 
 class Grid(NamedTuple):
-    """What a grid leaves.
+    """The result of a grid.
 
     Attributes:
         rows: The table.
         files: Path or URI of each table and chart.
-        run_id: The MLflow run above those of the runs.
-        tracking_uri: Where it is.
+        run_id: ID of the MLflow run above those of the runs.
+        tracking_uri: URI of the MLflow store that holds it.
     """
 
     rows: list[GridRow]
@@ -63,14 +63,14 @@ class Grid(NamedTuple):
 
 
 class GridPlan(NamedTuple):
-    """What a grid consists of.
+    """The plan of a grid: its runs and its table.
 
     Attributes:
-        runs: All of them, named apart.
-        split: On which rows they are measured.
-        title: Above the table.
+        runs: All runs; their names differ.
+        split: The split on whose rows they are measured.
+        title: Heading of the table.
         published: (F, MAE) of the paper by its backbone and the row's variant.
-        charts: Makes more files of the rows.
+        charts: Makes more files of the rows, texts by file name.
     """
 
     runs: list[GridRun]
@@ -80,23 +80,31 @@ class GridPlan(NamedTuple):
     charts: Callable[[Sequence[GridRow]], dict[str, str]]
 
 
-def run_grid(config: StudyConfig, plan: GridPlan, *, on_event: Callable[[Any], Any]) -> Grid:
-    """Train what is not trained yet, measure it, and write the table.
+class ReadyGrid(NamedTuple):
+    """A grid that is checked as far as that is possible without Ray."""
+
+    study: ReadyStudy[Any]
+    plan: GridPlan
+
+
+def ready_grid(config: StudyConfig, plan: GridPlan) -> ReadyGrid:
+    """Check, without Ray, a grid's settings and data (arguments and errors as of `ready_study`)."""
+    return ReadyGrid(ready_study(config, [run.config for run in plan.runs], split=plan.split), plan)
+
+
+def run_grid(ready: ReadyGrid, *, on_event: Callable[[Any], Any]) -> Grid:
+    """Train the runs that are not trained yet, measure them, and write the table.
 
     Args:
-        config: The study, with absolute paths (`absolute_study`).
-        plan: Its runs.
+        ready: The grid.
         on_event: Called with lines of text now and then.
 
     Raises:
-        ConfigError: A study of this name has other settings, or settings do not fit the data or the cluster.
-        DatasetError: A prepared dataset is missing, or has no rows of the split.
+        ConfigError: Settings do not fit the cluster.
         TrainingError: Every run failed.
     """
-    finished = finished_grid(config)
-    if finished:
-        return finished
-    study = open_study(config, [run.config for run in plan.runs], split=plan.split)
+    config, plan = ready.study.config, ready.plan
+    study = start_study(ready.study)
     with ending(study, on_event):
         failures = _train_missing(study, plan, on_event)
         rows = collect(plan, failures)
@@ -114,13 +122,11 @@ def run_grid(config: StudyConfig, plan: GridPlan, *, on_event: Callable[[Any], A
     return grid
 
 
-def check_grid(config: StudyConfig, plan: GridPlan) -> None:
-    """Find, without Ray, what is wrong with a grid (arguments and errors as of `run_grid`)."""
-    check_study(config, [run.config for run in plan.runs], split=plan.split)
-
-
 def finished_grid(config: StudyConfig) -> Grid | None:
     """Read the table of a finished study; None if it is new, was interrupted, or some of its runs failed.
+
+    Args:
+        config: The study, with absolute paths.
 
     Raises:
         ConfigError: A study of this name has other settings.
@@ -142,7 +148,7 @@ def collect(plan: GridPlan, failures: Mapping[str, str]) -> list[GridRow]:
 
 
 class _ByName:
-    """Makes the run of a trial; a trial of a grid is told the name of its run."""
+    """The plan of a grid's trials: each has the name of its run in its point."""
 
     def __init__(self, configs: dict[str, TrainConfig]) -> None:
         self._configs = configs
@@ -173,9 +179,9 @@ def grid_tables(plan: GridPlan, rows: Sequence[GridRow], prepared: Sequence[tupl
     """Write the table beside the paper's values, and every run's metrics.
 
     Args:
-        plan: What the grid consists of.
-        rows: From `collect`.
-        prepared: Each (height, width), px, that rows of the split were prepared at.
+        plan: The grid's plan.
+        rows: The table's rows, from `collect`.
+        prepared: Each (height, width) in px that rows of the split were prepared at.
 
     Returns:
         Texts by file name.

@@ -1,15 +1,15 @@
-"""The studies of the paper (Cun & Pun, ECCV 2020): Table 2, the ablation, and Table 3, gamma."""
+"""The paper's studies (Cun & Pun, ECCV 2020): Table 2, the ablation, and Table 3, the gamma grid."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from dbd_ray.config import PAPER_GAMMAS, VARIANTS, AblateConfig, TrainConfig, TuneConfig, vary
 from dbd_ray.training.local_paths import absolute
-from dbd_ray.tuning.grid import MAE, Grid, GridPlan, GridRow, GridRun, check_grid, finished_grid, run_grid
+from dbd_ray.tuning.grid import MAE, Grid, GridPlan, GridRow, GridRun, ReadyGrid, finished_grid, ready_grid, run_grid
 from dbd_ray.tuning.plots import gamma_grid_chart
 from dbd_ray.tuning.study import absolute_study, folder_of
 
-# CUHK, (F, MAE)
+# (F, MAE) on CUHK
 TABLE_2 = {
     "ResNeXt-101": {
         "FCN": (0.917, 0.046),
@@ -31,11 +31,26 @@ TABLE_3 = {
 }
 
 
-def ablate(config: AblateConfig, *, on_event: Callable[[Any], Any] = lambda event: None) -> Grid:
-    """Train and measure the variants of Table 2, or go on where that was interrupted.
+def open_ablation(config: AblateConfig) -> Grid | ReadyGrid:
+    """Look for a finished ablation of this name; if there is none, check everything that can be checked without Ray.
 
     Args:
         config: The ablation; `train.data` and `train.storage` may be relative to the current folder.
+
+    Raises:
+        ConfigError: A study of this name has other settings, or settings do not fit the data, or name weights or
+            detectors that are not there.
+        DatasetError: A prepared dataset is missing, or has no rows of the split.
+    """
+    config = absolute_study(config)
+    return finished_grid(config) or ready_grid(config, ablation_plan(config))
+
+
+def ablate(ablation: AblateConfig | ReadyGrid, *, on_event: Callable[[Any], Any] = lambda event: None) -> Grid:
+    """Train and measure the variants of Table 2, or go on where that was interrupted.
+
+    Args:
+        ablation: What `open_ablation` returned, or settings to open.
         on_event: Called with lines of text now and then.
 
     Raises:
@@ -43,19 +58,8 @@ def ablate(config: AblateConfig, *, on_event: Callable[[Any], Any] = lambda even
         DatasetError: A prepared dataset is missing, or has no rows of the split.
         TrainingError: Every run failed.
     """
-    config = absolute_study(config)
-    return run_grid(config, ablation_plan(config), on_event=on_event)
-
-
-def check_ablation(config: AblateConfig) -> None:
-    """Find, without Ray, what is wrong with an ablation (arguments and errors as of `ablate`)."""
-    config = absolute_study(config)
-    check_grid(config, ablation_plan(config))
-
-
-def finished_ablation(config: AblateConfig) -> Grid | None:
-    """Read the table of a finished ablation of this name; None if there is none."""
-    return finished_grid(absolute_study(config))
+    opened = open_ablation(ablation) if isinstance(ablation, AblateConfig) else ablation
+    return opened if isinstance(opened, Grid) else run_grid(opened, on_event=on_event)
 
 
 def ablation_plan(config: AblateConfig) -> GridPlan:
@@ -70,21 +74,16 @@ def ablation_plan(config: AblateConfig) -> GridPlan:
     return GridPlan(runs, config.split, f"Ablation {config.name}", TABLE_2, lambda rows: {})
 
 
-def gamma_grid(config: TuneConfig, *, on_event: Callable[[Any], Any] = lambda event: None) -> Grid:
-    """Train and measure the gammas of Table 3, or go on where that was interrupted (arguments as of `ablate`)."""
+def open_gamma_grid(config: TuneConfig) -> Grid | ReadyGrid:
+    """Look for a finished gamma grid of this name; if there is none, check it (errors as of `open_ablation`)."""
     config = absolute_study(config)
-    return run_grid(config, gamma_plan(config), on_event=on_event)
+    return finished_grid(config) or ready_grid(config, gamma_plan(config))
 
 
-def check_gamma_grid(config: TuneConfig) -> None:
-    """Find, without Ray, what is wrong with a gamma grid (arguments and errors as of `ablate`)."""
-    config = absolute_study(config)
-    check_grid(config, gamma_plan(config))
-
-
-def finished_gamma_grid(config: TuneConfig) -> Grid | None:
-    """Read the table of a finished gamma grid of this name; None if there is none."""
-    return finished_grid(absolute_study(config))
+def gamma_grid(grid: TuneConfig | ReadyGrid, *, on_event: Callable[[Any], Any] = lambda event: None) -> Grid:
+    """Train and measure the gammas of Table 3, or go on where that was interrupted (errors as of `ablate`)."""
+    opened = open_gamma_grid(grid) if isinstance(grid, TuneConfig) else grid
+    return opened if isinstance(opened, Grid) else run_grid(opened, on_event=on_event)
 
 
 def gamma_plan(config: TuneConfig) -> GridPlan:

@@ -16,7 +16,7 @@ _MARKS = {"finished": "o", "stopped": "v"}
 
 
 class Tried(Protocol):
-    """What is drawn of a trial; see `sweep.RankedTrial`."""
+    """The parts of a trial that are drawn; `ranking.RankedTrial` has them."""
 
     @property
     def status(self) -> str: ...
@@ -30,8 +30,8 @@ def parallel_chart(space: Space, trials: Sequence[Tried], metric: str) -> str:
     """Draw every trial as a line over one axis per setting, the metric last; better ones are darker and on top.
 
     Args:
-        space: What was searched.
-        trials: In any order; those without a value are left out.
+        space: The domain of each setting that was searched.
+        trials: The trials, in any order; those without a value are left out.
         metric: Name of their value.
 
     Returns:
@@ -69,8 +69,8 @@ def gamma_chart(domain: Range | Choice, trials: Sequence[Tried], metric: str) ->
     """Draw the metric of every trial of a search against its gamma.
 
     Args:
-        domain: The range of gamma, drawn by order of magnitude where it is searched so.
-        trials: In any order; those without a value are left out.
+        domain: The domain of gamma, drawn on a logarithmic axis where it is searched so.
+        trials: The trials, in any order; those without a value are left out.
         metric: Name of their value.
 
     Returns:

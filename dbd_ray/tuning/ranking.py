@@ -1,4 +1,4 @@
-"""The trials of a search, ranked: as rows, as a table and as charts."""
+"""Ranking of a sweep's trials, as rows, as a table and as charts."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -17,10 +17,10 @@ class RankedTrial(NamedTuple):
     Attributes:
         run: Name of its training run, in the folder `trials` of the sweep.
         status: "finished", "stopped" (early, by ASHA) or "failed".
-        epochs: For how many it was trained.
-        value: Its best epoch's metric; None if it failed before its first epoch was over.
-        point: The settings that it tried, by dotted name.
-        reason: Why it failed, or empty.
+        epochs: Number of epochs that it was trained for.
+        value: Metric of its best epoch; None if it failed before its first epoch was over.
+        point: Values of the settings that it tried, by dotted name.
+        reason: Reason of its failure, or empty.
     """
 
     run: str
@@ -35,9 +35,9 @@ def ranked(records: list[TrialRecord], *, mode: str, name: str) -> list[RankedTr
     """Rank trials: those that finished by their best epoch, then those stopped early, then the failed.
 
     Args:
-        records: What was recorded of them.
-        mode: "min" or "max".
-        name: The sweep's.
+        records: Their records.
+        mode: "min" if lower values are better, else "max".
+        name: The sweep's name.
     """
     best = min if mode == "min" else max
     trials = [

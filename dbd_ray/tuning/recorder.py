@@ -1,4 +1,4 @@
-"""What is told and kept of a study's trials while Ray Tune runs them."""
+"""Recorder of a study's trials: keeps their records and reports on them while Ray Tune runs them."""
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -21,14 +21,14 @@ Status = Literal["running", "finished", "stopped", "failed"]
 
 @dataclass
 class TrialRecord:
-    """One trial.
+    """The record of one trial.
 
     Attributes:
-        id: Ray Tune's name for it.
-        point: What it varies.
+        id: Its ID in Ray Tune.
+        point: Values of the settings that the study varies, by dotted name.
         values: The study's metric by epoch.
-        status: "stopped" is what the scheduler ended early.
-        reason: Why it failed, or empty.
+        status: Its state; "stopped": the scheduler ended it early.
+        reason: Reason of its failure, or empty.
     """
 
     id: str
@@ -44,15 +44,15 @@ class TrialRecord:
 
 
 class Recorder(Callback):
-    """Hears of every trial; Ray Tune saves and restores what it knows together with its own state.
+    """Callback that records every trial; Ray Tune saves and restores the records together with its own state.
 
     Args:
-        plan: Makes the run of a trial.
+        plan: Makes a trial's run from its point and its ID.
         log: The study's MLflow run.
-        metric: Which reported value counts, e.g. val/mae.
+        metric: Name of the reported value that is recorded, e.g. val/mae.
         on_event: Called with a line of text now and then.
-        scheduler: What stops trials, if anything does. Ray Tune restores searchers and callbacks after an interruption,
-            but no scheduler, which would then have nothing to compare trials with.
+        scheduler: Scheduler that stops trials early, or None. It is saved here, since Ray Tune restores searchers and
+            callbacks after an interruption, but no scheduler, which would have nothing to compare trials with.
     """
 
     def __init__(
@@ -76,11 +76,11 @@ class Recorder(Callback):
         return [record for record in self.records.values() if record.status == "running"]
 
     def get_state(self) -> dict[str, Any]:
-        """What Ray Tune keeps for `set_state`."""
+        """Return the state that Ray Tune keeps for `set_state`."""
         return {"records": [asdict(record) for record in self.records.values()], "scheduler": self._saved_scheduler()}
 
     def set_state(self, state: dict[str, Any]) -> None:
-        """Take up what an interrupted study knew."""
+        """Restore the records and the scheduler of an interrupted study."""
         self.records = {record["id"]: TrialRecord(**record) for record in state["records"]}
         if self._scheduler is not None and state["scheduler"] is not None:
             with TemporaryDirectory() as folder:
@@ -89,14 +89,14 @@ class Recorder(Callback):
                 self._scheduler.restore(str(path))
 
     def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        """Note the trial's point; a failed trial that is tried again is as new."""
+        """Record the trial's point; a failed trial that is tried again is as new."""
         record = self._record(trial)
         record.status, record.reason = "running", ""
 
     def on_trial_result(
         self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
     ) -> None:
-        """Note an epoch."""
+        """Record an epoch."""
         record, epoch, value = self.records[trial.trial_id], result.get("epoch"), result.get(self._metric)
         if epoch is None or value is None or epoch in record.values:  # Ray Tune repeats the last one when a run ends
             return
@@ -105,7 +105,7 @@ class Recorder(Callback):
         self._on_event(f"{run.name}: epoch {epoch}/{run.epochs}  {self._metric} {value:.4f}")
 
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        """Note the end; the MLflow run of a trial that was stopped has nobody else left to end it."""
+        """Record the end; the MLflow run of a trial that was stopped has nobody else left to end it."""
         record, run = self._record(trial), self._run(trial)
         # without a scheduler nothing stops a run, which on data without validation rows reports no values
         whole = self._scheduler is None or record.epochs >= run.epochs
@@ -115,7 +115,7 @@ class Recorder(Callback):
             self._end(trial, failed=False)
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        """Note a failure; the study goes on."""
+        """Record a failure; the study goes on."""
         record = self._record(trial)  # a process that cannot even be started fails without having begun
         record.status = "failed"
         told = Path(trial.error_file).read_text(encoding="utf-8") if trial.error_file else "its process was lost"

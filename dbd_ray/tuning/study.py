@@ -1,11 +1,11 @@
-"""What sweeps and ablations share: refusals before anything starts, the study's MLflow run, and Ray Tune."""
+"""Studies of many runs: checked before anything starts, recorded in one MLflow run, and run on Ray Tune."""
 
 import json
 import uuid
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import PurePosixPath
-from typing import Any, NamedTuple
+from typing import Any, Generic, NamedTuple
 
 import ray
 from ray import tune
@@ -15,29 +15,43 @@ from ray.util.state import list_nodes
 from ray.util.state.exception import RayStateApiException
 
 from dbd_ray.config import MeasuredSplit, StudyConfig, TrainConfig, TuneConfig, flatten, unflatten
+from dbd_ray.config.study import AnyStudy
 from dbd_ray.datasets.prepared import read_info
 from dbd_ray.errors import ConfigError, DatasetError
 from dbd_ray.storage import open_storage
 from dbd_ray.tracking.runs import RunLog, attempt, tracking_uri
-from dbd_ray.training.checks import check_detectors, check_settings, check_store, check_workers, room_for
+from dbd_ray.training.checks import check_settings, check_store, check_workers, room_for
 from dbd_ray.training.local_paths import absolute, absolute_value
+from dbd_ray.training.run_detectors import check_detectors
 from dbd_ray.training.run_folder import KEY_FIELD, SETTINGS_FILE, claim_name, find_claim, new_key
 from dbd_ray.training.trainer import connect, uses_gpu
 from dbd_ray.tuning.recorder import TRIAL_TAG, Recorder
 from dbd_ray.tuning.trial import Plan, run_trial
 
-# what the process that starts a run holds; with a CPU of its own it would wait for the CPUs that its workers need
+# memory of the process that starts a run; with a CPU of its own it would wait for the CPUs that its workers need
 DRIVER_BYTES = 512 * 2**20
-SEARCH = "search"  # the folder of Ray Tune's own record, of which a study that searches has one
+SEARCH = "search"  # folder of Ray Tune's own record; a study that searches has one
+
+
+class ReadyStudy(NamedTuple, Generic[AnyStudy]):
+    """A study that is checked as far as that is possible without Ray.
+
+    Attributes:
+        config: Its settings, with absolute paths.
+        key: Its identity: that of the interrupted study of this name, else new.
+    """
+
+    config: AnyStudy
+    key: str
 
 
 class Study(NamedTuple):
-    """A study that may start.
+    """A study that has started.
 
     Attributes:
-        folder: Where all that it writes goes.
+        folder: Folder or URI of everything that it writes.
         log: Its MLflow run.
-        concurrent: How many runs go on side by side.
+        concurrent: Number of runs that go on side by side.
     """
 
     folder: str
@@ -46,12 +60,12 @@ class Study(NamedTuple):
 
 
 def folder_of(config: StudyConfig) -> str:
-    """Where a study writes: its runs, its tables and charts, and Ray Tune's own state."""
+    """Return the folder of a study's runs, its tables and charts, and Ray Tune's own state."""
     return f"{config.storage}/{config.name}"
 
 
 def absolute_study(config: StudyConfig) -> Any:
-    """Make the local paths of a study absolute; its runs start in folders of their own."""
+    """Return a study's settings with absolute local paths; its runs start in folders of their own."""
     settings: dict[str, Any] = {"train": absolute(config.train)}
     if isinstance(config, TuneConfig):
         if config.search is not None:
@@ -70,20 +84,20 @@ def _absolute_values(values: Mapping[str, Any], *, choices: bool) -> dict[str, A
     return unflatten(absolute_values)
 
 
-def check_study(config: StudyConfig, runs: Sequence[TrainConfig], *, split: MeasuredSplit) -> None:
-    """Find, without Ray, what is wrong with a study's settings and data.
+def ready_study(config: AnyStudy, runs: Sequence[TrainConfig], *, split: MeasuredSplit) -> ReadyStudy[AnyStudy]:
+    """Check, without Ray, a study's settings and data, and the detectors that its runs name.
 
     Args:
         config: The study, with absolute paths.
         runs: Its runs, or enough of them to stand for all.
-        split: On which rows runs are compared.
+        split: The split on whose rows runs are compared.
 
     Raises:
         ConfigError: A study of this name has other settings, or settings do not fit the data, or name weights or
             detectors that are not there.
         DatasetError: A prepared dataset is missing, or has no rows of the split.
     """
-    find_claim(config)
+    key = find_claim(config)
     if not any(read_info(location).rows.get(split) for location in config.data):
         raise DatasetError(
             ", ".join(config.data), [f"no rows of split {split!r} to compare the runs on; prepare again"]
@@ -91,34 +105,29 @@ def check_study(config: StudyConfig, runs: Sequence[TrainConfig], *, split: Meas
     for run in runs:
         check_settings(run)
     check_detectors(runs, tracking_uri(config.storage))
+    return ReadyStudy(config, key or new_key())
 
 
-def open_study(
-    config: StudyConfig, runs: Sequence[TrainConfig], *, split: MeasuredSplit, dashboard: bool = False
-) -> Study:
-    """Refuse what cannot work before any run starts; then take the study's name and open its MLflow run.
+def start_study(ready: ReadyStudy[Any], *, dashboard: bool = False) -> Study:
+    """Check a study against the cluster before any run starts; then take its name and open its MLflow run.
 
     Args:
-        config: The study, with absolute paths.
-        runs: Its runs, or enough of them to stand for all.
-        split: On which rows runs are compared.
+        ready: The study.
         dashboard: Whether runs may be stopped early, which needs Ray's dashboard.
 
     Raises:
-        ConfigError: A study of this name has other settings, or settings do not fit the data or the cluster.
-        DatasetError: A prepared dataset is missing, or has no rows of the split.
+        ConfigError: Settings do not fit the cluster.
     """
-    check_study(config, runs, split=split)
-    key = find_claim(config) or new_key()
+    config = ready.config
     uri = tracking_uri(config.storage)
     connect()
     check_store(uri, ray.nodes())
     concurrent = _concurrent(config)
     if dashboard:
         require_dashboard()
-    log = RunLog.open(uri, config.name, key=key, params=config.model_dump(mode="json"))
+    log = RunLog.open(uri, config.name, key=ready.key, params=config.model_dump(mode="json"))
     log.tags({f"data.{i}.fingerprint": read_info(data).fingerprint for i, data in enumerate(config.data)})
-    claim_name(config, key)
+    claim_name(config, ready.key)
     return Study(folder_of(config), log, concurrent)
 
 
@@ -162,17 +171,17 @@ def run_trials(
     """Run a study's trials on Ray Tune; one that fails does not end the others.
 
     Args:
-        study: From `open_study`.
-        plan: Makes the run of a trial of its point and its id.
-        metric: What is reported of every epoch, e.g. val/mae.
-        split: On which rows finished runs are measured.
+        study: From `start_study`.
+        plan: Makes a trial's run from its point and its ID.
+        metric: Name of the value that is reported of every epoch, e.g. val/mae.
+        split: The split on whose rows finished runs are measured.
         on_event: Called with a line of text now and then.
         resume: Go on with the search that was interrupted, if there was one; else trials are new.
         scheduler: Stops trials early; None: nothing does.
         settings: Further arguments of ray.tune.run.
 
     Returns:
-        What was recorded of every trial.
+        The record of every trial.
 
     Raises:
         KeyboardInterrupt: Ray Tune was interrupted; the same call goes on.
@@ -202,7 +211,7 @@ def end_forgotten(study: Study, known: Collection[str]) -> None:
     """Mark as failed the MLflow runs of trials that began after Ray Tune's last record before an interruption.
 
     Args:
-        study: Whose.
+        study: The study that the trials belong to.
         known: Names of the runs that Ray Tune knows.
     """
     storage, folder = open_storage(f"{study.folder}/trials")

@@ -1,4 +1,4 @@
-"""Tables of a study as text, and where its files go."""
+"""Tables of a study as text, and writing its files."""
 
 import csv
 import io

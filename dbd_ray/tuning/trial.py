@@ -1,4 +1,4 @@
-"""One run of a study as Ray Tune starts it: trained as by `dbd-ray train`, then measured."""
+"""One trial of a study on Ray Tune: a run that is trained as by `dbd-ray train`, then measured."""
 
 import tempfile
 from collections.abc import Callable, Mapping
@@ -16,8 +16,9 @@ from dbd_ray.images.encode import decode_mask
 from dbd_ray.metrics import FocusMetrics
 from dbd_ray.storage import open_storage
 from dbd_ray.tracking.runs import RunLog
-from dbd_ray.training.run_folder import MODEL_FILES, TrainedModel, read_record, write_record
-from dbd_ray.training.trainer import finished_run, train
+from dbd_ray.training.open_run import open_run
+from dbd_ray.training.run_folder import MODEL_FILES, TrainedModel, finished_run, read_record, write_record
+from dbd_ray.training.trainer import train
 
 MEASURED_FILE = "measured.json"
 ROWS_AT_ONCE = 32
@@ -26,22 +27,23 @@ Plan = Callable[[Mapping[str, Any], str], TrainConfig]
 
 
 def run_trial(config: dict[str, Any], *, plan: Plan, parent: dict[str, str], split: MeasuredSplit) -> None:
-    """Train the run of one point, or go on with it, and measure it; Ray Tune hears of every epoch.
+    """Train the run of one point, or go on with it, and measure it; every epoch is reported to Ray Tune.
 
     Args:
-        config: The point.
-        plan: Makes its run.
+        config: The point: values of the settings that the study varies.
+        plan: Makes the run from the point and the trial's ID.
         parent: `uri` and `run_id` of the study's MLflow run.
-        split: On which rows; the best epoch's validation metrics are known from training.
+        split: The split that is measured; the best epoch's validation metrics are known from training.
     """
     # one of many is no candidate for the registry: a search's winner is trained again, as a run of its own
     run = plan(config, tune.get_context().get_trial_id()).model_copy(update={"registered_model": None})
-    trained = finished_run(run)
-    if trained:  # the study was interrupted before Ray Tune had recorded the end of this run
+    opened = open_run(run)
+    if isinstance(opened, TrainedModel):  # the study was interrupted before Ray Tune had recorded the end of this run
+        trained = opened
         for epoch in trained.history:
             tune.report(epoch)
     else:
-        trained = train(run, parent=RunLog(**parent), callbacks=[TuneReportCallback()])
+        trained = train(opened, parent=RunLog(**parent), callbacks=[TuneReportCallback()])
     if split == "test" and read_record(run, MEASURED_FILE) is None:
         measured = measure(trained.folder, run.data)
         RunLog(trained.tracking_uri, trained.run_id).metrics(
@@ -52,7 +54,7 @@ def run_trial(config: dict[str, Any], *, plan: Plan, parent: dict[str, str], spl
 
 def metrics_of(run: TrainConfig, split: MeasuredSplit) -> dict[str, float] | None:
     """Read the metrics of a run on a split; None if it is not finished, or was not measured."""
-    trained: TrainedModel | None = finished_run(run)
+    trained = finished_run(run)
     if trained is None:
         return None
     if split == "test":
@@ -65,10 +67,10 @@ def measure(model: str, data: tuple[str, ...]) -> dict[str, float]:
 
     Args:
         model: Folder or URI of its checkpoint.
-        data: Prepared datasets; those without test rows count for nothing.
+        data: Prepared datasets; those without test rows are passed over.
 
     Returns:
-        By the names in `metrics.METRIC_NAMES`.
+        Values by the names in `metrics.METRIC_NAMES`.
     """
     metrics = FocusMetrics()
     with tempfile.TemporaryDirectory() as folder:

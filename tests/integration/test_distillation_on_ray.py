@@ -6,12 +6,16 @@ from typing import Any
 
 import pytest
 import torch
+from ray.train import RunConfig, ScalingConfig
+from ray.train.torch import TorchTrainer
 
 from dbd_ray.checkpoints.files import load_checkpoint
 from dbd_ray.config import TrainConfig
 from dbd_ray.datasets.prepare import prepare_scenes
 from dbd_ray.datasets.scenes import SceneConfig
 from dbd_ray.errors import ConfigError
+from dbd_ray.training import detector_teachers, train_loop_per_worker
+from dbd_ray.training.open_run import ReadyRun, open_run
 from dbd_ray.training.run_folder import RESULT_FILE
 from dbd_ray.training.trainer import make_trainer, train
 
@@ -44,14 +48,39 @@ def test_two_workers_learn_from_a_teacher_named_relative_to_the_current_folder(
 ) -> None:
     monkeypatch.chdir(folder)
     Path("teacher").symlink_to(tiny_model)
-    config = _config("teacher")
-    trained = train(config)
+    loads = []
+
+    def counted(checkpoint: Path) -> Any:
+        loads.append(checkpoint)
+        return load_checkpoint(checkpoint)
+
+    monkeypatch.setattr(detector_teachers, "load_checkpoint", counted)
+    run = open_run(_config("teacher"))
+    assert isinstance(run, ReadyRun)
+    Path("teacher").unlink()  # the workers are sent what was loaded: their nodes need not have its files
+    trained = train(run)
+    assert loads == [folder / "teacher"]
     assert trained.metrics["train/features"] > 0
     card = load_checkpoint(trained.folder)[1]
     assert card.provenance["teachers"] == [f"tiny@{load_checkpoint(tiny_model)[1].fingerprint[:16]}"]
     monkeypatch.chdir(folder.parent)
     data, storage = str(folder / "data"), str(folder / "runs")
     assert train(_config(str(folder / "teacher"), data=[data], storage=storage)) == trained
+
+
+def test_a_worker_that_is_given_the_settings_alone_loads_the_rest_itself(folder: Path, tiny_model: Path) -> None:
+    storage = str(folder / "runs")
+    config = _config(
+        str(tiny_model), name="alone", data=[str(folder / "data")], storage=storage, ingest="streaming", workers={}
+    )
+    result = TorchTrainer(
+        train_loop_per_worker,
+        train_loop_config={"train": config.model_dump(mode="json")},
+        scaling_config=ScalingConfig(num_workers=1),
+        run_config=RunConfig(name="alone", storage_path=storage),
+    ).fit()
+    assert result.metrics is not None
+    assert result.metrics["train/features"] > 0
 
 
 def test_a_teacher_that_is_not_there_is_refused_before_a_worker_starts(

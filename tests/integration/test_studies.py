@@ -28,9 +28,9 @@ from dbd_ray.datasets.prepare import prepare_scenes
 from dbd_ray.datasets.scenes import SceneConfig
 from dbd_ray.errors import ConfigError, DatasetError
 from dbd_ray.tracking.runs import EXPERIMENT, PARENT_TAG
-from dbd_ray.tuning.grid import F_BETA, MAE
-from dbd_ray.tuning.paper import ablate, finished_ablation
-from dbd_ray.tuning.sweep import Sweep, finished_sweep, search
+from dbd_ray.tuning.grid import F_BETA, MAE, Grid
+from dbd_ray.tuning.paper import ablate, open_ablation
+from dbd_ray.tuning.sweep import Sweep, open_sweep, search
 
 # whichever test comes first waits for a whole study
 pytestmark = [pytest.mark.ray, pytest.mark.chaos, pytest.mark.timeout(1800)]
@@ -172,8 +172,8 @@ def sweep(
     kill_once(lambda: len(_recorded(folder)) >= 2 and bool(_started(folder, "sweep")), **driver)
     done_before.update(_started(folder, "sweep"))
     assert _command("tune", "--config", str(sweep_file)) == 0
-    sweep = finished_sweep(sweep_config)
-    assert sweep
+    sweep = open_sweep(sweep_config)
+    assert isinstance(sweep, Sweep)
     return sweep
 
 
@@ -286,8 +286,8 @@ def test_a_killed_ablation_is_completed_into_one_table_with_the_spread_of_its_se
     assert set(before) == {"ablation-mobilenetv3_small_050-full-seed0"}
     capsys.readouterr()
     assert _command("ablate", "--config", str(ablation_file)) == 0
-    grid = finished_ablation(ablation_config)
-    assert grid
+    grid = open_ablation(ablation_config)
+    assert isinstance(grid, Grid)
     assert before.items() <= _started(folder, "ablation").items(), "a finished run was trained again"
 
     (row,) = grid.rows

@@ -47,7 +47,7 @@ PURE = (
         "training.state",
     ),
     *("training.learner", "training.ledger", "training.ranks", "training.ingest"),
-    "training.local_paths",
+    *("training.local_paths", "training.detector_teachers", "training.start", "training.run_detectors"),
 )
 # what may be missing on a machine that only trains and measures
 OPTIONAL_THERE = {

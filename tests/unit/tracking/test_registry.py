@@ -12,7 +12,7 @@ from dbd_ray.checkpoints.find import find_checkpoint, opened_checkpoint
 from dbd_ray.config import ObjectiveConfig
 from dbd_ray.errors import CheckpointError
 from dbd_ray.tracking.runs import RunLog, tracking_uri
-from dbd_ray.training.detector_teachers import load_teachers
+from dbd_ray.training.detector_teachers import load_detector_teachers
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +51,7 @@ def test_a_registered_model_is_on_the_disk_for_as_long_as_it_is_read(temporary: 
     assert Detector.load("models:/tiny/1", device="cpu", engine="eager").card == read_card(tiny_model)
     assert not list(temporary.iterdir())
     taught = ObjectiveConfig(teacher_checkpoints=("models:/tiny/1",), teacher_weight=1)
-    assert load_teachers(taught)[0].name.startswith("tiny@")
+    assert load_detector_teachers(taught)[0].name.startswith("tiny@")
     assert not list(temporary.iterdir())
 
 

@@ -1,4 +1,4 @@
-"""What a run is told before it starts."""
+"""Refusals of a run before it starts: settings against data, and against the cluster."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -90,15 +90,6 @@ def test_weights_that_are_not_there_are_named_with_their_field(
 
 def _taught_by(*teachers: str, **settings: Any) -> dict[str, Any]:
     return {"teacher_checkpoints": teachers, "teacher_weight": 1, **settings}
-
-
-def test_a_teacher_that_is_not_there_is_named_with_its_field(
-    make_config: MakeConfig, taught: str, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tiny_model.parent)
-    check_settings(make_config(data=[taught], objective=_taught_by(tiny_model.name)))
-    with pytest.raises(ConfigError, match=r"^objective\.teacher_checkpoints: .*/absent: neither a checkpoint folder"):
-        check_settings(make_config(data=[taught], objective=_taught_by(tiny_model.name, "absent")))
 
 
 def test_teachers_are_not_asked_to_look_at_pictures_that_are_too_small_for_them(

@@ -15,14 +15,14 @@ from dbd_ray.errors import ConfigError
 from dbd_ray.models import build_network
 from dbd_ray.training.learner import Learner
 from dbd_ray.training.loop import close_epoch, train_epoch, train_step
+from dbd_ray.training.provenance import DataDescription, make_run_card, require_same_teachers
 from dbd_ray.training.samples import Batch, EncodedRow, Window, collate, decode_row, epoch_order, train_batches
 from dbd_ray.training.state import restore_run, save_run
-from dbd_ray.training.worker import _card, require_same_teachers
 
 MakeConfig = Callable[..., TrainConfig]
 MakeLearner = Callable[..., Learner]
 
-DATA = {"input_size": (64, 64), "data": []}
+DATA: DataDescription = {"input_size": (64, 64), "data": []}
 NETWORKS: dict[str, dict[str, Any]] = {
     "lite": {"architecture": "lite", "backbone": "mobilenetv3_small_050", "width": 16, "depth": False},
     "depth_distillation": {"backbone": "mobilenetv2_035", "srfb": "none", "reduction": 16, "depth": False},
@@ -151,7 +151,7 @@ def test_an_interrupted_run_with_teachers_ends_with_the_same_bits_as_one_that_wa
     _one_epoch(straight, photo_rows)
     _one_epoch(straight, photo_rows)
     _one_epoch(interrupted, photo_rows)
-    save_run(interrupted, tmp_path, _card(interrupted, DATA))
+    save_run(interrupted, tmp_path, make_run_card(interrupted, DATA))
     restore_run(resumed, tmp_path)
     require_same_teachers(resumed, tmp_path)
     _one_epoch(resumed, photo_rows)
@@ -166,7 +166,7 @@ def test_teachers_are_no_part_of_what_is_saved_but_the_card_names_them(
     for name, objective in (("plain", {"depth_weight": 0}), ("taught", _objective(tiny_model))):
         learner = make_tiny_learner(make_config(network=NETWORKS["lite"], objective=objective))
         learner.history.append({"epoch": 1})
-        save_run(learner, tmp_path / name, _card(learner, DATA))
+        save_run(learner, tmp_path / name, make_run_card(learner, DATA))
     plain, taught = (torch.load(tmp_path / name / "training_state.pt") for name in ("plain", "taught"))
     assert plain.keys() == taught.keys()
     assert plain["network"].keys() == taught["network"].keys()
@@ -182,7 +182,7 @@ def test_a_run_does_not_go_on_with_a_teacher_that_was_replaced(
     config = make_config(network=NETWORKS["lite"], objective=_objective(tiny_model))
     learner = make_tiny_learner(config)
     learner.history.append({"epoch": 1})
-    save_run(learner, tmp_path, _card(learner, DATA))
+    save_run(learner, tmp_path, make_run_card(learner, DATA))
     other = make_tiny_learner(make_config(network=NETWORKS["lite"], objective=_objective(tiny_depth_model)))
     with pytest.raises(ConfigError, match=r"teacher_checkpoints: the run began with tiny@\w{16}, but now .* tiny@"):
         require_same_teachers(other, tmp_path)

@@ -13,9 +13,9 @@ from dbd_ray.cli import main
 from dbd_ray.config import AblateConfig, TuneConfig, load_ablate_config, load_tune_config
 from dbd_ray.datasets.prepared import PreparedInfo, write_info
 from dbd_ray.errors import ConfigError, DatasetError
-from dbd_ray.tuning.paper import ablation_plan, check_ablation, check_gamma_grid
+from dbd_ray.tuning.paper import ablation_plan, open_ablation, open_gamma_grid
 from dbd_ray.tuning.study import absolute_study
-from dbd_ray.tuning.sweep import check_sweep, corners, optuna_space, trial_base
+from dbd_ray.tuning.sweep import corners, open_sweep, optuna_space, trial_base
 
 TINY = {"backbone": "mobilenetv2_035", "srfb": "none", "reduction": 8, "depth": False}
 
@@ -80,11 +80,11 @@ def test_a_detector_that_some_trials_would_begin_with_is_looked_for_before_any_s
 ) -> None:
     for name in ("one", "two"):
         shutil.copytree(tiny_model, folder / name)
-    check_sweep(_sweep({"start_from": ["one", "two"]}))
+    open_sweep(_sweep({"start_from": ["one", "two"]}))
     with pytest.raises(ConfigError, match=rf"run s-trial: start_from: {folder}/absent: neither a checkpoint folder"):
-        check_sweep(_sweep({"start_from": ["one", "absent", "two"]}))
+        open_sweep(_sweep({"start_from": ["one", "absent", "two"]}))
     with pytest.raises(ConfigError, match=r"run s-trial: start_from: .*set network\.reduction=8"):
-        check_sweep(_sweep({"network": {"reduction": [4, 8]}}, start_from="one"))
+        open_sweep(_sweep({"network": {"reduction": [4, 8]}}, start_from="one"))
 
 
 def test_a_teacher_in_the_registry_is_looked_for_before_any_trial_starts(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -95,7 +95,7 @@ def test_a_teacher_in_the_registry_is_looked_for_before_any_trial_starts(monkeyp
     with pytest.raises(
         ConfigError, match=r"objective\.teacher_checkpoints: models:/absent@champion: not found"
     ) as said:
-        check_sweep(_sweep({"optimizer": {"lr": [0.1, 0.2]}}, objective=taught))
+        open_sweep(_sweep({"optimizer": {"lr": [0.1, 0.2]}}, objective=taught))
     assert nobody in str(said.value)
 
 
@@ -103,26 +103,26 @@ def test_a_detector_that_fits_one_variant_only_is_refused_and_the_other_is_named
     theirs = load_checkpoint(tiny_model)[1].network
     assert (theirs.srfb, theirs.sab) == ("none", True)
     with pytest.raises(ConfigError, match=r"run s-mobilenetv2_035-FCN-seed0: start_from: .*set network\.sab=True"):
-        check_ablation(_ablation(start_from=str(tiny_model)))
+        open_ablation(_ablation(start_from=str(tiny_model)))
 
 
 def test_runs_that_go_on_do_not_need_what_they_began_with_any_more(folder: Path) -> None:
     config = _ablation(start_from="deleted")
     with pytest.raises(ConfigError, match=r"start_from: .*/deleted: neither a checkpoint folder"):
-        check_ablation(config)
+        open_ablation(config)
     for run in ablation_plan(absolute_study(config)).runs:
         card = Path(run.config.storage) / run.config.name / "checkpoint_1" / CARD
         card.parent.mkdir(parents=True)
         card.write_text(json.dumps({}))
-    check_ablation(config)
+    open_ablation(config)
 
 
 def test_settings_and_data_of_every_study_are_checked_without_ray(folder: Path) -> None:
     with pytest.raises(ConfigError, match=r"network\.backbone_weights: .*absent is no local file"):
-        check_ablation(_ablation(network={"backbone": "vgg16", "backbone_weights": "absent"}))
+        open_ablation(_ablation(network={"backbone": "vgg16", "backbone_weights": "absent"}))
     settings = {**_study(network={}, objective={}, data=["nowhere"]), "grid": "paper-gamma"}
     with pytest.raises(DatasetError, match=r"(?s)nowhere.*dataset\.json is missing"):
-        check_gamma_grid(load_tune_config(None, settings, []))
+        open_gamma_grid(load_tune_config(None, settings, []))
 
 
 @pytest.mark.parametrize(

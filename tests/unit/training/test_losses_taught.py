@@ -8,7 +8,7 @@ from dbd_ray.config import ObjectiveConfig
 from dbd_ray.errors import TrainingError
 from dbd_ray.models.output import NetworkOutput
 from dbd_ray.training.losses import (
-    TeacherMaps,
+    DetectorTeacherMaps,
     attention_transfer,
     distillation_loss,
     l1_loss,
@@ -57,7 +57,9 @@ def test_the_teachers_share_of_every_focus_term_is_a_setting(bce: str) -> None:
     taught = _random(4, 2, 1, 8, 8).sigmoid()
 
     def terms(truth: Tensor, **settings: object) -> dict[str, Tensor]:
-        return distillation_loss(output, truth, None, None, _objective(bce=bce, **settings), TeacherMaps(taught, None))
+        return distillation_loss(
+            output, truth, None, None, _objective(bce=bce, **settings), DetectorTeacherMaps(taught, None)
+        )
 
     untaught = ObjectiveConfig.model_validate({"bce": bce, "iou_weight": 1, "l1_weight": 1})
     against_mask = distillation_loss(output, focus, None, None, untaught)
@@ -74,14 +76,16 @@ def test_depth_is_learned_beside_teachers_as_without_them() -> None:
     output = _output()._replace(depth=_random(5, 2, 1, 8, 8))
     focus, depth = torch.zeros(2, 1, 8, 8), torch.full((2, 1, 8, 8), 0.5)
     alone = distillation_loss(output, focus, depth, None, ObjectiveConfig())
-    taught = distillation_loss(output, focus, depth, None, _objective(), TeacherMaps(1 - focus, None))
+    taught = distillation_loss(output, focus, depth, None, _objective(), DetectorTeacherMaps(1 - focus, None))
     assert taught["depth"] == alone["depth"]
 
 
 def test_the_features_term_is_weighted_and_its_gradient_is_the_students_alone() -> None:
     output, focus = _output(), torch.zeros(2, 1, 8, 8)
     theirs = tuple(_random(7, 2, 5, side, side).requires_grad_() for side in (4, 2))
-    terms = distillation_loss(output, focus, None, None, _objective(feature_weight=3), TeacherMaps(focus, theirs))
+    terms = distillation_loss(
+        output, focus, None, None, _objective(feature_weight=3), DetectorTeacherMaps(focus, theirs)
+    )
     torch.testing.assert_close(terms["features"], 3 * attention_transfer(output.features, theirs))
     terms["features"].backward()
     assert all(one.grad is not None and one.grad.any() for one in output.features)

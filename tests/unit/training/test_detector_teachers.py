@@ -1,4 +1,4 @@
-"""What detectors that teach see, and that nothing changes them."""
+"""Maps and features of detector teachers, and that nothing changes the teachers."""
 
 import shutil
 from collections.abc import Callable
@@ -12,13 +12,12 @@ from torch.nn import functional as F
 
 from dbd_ray.checkpoints.card import make_card
 from dbd_ray.checkpoints.files import load_checkpoint, save_checkpoint
-from dbd_ray.checkpoints.find import packaged_models
 from dbd_ray.config import NetworkConfig, ObjectiveConfig, TrainConfig
 from dbd_ray.engines import predict_focus
 from dbd_ray.errors import ConfigError
 from dbd_ray.hardware import Precision
 from dbd_ray.models import build_network
-from dbd_ray.training.detector_teachers import TeacherEnsemble, absolute_checkpoint, load_teachers
+from dbd_ray.training.detector_teachers import DetectorTeacherEnsemble, load_detector_teachers
 from dbd_ray.training.samples import EncodedRow, collate, decode_row
 
 CPU = torch.device("cpu")
@@ -49,8 +48,8 @@ def _objective(*folders: Path, **settings: Any) -> ObjectiveConfig:
     return ObjectiveConfig(**{"teacher_checkpoints": checkpoints, "teacher_weight": 0.5, **settings})
 
 
-def _ensemble(config: ObjectiveConfig, dtype: torch.dtype = torch.float32) -> TeacherEnsemble:
-    return TeacherEnsemble(load_teachers(config), config, CPU, Precision(dtype, "as tested"))
+def _ensemble(config: ObjectiveConfig, dtype: torch.dtype = torch.float32) -> DetectorTeacherEnsemble:
+    return DetectorTeacherEnsemble(load_detector_teachers(config), config, CPU, Precision(dtype, "as tested"))
 
 
 def test_one_teacher_sees_what_its_detector_sees(tiny_model: Path, lite_model: Path, photos: Tensor) -> None:
@@ -146,18 +145,8 @@ def test_a_teacher_that_cannot_be_loaded_is_named_with_its_field(tiny_model: Pat
     if wrong == "of no model":
         (folder / "card.json").unlink()
     with pytest.raises(ConfigError, match=rf"^objective\.teacher_checkpoints: {folder}"):
-        load_teachers(_objective(tiny_model, folder))
-
-
-def test_paths_become_absolute_and_names_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    for name in packaged_models():
-        (tmp_path / name).mkdir()  # a folder of that name does not take the model's place
-        assert absolute_checkpoint(name) == name
-    assert absolute_checkpoint("models:/dbd-ray@champion") == "models:/dbd-ray@champion"
-    for path in ("runs/a/model", f"{tmp_path}/runs/a/model", f"file://{tmp_path}/runs/a/model"):
-        assert absolute_checkpoint(path) == f"{tmp_path}/runs/a/model"
+        load_detector_teachers(_objective(tiny_model, folder))
 
 
 def test_a_run_without_teachers_loads_none(make_config: Callable[..., TrainConfig]) -> None:
-    assert load_teachers(make_config().objective) == ()
+    assert load_detector_teachers(make_config().objective) == ()
