@@ -80,8 +80,8 @@ class SharedCalls(Generic[Item, Answer]):
 
     Between replicas a call costs about as much as the network's work on one photo. While fewer than `at_once` calls are
     under way an item is sent as it comes. Later ones wait until they fill a call, until a call has ended, or for
-    `longest_wait_s`: an idle detector is never waited for, and the more there is to do the fewer calls it takes per
-    item. A call whose items are all given up is cancelled.
+    `longest_wait_s`: items wait only while calls are under way, and the more of them come the fewer calls each takes.
+    A call whose items are all given up is cancelled.
 
     Args:
         call: Answers items, in their order.
@@ -109,7 +109,7 @@ class SharedCalls(Generic[Item, Answer]):
         """Have an item answered.
 
         Args:
-            item: What to send.
+            item: The item to send with a call.
             size: Its size, in the unit of `full`.
 
         Raises:
