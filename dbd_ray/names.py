@@ -28,11 +28,60 @@ ResultFile = Literal["focus", "overlay", "depth", "json"]
 Picture = Literal["focus", "overlay", "mask", "depth"]
 """What the endpoint draws of a photo."""
 
+RequestReason = Literal[
+    "unauthorized",
+    "not_found",
+    "method_not_allowed",
+    "not_acceptable",
+    "timeout",
+    "too_many_photos",
+    "unsupported_media_type",
+    "invalid_parameter",
+    "invalid_form",
+    "no_depth",
+    "busy",
+    "model_unavailable",
+    "internal",
+]
+"""Why the endpoint refuses a request, besides the reasons of `PhotoError`."""
+
 LAYOUTS: tuple[Layout, ...] = get_args(Layout)
 POLARITIES: tuple[Polarity, ...] = get_args(Polarity)
 REFINEMENTS: tuple[Refinement, ...] = get_args(Refinement)
 ENGINE_NAMES: tuple[EngineName, ...] = get_args(EngineName)
 RESULT_FILES: tuple[ResultFile, ...] = get_args(ResultFile)
+PICTURES: tuple[Picture, ...] = get_args(Picture)
+
+MOST_TILES = 32
+"""Along a photo's longer side."""
+
+REASON_STATUS: Mapping[str, int] = MappingProxyType(
+    {
+        "empty_file": 400,
+        "not_an_image": 400,
+        "truncated": 400,
+        "undecodable": 400,
+        "unauthorized": 401,
+        "not_found": 404,
+        "method_not_allowed": 405,
+        "not_acceptable": 406,
+        "timeout": 408,
+        "too_many_bytes": 413,
+        "too_many_pixels": 413,
+        "too_many_photos": 413,
+        "out_of_memory": 413,
+        "unsupported_media_type": 415,
+        "needs_extra_heif": 415,
+        "needs_extra_raw": 415,
+        "invalid_parameter": 422,
+        "invalid_form": 422,
+        "no_depth": 422,
+        "busy": 429,
+        "internal": 500,
+        "model_unavailable": 503,
+    }
+)
+"""The HTTP status of every reason, those of photos and those of requests."""
 
 RESULT_SUFFIXES: Mapping[ResultFile, str] = MappingProxyType(
     {"focus": ".focus.png", "overlay": ".overlay.jpg", "depth": ".depth.png", "json": ".json"}

@@ -1,4 +1,4 @@
-"""A client of the endpoint: photos out, focus maps back, over HTTP; neither torch nor Ray nor OpenCV is needed.
+"""An HTTP client of the endpoint, for which neither torch nor Ray nor OpenCV is needed.
 
 See docs/serving.md.
 """

@@ -1,4 +1,4 @@
-"""What the endpoint says of a photo, read from JSON, and what is raised when it does not."""
+"""The results of the clients: the endpoint's answer for a photo, and the errors."""
 
 import base64
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ class FocusAnswer:
     """The endpoint's answer for one photo.
 
     Attributes:
-        width, height: Of the photo, px, turned upright.
+        width, height: Size of the upright photo, px.
         summary: The focus map in a few numbers; its sharp area is in pixels of the photo.
         pictures: PNG files by name, those that `include` asked for: `focus` 8-bit gray, 255 = in focus; `overlay` RGB;
             `mask` 8-bit, 0 or 255; `depth` 16-bit gray, 0 near.
@@ -27,10 +27,10 @@ class FocusAnswer:
 
     @classmethod
     def from_dict(cls, answer: Mapping[str, Any]) -> Self:
-        """Read one answer's JSON object; what a later server adds to it is left out.
+        """Read one answer's JSON object; fields that a later server adds to it are left out.
 
         Raises:
-            KeyError, TypeError, ValueError: It is not such an answer.
+            KeyError, TypeError, ValueError: The object is not such an answer.
         """
         area = answer["summary"]["sharp_area"]
         summary = {**answer["summary"], "sharp_area": None if area is None else SharpArea(**_known(SharpArea, area))}
@@ -61,12 +61,12 @@ class FocusRequestError(DbdRayError):
     """A request was refused, or had no answer after all attempts.
 
     Args:
-        reason: Stable code: the endpoint's own, or `unreachable`, `timeout`, `unreadable` (the photo's file),
-            `unexpected_answer` (something else than this endpoint answered).
+        reason: Stable code: the endpoint's own, or `unreachable`, `timeout`, `unreadable` (the photo's file cannot
+            be read), `unexpected_answer` (something else than this endpoint answered).
         message: What was wrong and what to do.
         status: HTTP status; None where there was no answer.
-        request_id: What the endpoint's log calls this request; None where nothing was sent.
-        retry_after_s: How long the endpoint asks to wait before the next attempt, if it does.
+        request_id: The request's name in the endpoint's log; None where nothing was sent.
+        retry_after_s: Time that the endpoint asks to wait before the next attempt, s; None where it asks for none.
     """
 
     def __init__(

@@ -51,7 +51,7 @@ class AsyncFocusClient:
     async def focus(
         self, photo: bytes | Path, *, include: Sequence[Picture] = (), **options: Unpack[Options]
     ) -> FocusAnswer:
-        """Ask what of a photo is in focus; see `FocusClient.focus`."""
+        """Find what is in focus in a photo; see `FocusClient.focus`."""
         return await self._hold(conversations.focus(photo, include, options))
 
     async def picture(self, photo: bytes | Path, output: Picture = "focus", **options: Unpack[Options]) -> bytes:
@@ -69,7 +69,7 @@ class AsyncFocusClient:
         return await self._hold(conversations.model())
 
     async def ready(self) -> bool:
-        """Whether the endpoint can answer now; asked once, and never an error."""
+        """Tell whether the endpoint can answer now; sent once, and raises nothing."""
         try:
             await self._attempt(Call("GET", "/readyz"))
         except FocusRequestError:

@@ -1,4 +1,4 @@
-"""The requests of both clients: what is sent, without sending it."""
+"""The requests of both clients, built without sending them."""
 
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
@@ -16,14 +16,14 @@ BYTES = "application/octet-stream"  # the endpoint looks into the photo, not at 
 
 
 class Options(TypedDict, total=False):
-    """How a photo is looked at and shown; what is left out or None is the endpoint's default.
+    """Options of detection and of pictures; one that is left out or None has the endpoint's default.
 
     Attributes:
         threshold: In (0,1]; the mask shows where focus is at least this, default 0.5.
-        margin: -256 to 256 px of the photo; grows, or shrinks, what the mask shows in focus.
-        polarity: What is white in focus map and mask, default focus.
+        margin: -256 to 256 px of the photo; grows, or shrinks, the mask's area in focus.
+        polarity: Meaning of white in focus map and mask, default focus.
         max_side: 16 to 16384 px; pictures are made no larger than this along their longer side.
-        refine: How the map comes to the photo's size, default guided.
+        refine: Method of bringing the map to the photo's size, default guided.
         tile: 1 to 8 tiles along the longer side, for subjects that are small in the picture.
     """
 
@@ -37,7 +37,7 @@ class Options(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class Photo:
-    """A photo's bytes and what to call it."""
+    """A photo's encoded bytes and its file name."""
 
     name: str
     data: bytes
@@ -48,7 +48,13 @@ class Call:
     """One request, sent again as it is until it is answered.
 
     Attributes:
-        request_id: The same with every attempt, so that the endpoint's log shows them as one.
+        method: HTTP method.
+        path: Path below the endpoint's address.
+        query: Names and values of the query's parameters.
+        accept: Media type of the wanted answer.
+        photo: The body, if it is a single photo.
+        batch: The files of the body, if it is a form.
+        request_id: Name of the request, the same with every attempt, so that the endpoint's log shows them as one.
     """
 
     method: str
@@ -61,7 +67,7 @@ class Call:
 
     @property
     def parts(self) -> dict[str, Any]:
-        """What the HTTP library is told beside method and address."""
+        """Arguments of the HTTP library besides method and address."""
         headers = {"accept": self.accept, "x-request-id": self.request_id}
         if self.photo:
             return {"params": self.query, "headers": headers | {"content-type": BYTES}, "content": self.photo.data}
@@ -70,7 +76,7 @@ class Call:
 
 
 def query_of(*, include: Sequence[Picture] = (), output: Picture | None = None, **options: object) -> Query:
-    """Name the parameters that were given; the others are not sent, since one without an effect is refused.
+    """Build the query from the options that were given; the endpoint refuses those without effect, so no others go.
 
     Raises:
         TypeError: There is no such option.
@@ -84,10 +90,10 @@ def query_of(*, include: Sequence[Picture] = (), output: Picture | None = None, 
 
 
 def load(photo: bytes | Path) -> Photo:
-    """Read a photo's file, if it is one.
+    """Read a photo from its file, unless its bytes are given.
 
     Raises:
-        FocusRequestError: It cannot be read; the reason is `unreadable`.
+        FocusRequestError: The file cannot be read; the reason is `unreadable`.
     """
     if isinstance(photo, bytes):
         return Photo("photo", photo)
@@ -101,8 +107,8 @@ def load_group(photos: Iterable[bytes | Path], first: int) -> list[Photo | Focus
     """Read the photos of a batch; one that cannot be read harms no other.
 
     Args:
-        photos: Of the group.
-        first: Place of its first photo among all.
+        photos: Photos of one group.
+        first: Position of the group's first photo among all, from 0.
     """
     loaded: list[Photo | FocusError] = []
     for number, photo in enumerate(photos, first):
@@ -114,7 +120,7 @@ def load_group(photos: Iterable[bytes | Path], first: int) -> list[Photo | Focus
 
 
 def groups(photos: Iterable[bytes | Path], size: int) -> Iterator[tuple[int, list[bytes | Path]]]:
-    """Cut photos into groups of at most `size`, each with the place of its first; nothing is read yet."""
+    """Cut photos into groups of at most `size`, each with the position of its first; reads no file."""
     waiting = iter(photos)
     first = 0
     while group := list(islice(waiting, max(1, size))):
@@ -123,10 +129,10 @@ def groups(photos: Iterable[bytes | Path], size: int) -> Iterator[tuple[int, lis
 
 
 def address(base_url: str) -> str:
-    """The endpoint's address without a slash at its end.
+    """Check the endpoint's address, and remove a slash at its end.
 
     Raises:
-        ConfigError: It is not an address.
+        ConfigError: `base_url` is not an address.
     """
     if not base_url.startswith(("http://", "https://")):
         raise ConfigError(f"base_url {base_url}: begin it with http:// or https://")
@@ -134,7 +140,7 @@ def address(base_url: str) -> str:
 
 
 def key_header(api_key: str | None) -> dict[str, str]:
-    """The header that carries a key; a key file's line end is not part of it."""
+    """Make the header that carries a key, without the line end of a key's file."""
     return {"authorization": f"Bearer {api_key.strip()}"} if api_key else {}
 
 

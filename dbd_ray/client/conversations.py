@@ -1,4 +1,4 @@
-"""What the clients do, written once for both: each conversation yields requests and is sent their answers."""
+"""The protocol of both clients, without I/O: each generator yields requests and is sent their answers."""
 
 from collections.abc import Generator, Iterable, Sequence
 from pathlib import Path
@@ -21,7 +21,7 @@ from dbd_ray.names import Picture
 
 T = TypeVar("T")
 Conversation: TypeAlias = Generator[Call, httpx2.Response, T]
-PART_BYTES = 1024  # at most, of a form's boundary and headers around a photo
+PART_BYTES = 1024  # upper bound of a form's boundary and headers around one photo
 Found: TypeAlias = FocusAnswer | FocusError
 
 

@@ -1,4 +1,4 @@
-"""From an HTTP answer, or none, to a result or an error; and which errors are worth another attempt."""
+"""Reading HTTP answers into results and errors, and the policy of which errors are tried again."""
 
 import time
 from collections.abc import Sequence
@@ -10,9 +10,10 @@ from tenacity import RetryCallState, retry_if_exception, stop_after_attempt, wai
 
 from dbd_ray.client.answers import FocusAnswer, FocusError, FocusRequestError
 from dbd_ray.client.calls import Call, Photo
+from dbd_ray.names import REASON_STATUS
 
 PASSING = frozenset({408, 429, 500, 502, 503, 504})  # requests are idempotent: these may go better the next time
-PASSING_REASONS = frozenset({"busy", "internal", "model_unavailable", "timeout"})
+PASSING_REASONS = frozenset(reason for reason, status in REASON_STATUS.items() if status in PASSING)
 OF_THE_PHOTO = frozenset({400, 413, 415})
 LONGEST_BACKOFF_S = 8.0
 LONGEST_RETRY_AFTER_S = 60.0  # a client that is told to wait longer should hear of it, not hang
@@ -26,8 +27,8 @@ def retry_policy(attempts: int, backoff_s: float) -> dict[str, Any]:
     """Settings of tenacity: back-off with full jitter on top of what the endpoint asks for.
 
     Args:
-        attempts: At most so many.
-        backoff_s: Longest wait after the first attempt; it doubles with every further one.
+        attempts: Limit of attempts per request.
+        backoff_s: Longest wait after the first attempt, s; it doubles with every further one.
     """
     backoff = wait_random_exponential(multiplier=backoff_s, max=LONGEST_BACKOFF_S)
 
@@ -52,10 +53,10 @@ def _worth_another(error: BaseException) -> bool:
 
 
 def checked(answer: httpx2.Response, call: Call) -> httpx2.Response:
-    """Pass a good answer on.
+    """Pass on an answer of status 200.
 
     Raises:
-        FocusRequestError: It is an error.
+        FocusRequestError: The status is another one.
     """
     if answer.status_code == 200:
         return answer
@@ -75,7 +76,7 @@ def checked(answer: httpx2.Response, call: Call) -> httpx2.Response:
 
 
 def no_answer(error: httpx2.RequestError, base_url: str, call: Call) -> FocusRequestError:
-    """Say that a request was not answered."""
+    """Make the error of a request that was not answered."""
     what = str(error) or type(error).__name__
     if isinstance(error, httpx2.TimeoutException):
         message = f"{base_url} did not answer in time ({what}): raise timeout_s, or send smaller photos"
@@ -125,7 +126,7 @@ def read_object(answer: httpx2.Response) -> dict[str, Any]:
 
 
 def largest_batch(model: dict[str, Any]) -> tuple[int, float]:
-    """How many photos, and how many bytes, the endpoint takes at once, by its own word."""
+    """Read from the answer of /v1/model how many photos, and how many bytes, one batch may have."""
     limits = model.get("limits", {})
     return int(limits.get("max_photos", 1)), float(limits.get("max_batch_bytes", "inf"))
 

@@ -1,4 +1,4 @@
-"""The client for ordinary programs."""
+"""The blocking client."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -18,17 +18,17 @@ T = TypeVar("T")
 
 
 class FocusClient:
-    """Asks an endpoint for focus maps; what fails in passing is sent again.
+    """Asks an endpoint for focus maps; requests that fail temporarily are sent again.
 
     Lost connections, timeouts and the statuses 408, 429, 500, 502, 503 and 504 are tried again after a growing random
     wait, and after what `Retry-After` asks for; other errors are raised at once. May be used from several threads.
 
     Args:
-        base_url: Where the endpoint is, e.g. http://127.0.0.1:8000, with its route prefix if it has one.
+        base_url: Address of the endpoint, e.g. http://127.0.0.1:8000, with its route prefix if it has one.
         api_key: One of the endpoint's keys, if it asks for them.
-        timeout_s: Longest silence while sending or waiting for an answer, of one attempt.
+        timeout_s: Longest silence of one attempt while sending or waiting for an answer, s.
         attempts: How often a request is sent at most.
-        backoff_s: Longest wait after the first attempt; it doubles with every further one, up to 8 s.
+        backoff_s: Longest wait after the first attempt, s; it doubles with every further one, up to 8 s.
 
     Raises:
         ConfigError: base_url is not an address.
@@ -58,7 +58,7 @@ class FocusClient:
         self._http.close()
 
     def focus(self, photo: bytes | Path, *, include: Sequence[Picture] = (), **options: Unpack[Options]) -> FocusAnswer:
-        """Ask what of a photo is in focus.
+        """Find what is in focus in a photo.
 
         Args:
             photo: The bytes of its file, or the file.
@@ -75,7 +75,7 @@ class FocusClient:
 
         Args:
             photo: The bytes of its file, or the file.
-            output: Which picture.
+            output: Picture to ask for: focus, overlay, mask, depth.
             options: threshold, margin, polarity, max_side, refine, tile: see `dbd_ray.client.calls.Options`.
 
         Raises:
@@ -110,7 +110,7 @@ class FocusClient:
         return self._hold(conversations.model())
 
     def ready(self) -> bool:
-        """Whether the endpoint can answer now; asked once, and never an error."""
+        """Tell whether the endpoint can answer now; sent once, and raises nothing."""
         try:
             self._attempt(Call("GET", "/readyz"))
         except FocusRequestError:

@@ -3,7 +3,7 @@
 from pydantic import Field, field_validator
 
 from dbd_ray.config.settings import Settings
-from dbd_ray.names import EngineName
+from dbd_ray.names import MOST_TILES, EngineName
 
 KEYS_VARIABLE = "DBD_RAY_API_KEYS"
 
@@ -15,7 +15,7 @@ class LimitsConfig(Settings):
     max_pixels: int = Field(64_000_000, ge=1, description="Height × width of one photo, read from its header.")
     max_photos: int = Field(16, ge=1, description="Photos of one /v1/batch.")
     max_batch_bytes: int = Field(128 * 2**20, ge=1, description="The whole body of one /v1/batch.")
-    max_tile: int = Field(8, ge=1, le=32, description="Tiles along a photo's longer side.")
+    max_tile: int = Field(8, ge=1, le=MOST_TILES, description="Tiles along a photo's longer side.")
     body_timeout_s: float = Field(30, gt=0, description="For a body to arrive; a slower one is answered 408.")
     answer_timeout_s: float = Field(60, gt=0, description="From the body's end to the answer; 408 beyond.")
     photos_at_once: int = Field(

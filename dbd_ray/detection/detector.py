@@ -122,11 +122,14 @@ class Detector:
                     tile=tile,
                 )
 
-    def look(self, pictures: np.ndarray) -> PhotoMaps:
+    def network_maps(self, pictures: np.ndarray) -> PhotoMaps:
         """Run the network once.
 
         Args:
-            pictures: uint8 n×h×w×3 of the network's input size, see `passes.network_pictures`.
+            pictures: uint8 n×h×w×3 of the network's input size, see `transforms.network_pictures`.
+
+        Returns:
+            The network's maps, one per picture, at its own size.
         """
         maps = self.engine(torch.from_numpy(pictures).permute(0, 3, 1, 2))
         return PhotoMaps(maps.focus.numpy(), None if maps.depth is None else maps.depth.numpy())
@@ -134,12 +137,10 @@ class Detector:
     def _maps_of(self, photos: Sequence[np.ndarray], tile: int, batch_size: int) -> Iterator[PhotoMaps]:
         size = self.card.input_size
         if tile == 1:
-            maps = self.look(np.concatenate([network_pictures(photo, size) for photo in photos]))
-            for index in range(len(photos)):
-                one = slice(index, index + 1)
-                yield PhotoMaps(maps.focus[one], None if maps.depth is None else maps.depth[one])
+            maps = self.network_maps(np.concatenate([network_pictures(photo, size) for photo in photos]))
+            yield from (maps.part(index, index + 1) for index in range(len(photos)))
             return
         for photo in photos:
             pictures = network_pictures(photo, size, tile=tile)
             starts = range(0, len(pictures), batch_size)
-            yield PhotoMaps(np.concatenate([self.look(pictures[i : i + batch_size]).focus for i in starts]), None)
+            yield PhotoMaps.join([self.network_maps(pictures[i : i + batch_size]) for i in starts])

@@ -1,8 +1,9 @@
-"""What a photo goes through on either side of the network: pictures of its size before, the photo's own size after.
+"""Pre- and postprocessing around the network: photos to its input size, its maps back to the photos' size.
 
 `Detector` does both around its engine; an endpoint does them away from it, so that only small pictures travel.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import cv2
@@ -21,24 +22,36 @@ def out_of_memory(error: MemoryError | cv2.error) -> bool:
 
 
 class PhotoMaps(NamedTuple):
-    """What the network says of one photo's pictures.
+    """The network's maps of n pictures, at its own size.
 
     Attributes:
-        focus: float32 n×h×w in [0,1].
-        depth: float32 n×h×w in [0,1], or None.
+        focus: float32 n×h×w in [0,1], 1 = in focus.
+        depth: float32 n×h×w in [0,1], 0 near, 1 far; None where the network has no depth.
     """
 
     focus: np.ndarray
     depth: np.ndarray | None
 
+    def part(self, start: int, stop: int) -> "PhotoMaps":
+        """Give the maps of the pictures from `start` up to `stop`, without a copy."""
+        return PhotoMaps(self.focus[start:stop], None if self.depth is None else self.depth[start:stop])
+
+    @classmethod
+    def join(cls, parts: Sequence["PhotoMaps"]) -> "PhotoMaps":
+        """Put maps of one network together, in their order; a single part is given back as it is."""
+        if len(parts) == 1:
+            return parts[0]
+        depths = [part.depth for part in parts if part.depth is not None]
+        return cls(np.concatenate([part.focus for part in parts]), np.concatenate(depths) if depths else None)
+
 
 def network_pictures(photo: np.ndarray, input_size: tuple[int, int], *, tile: int = 1) -> np.ndarray:
-    """Make what the network looks at.
+    """Resize a photo, or its tiles, to the network's input.
 
     Args:
         photo: uint8 RGB H×W×3.
         input_size: (height, width) of the network's input.
-        tile: Overlapping tiles along the photo's longer side; 1: the photo as a whole.
+        tile: Number of overlapping tiles along the photo's longer side; 1: the photo as a whole.
 
     Returns:
         uint8 n×h×w×3, one picture per tile.
@@ -60,13 +73,13 @@ def native_map(
     refine: Refinement = "guided",
     tile: int = 1,
 ) -> FocusMap:
-    """Bring what the network said of a photo's pictures to the photo's size.
+    """Bring the network's maps of a photo's pictures to the photo's size.
 
     Args:
         photo: uint8 RGB H×W×3.
-        maps: Of its `network_pictures`.
-        model: Name of the checkpoint.
-        model_fingerprint: Its fingerprint.
+        maps: The network's maps of the photo's `network_pictures`.
+        model: Name of the checkpoint that made them.
+        model_fingerprint: Fingerprint of that checkpoint.
         refine: "guided" follows the photo's edges (fast guided filter), "bilinear" only interpolates.
         tile: As for `network_pictures`; tiles have no depth, since each has a scale of its own.
     """

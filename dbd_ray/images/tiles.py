@@ -4,8 +4,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from dbd_ray.names import MOST_TILES
+
 OVERLAP = 0.25  # of a tile with the next
-MOST_TILES = 32  # along the longer side
 
 
 class Tile(NamedTuple):

@@ -1,11 +1,11 @@
-"""The Ray Serve application: a gateway that speaks HTTP, and a detector that works in batches.
+"""The Ray Serve application: an HTTP gateway, and a detector that works in batches.
 
-`FocusDetector` can be bound into other applications; `RemoteDetector` calls it from there.
+`FocusDetector` can be bound into other applications; `RemoteDetector` calls it from there and raises `Refusal`.
 """
 
 from typing import Any
 
-__all__ = ["FocusDetector", "RemoteDetector"]
+__all__ = ["FocusDetector", "Refusal", "RemoteDetector"]
 
 
 def __getattr__(name: str) -> Any:
@@ -17,4 +17,8 @@ def __getattr__(name: str) -> Any:
         from dbd_ray.serving.remote import RemoteDetector
 
         return RemoteDetector
+    if name == "Refusal":
+        from dbd_ray.serving.refusals import Refusal
+
+        return Refusal
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,4 +1,4 @@
-"""The pictures of an answer, PNG files made of a focus map."""
+"""The pictures of an answer: focus map, overlay, mask and depth as PNG files."""
 
 import cv2
 import numpy as np
@@ -12,16 +12,19 @@ from dbd_ray.serving.refusals import Refusal
 
 
 def make_picture(name: Picture, photo: np.ndarray, found: FocusMap, options: BatchOptions) -> bytes:
-    """Make one picture as PNG.
+    """Draw one picture of an answer.
 
     Args:
-        name: Which one.
+        name: Which picture to draw.
         photo: uint8 RGB H×W×3.
-        found: Of this photo.
-        options: Of the request.
+        found: The focus map of this photo, at its size.
+        options: Options of the request.
+
+    Returns:
+        The bytes of a PNG file.
 
     Raises:
-        Refusal: The model gives no depth.
+        Refusal: Depth is wanted, and the model gives none.
     """
     if name == "overlay":
         return encode_photo(_fitted(overlay(photo, found.focus), options.max_side), format="png")

@@ -1,11 +1,14 @@
-"""The HTTP API: routes, and what they refuse."""
+"""The HTTP API: its routes, and the page for trying it."""
 
 import asyncio
+from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, FastAPI, Query, Request, Response
+from fastapi.responses import FileResponse
 from fastapi.security import APIKeyHeader, HTTPBearer
 from starlette.datastructures import UploadFile
+from starlette.staticfiles import StaticFiles
 
 from dbd_ray import __version__
 from dbd_ray.config.serve import ServeConfig
@@ -15,7 +18,6 @@ from dbd_ray.serving.keys import ApiKeys
 from dbd_ray.serving.measures import GatewayMeasures
 from dbd_ray.serving.openapi import BATCH_BODY, ERRORS, FOCUS_BODY, FOCUS_RESPONSE
 from dbd_ray.serving.options import BatchOptions, FocusOptions, accepted, check_tile, wanted_pictures
-from dbd_ray.serving.page import add_page
 from dbd_ray.serving.refusals import Refusal
 from dbd_ray.serving.remote import PhotoDetector
 from dbd_ray.serving.schemas import (
@@ -30,19 +32,20 @@ from dbd_ray.serving.schemas import (
 from dbd_ray.serving.work import PhotoWork
 
 _READY_TIMEOUT_S = 3
-_OF_A_BATCH_AT_ONCE = 4  # photos in memory; the others wait on the disk
+_BATCH_PHOTOS_AT_ONCE = 4  # in memory; the other photos of a batch wait on the disk
+_WEB = Path(__file__).parent / "web"  # the page's files, which load nothing from other hosts
 # for OpenAPI only: `ApiKeys.check` decides, before a body is read
 _KEY_SCHEMES = [Depends(HTTPBearer(auto_error=False)), Depends(APIKeyHeader(name="X-API-Key", auto_error=False))]
 
 
 def build_api(config: ServeConfig, detector: PhotoDetector, keys: ApiKeys, measures: GatewayMeasures) -> FastAPI:
-    """Make the application that the gateway serves.
+    """Build the ASGI application that the gateway serves.
 
     Args:
-        config: Of the endpoint.
-        detector: Who looks at photos.
-        keys: Who may ask under /v1.
-        measures: Where requests are counted.
+        config: Settings of the endpoint.
+        detector: Detector that answers photos.
+        keys: API keys that are let in under /v1.
+        measures: Metrics in which requests are counted.
     """
     limits = config.limits
     work = PhotoWork(detector, limits)
@@ -78,7 +81,7 @@ def build_api(config: ServeConfig, detector: PhotoDetector, keys: ApiKeys, measu
         pictures = wanted_pictures(options, "application/json")
         check_tile(options, limits.max_tile)
 
-        turn = asyncio.Semaphore(_OF_A_BATCH_AT_ONCE)
+        turn = asyncio.Semaphore(_BATCH_PHOTOS_AT_ONCE)
 
         async def one(file: UploadFile) -> BatchResult:
             try:
@@ -119,8 +122,18 @@ def build_api(config: ServeConfig, detector: PhotoDetector, keys: ApiKeys, measu
 
     add_handlers(app, measures)
     if config.page:
-        add_page(app)
+        _add_page(app)
     return app
+
+
+def _add_page(app: FastAPI) -> None:
+    """Serve the page at / and its files below /static."""
+
+    @app.get("/", include_in_schema=False)
+    async def page() -> Response:
+        return FileResponse(_WEB / "index.html")
+
+    app.mount("/static", StaticFiles(directory=_WEB), name="static")
 
 
 async def _described(detector: PhotoDetector) -> dict[str, Any]:

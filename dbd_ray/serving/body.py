@@ -1,31 +1,32 @@
-"""Photos out of a request's body: raw or as a form, counted while it arrives, and not for ever."""
+"""Reading photos out of a request's body, raw or as a form, within limits of size and time."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
 
 from fastapi import Request
 from python_multipart.exceptions import FormParserError
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
-from starlette.types import Scope
+from starlette.types import Message, Receive, Scope
 
 from dbd_ray.config.serve import LimitsConfig
 from dbd_ray.serving.refusals import Refusal
 
-Receive = Callable[[], Awaitable[Any]]
-
 _FORM = "multipart/form-data"
-_FORM_OVERHEAD_BYTES = 16 * 1024  # of a form with one photo: its boundaries and headers
+_FORM_OVERHEAD_BYTES = 16 * 1024  # for the boundaries and headers of a form with one photo
 
 
 async def read_photo(request: Request, limits: LimitsConfig) -> bytes:
     """Read the one photo of /v1/focus.
 
     Args:
-        request: Whose body is a photo (image/*, application/octet-stream) or a form with the file field `photo`.
-        limits: Of the server.
+        request: Request whose body is a photo (image/*, application/octet-stream) or a form with the file field
+            `photo`.
+        limits: The server's limits of size and time.
+
+    Returns:
+        The photo's encoded bytes.
 
     Raises:
         Refusal: The body is no photo, too large, or too slow.
@@ -49,7 +50,14 @@ async def read_photo(request: Request, limits: LimitsConfig) -> bytes:
 
 @asynccontextmanager
 async def read_photos(request: Request, limits: LimitsConfig) -> AsyncIterator[list[UploadFile]]:
-    """Open the photos of /v1/batch: file fields `photos` of a form, on disk where they are large, gone afterwards.
+    """Open the photos of /v1/batch: the file fields `photos` of a form, kept on disk where they are large.
+
+    Args:
+        request: Request whose body is the form.
+        limits: The server's limits of number, size and time.
+
+    Yields:
+        The files, which are deleted afterwards.
 
     Raises:
         Refusal: There are none or too many, the body is too large or too slow.
@@ -66,7 +74,7 @@ async def read_file(file: UploadFile, limits: LimitsConfig) -> bytes:
     """Read one photo of a form.
 
     Raises:
-        Refusal: It is larger than one photo may be.
+        Refusal: The file is larger than one photo may be.
     """
     if (file.size or 0) > limits.max_bytes:
         raise _too_many_bytes(limits.max_bytes)
@@ -99,14 +107,14 @@ async def _form(
 
 
 def _limited(request: Request, max_bytes: int, timeout_s: float) -> Receive:
-    """Give a body's messages while they are within the limits, all of them within one time."""
+    """Wrap a request's `receive` so that its body stays within a size and arrives within a time."""
     stated = request.headers.get("content-length", "")
     if stated.isdecimal() and int(stated) > max_bytes:
         raise _too_many_bytes(max_bytes)
     deadline = asyncio.get_running_loop().time() + timeout_s
     arrived = 0
 
-    async def receive() -> Any:
+    async def receive() -> Message:
         nonlocal arrived
         try:
             async with asyncio.timeout_at(deadline):
@@ -122,7 +130,7 @@ def _limited(request: Request, max_bytes: int, timeout_s: float) -> Receive:
 
 
 def _in_utf8(scope: Scope) -> Scope:
-    """Take the charset out of the Content-Type: names would be decoded by whatever codec of Python's it names."""
+    """Remove the charset from the Content-Type: file names would be decoded by any codec of Python that it names."""
 
     def cleaned(name: bytes, value: bytes) -> tuple[bytes, bytes]:
         if name != b"content-type":

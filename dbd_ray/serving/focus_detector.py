@@ -1,4 +1,4 @@
-"""The batched detector: small pictures in, small maps out, and a model that can be exchanged while it works."""
+"""The batched detector deployment: pictures of the network's size in, maps out; its model can change while it runs."""
 
 import asyncio
 import logging
@@ -16,7 +16,7 @@ from dbd_ray.detection.transforms import PhotoMaps
 from dbd_ray.errors import DbdRayError
 from dbd_ray.names import EngineName
 from dbd_ray.serving.measures import DetectorMeasures
-from dbd_ray.serving.messages import Alternatives, Looked, ModelInUse
+from dbd_ray.serving.messages import DetectorAnswer, ModelInUse, PicturesBySize
 
 _log = logging.getLogger(__name__)
 
@@ -30,7 +30,7 @@ AUTOSCALING = {
 
 
 class UserConfig(Settings):
-    """What `user_config` in a Serve config file may say: settings that change without a restart."""
+    """Settings that change without a restart: `user_config` in a Serve config file."""
 
     model: str | None = Field(
         None,
@@ -46,7 +46,7 @@ class _Refused(NamedTuple):
 
 
 def _tenths_of_megapixels(items: list[np.ndarray]) -> int:
-    # whole numbers are asked for, and ones so small that Serve does not take them for more requests than a replica has
+    # Serve wants whole numbers, and such small ones that it does not take them for more requests than a replica has
     return ceil(sum(pictures.shape[0] * pictures.shape[1] * pictures.shape[2] for pictures in items) / 1e5)
 
 
@@ -61,7 +61,7 @@ def _tenths_of_megapixels(items: list[np.ndarray]) -> int:
     autoscaling_config=AUTOSCALING,
 )
 class FocusDetector:
-    """Runs the network on pictures that requests bring, several in one pass.
+    """Runs the network on pictures of several requests in one forward pass.
 
     Call it through `RemoteDetector`, which makes the pictures of a photo and its map at the photo's size.
 
@@ -69,8 +69,8 @@ class FocusDetector:
         model: As for `Detector.load`; stays in use where `user_config.model` names one that cannot be loaded.
         device: As for `Detector.load`.
         engine: As for `Detector.load`.
-        batch_megapixels: Pictures of one pass, as the network sees them; a single picture may be larger.
-        batch_wait_ms: How long a picture waits for others.
+        batch_megapixels: Limit of one forward pass, megapixels at the network's size; a single picture may be larger.
+        batch_wait_ms: Longest wait of a picture for others to share its pass, ms.
 
     Raises:
         CheckpointError: The model is missing or damaged.
@@ -86,25 +86,25 @@ class FocusDetector:
         batch_megapixels: float = 0.82,
         batch_wait_ms: float = 4,
     ) -> None:
-        self._where: dict[str, Any] = {"device": device, "engine": engine}
+        self._load_options: dict[str, Any] = {"device": device, "engine": engine}
         self._batch_megapixels = batch_megapixels
         self._refused: _Refused | None = None
         self._measures = DetectorMeasures()
-        self._look_at.set_batch_wait_timeout_s(batch_wait_ms / 1000)  # type: ignore[attr-defined]
-        # Serve closes a batch after its wait, also while another is looked at: pictures that come meanwhile stay
-        # outside, so that they make one batch and not many small ones
+        self._forward_pass.set_batch_wait_timeout_s(batch_wait_ms / 1000)  # type: ignore[attr-defined]
+        # Serve closes a batch after its wait, also while the network runs on another: pictures that come meanwhile
+        # stay outside, so that they make one batch and not many small ones
         self._free = asyncio.Event()
         self._free.set()
         self._largest = 0
         self._own = model
-        self._take(model, _loaded(model, self._where))
+        self._take(model, _loaded(model, self._load_options))
 
     async def reconfigure(self, user_config: dict[str, Any]) -> None:
         """Exchange the model; if the new one cannot be used the present one stays, and `model` says why."""
         try:
             wanted = build(UserConfig, user_config, where="user_config").model or self._own
             if wanted != self._source or wanted.startswith("models:/"):  # an alias may point elsewhere by now
-                self._take(wanted, await asyncio.to_thread(_loaded, wanted, self._where))
+                self._take(wanted, await asyncio.to_thread(_loaded, wanted, self._load_options))
             self._refused = None
         except Exception as error:  # noqa: BLE001 - Serve would take the application down for whatever is raised here
             source = str(user_config.get("model", user_config) if isinstance(user_config, dict) else user_config)
@@ -112,16 +112,23 @@ class FocusDetector:
             self._refused = _Refused(source, message, _now())
             _log.error("model %s cannot be used, %s stays: %s", source, self._source, message)
 
-    async def look(self, photos: list[Alternatives]) -> list[Looked]:
-        """Look at the pictures of photos; of each those of the model's input size are taken."""
-        return await asyncio.gather(*(self._look_at_one(alternatives) for alternatives in photos))
+    async def network_maps(self, photos: list[PicturesBySize]) -> list[DetectorAnswer]:
+        """Run the network on the pictures of photos.
+
+        Args:
+            photos: The pictures of each photo; those of the model's input size are taken.
+
+        Returns:
+            One answer per photo, in their order.
+        """
+        return await asyncio.gather(*(self._maps_of_photo(pictures) for pictures in photos))
 
     async def check_health(self) -> None:
-        """Called by Serve every few seconds."""
+        """Report the model in use to the metrics; Serve calls this every few seconds."""
         self._measures.still_here()
 
     async def model_in_use(self) -> ModelInUse:
-        """Say what pictures must look like."""
+        """Name the model in use, and the size of the pictures that it takes."""
         return self._in_use
 
     async def model(self) -> dict[str, Any]:
@@ -140,42 +147,41 @@ class FocusDetector:
             "refused": self._refused and self._refused._asdict(),
         }
 
-    async def _look_at_one(self, alternatives: Alternatives) -> Looked:
+    async def _maps_of_photo(self, by_size: PicturesBySize) -> DetectorAnswer:
         model = self._in_use
         # chosen here, not in the batch: what does not fit must not count in a batch's pixels
-        pictures = alternatives.get(model.input_size)
+        pictures = by_size.get(model.input_size)
         if pictures is None:
-            return Looked(model, None)
+            return DetectorAnswer(model, None)
         height, width = model.input_size
         step = max(1, int(self._batch_megapixels * 1e6) // (height * width))
         await self._free.wait()
-        parts: list[Looked] = await asyncio.gather(
-            *(self._look_at(pictures[at : at + step]) for at in range(0, len(pictures), step))
+        parts: list[DetectorAnswer] = await asyncio.gather(
+            *(self._forward_pass(pictures[at : at + step]) for at in range(0, len(pictures), step))
         )
         maps = [part.maps for part in parts if part.maps is not None]
         if len(maps) < len(parts) or len({part.model for part in parts}) > 1:
-            return Looked(self._in_use, None)  # the model was exchanged in between
-        return Looked(parts[0].model, _joined(maps))
+            return DetectorAnswer(self._in_use, None)  # the model was exchanged in between
+        return DetectorAnswer(parts[0].model, PhotoMaps.join(maps))
 
     @serve.batch(max_batch_size=9, batch_wait_timeout_s=0.004, batch_size_fn=_tenths_of_megapixels)
-    async def _look_at(self, items: list[np.ndarray]) -> list[Looked]:
+    async def _forward_pass(self, items: list[np.ndarray]) -> list[DetectorAnswer]:
         detector, model = self._detector, self._in_use  # of this batch, whatever is loaded meanwhile
         fitting = [item for item in items if item.shape[1:3] == model.input_size]
         if not fitting:
-            return [Looked(model, None) for _ in items]
+            return [DetectorAnswer(model, None) for _ in items]
         self._measures.pictures.observe(sum(len(item) for item in fitting))
         self._free.clear()
         try:
-            maps = await asyncio.to_thread(detector.look, np.concatenate(fitting))
+            maps = await asyncio.to_thread(detector.network_maps, np.concatenate(fitting))
         finally:
             self._free.set()
         answers, start = [], 0
         for item in items:
             if item.shape[1:3] != model.input_size:
-                answers.append(Looked(model, None))
+                answers.append(DetectorAnswer(model, None))
                 continue
-            one = slice(start, start + len(item))
-            answers.append(Looked(model, PhotoMaps(maps.focus[one], None if maps.depth is None else maps.depth[one])))
+            answers.append(DetectorAnswer(model, maps.part(start, start + len(item))))
             start += len(item)
         return answers
 
@@ -188,22 +194,15 @@ class FocusDetector:
         height, width = card.input_size
         # never lowered: larger pictures for the model before this one may still wait
         self._largest = max(self._largest, ceil(10 * max(self._batch_megapixels, height * width / 1e6)))
-        self._look_at.set_max_batch_size(self._largest)  # type: ignore[attr-defined]
+        self._forward_pass.set_max_batch_size(self._largest)  # type: ignore[attr-defined]
         self._measures.took(card.name, card.fingerprint)
 
 
-def _loaded(model: str, where: dict[str, Any]) -> Detector:
-    detector = Detector.load(model, **where)
+def _loaded(model: str, options: dict[str, Any]) -> Detector:
+    detector = Detector.load(model, **options)
     # an engine may fail at its first pass only, and the first is slow: not on a client's time
-    detector.look(np.zeros((1, *detector.card.input_size, 3), np.uint8))
+    detector.network_maps(np.zeros((1, *detector.card.input_size, 3), np.uint8))
     return detector
-
-
-def _joined(maps: list[PhotoMaps]) -> PhotoMaps:
-    if len(maps) == 1:
-        return maps[0]
-    depths = [one.depth for one in maps if one.depth is not None]
-    return PhotoMaps(np.concatenate([one.focus for one in maps]), np.concatenate(depths) if depths else None)
 
 
 def _now() -> str:

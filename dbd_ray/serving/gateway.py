@@ -1,6 +1,8 @@
-"""The gateway: a Serve deployment around the HTTP API."""
+"""The gateway deployment: the HTTP API as a Ray Serve replica."""
 
+import ctypes
 import logging
+import sys
 
 import cv2
 from fastapi import FastAPI
@@ -11,10 +13,13 @@ from dbd_ray.config.serve import ServeConfig
 from dbd_ray.serving.api import build_api
 from dbd_ray.serving.keys import load_keys
 from dbd_ray.serving.measures import GatewayMeasures
-from dbd_ray.serving.memory import keep_freed_memory
 from dbd_ray.serving.refusals import RETRY_AFTER_S
 from dbd_ray.serving.remote import RemoteDetector
 
+KEPT_BYTES = 32 * 2**20  # at most at the end of each heap, of which every thread has one of 64 MiB
+LARGE_BYTES = 32 * 2**20  # what is larger, as a map of 8 megapixels is, goes back to the system at once
+
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # parameters of mallopt, see malloc.h
 _log = logging.getLogger(__name__)
 
 AUTOSCALING = {
@@ -41,10 +46,10 @@ AUTOSCALING = {
 )
 @serve.ingress()
 class FocusGateway:
-    """Speaks HTTP: validates, decodes, asks the detector, encodes answers.
+    """Serves the HTTP API: validates, decodes, asks the detector, encodes answers.
 
     Args:
-        config: Of the endpoint.
+        config: Settings of the endpoint.
         detector: A bound `FocusDetector`.
 
     Raises:
@@ -68,3 +73,17 @@ class FocusGateway:
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         return build_api(self._config, self._detector, self._keys, GatewayMeasures())
+
+
+def keep_freed_memory() -> None:
+    """Keep the memory of photos for the next ones, where the C library is glibc; elsewhere nothing happens.
+
+    A photo's pixels and maps are allocated and freed some hundred times a second, and glibc gives most of them back to
+    the system in between, which then clears every page of them again.
+    """
+    if not sys.platform.startswith("linux"):
+        return
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # musl has none
+    if mallopt:
+        mallopt(_TRIM_THRESHOLD, KEPT_BYTES)
+        mallopt(_MMAP_THRESHOLD, LARGE_BYTES)

@@ -1,4 +1,4 @@
-"""What becomes of errors, and what is counted of every request."""
+"""Error handlers, and the middleware that counts requests and adds the headers of every answer."""
 
 import asyncio
 import time

@@ -1,4 +1,4 @@
-"""Who may ask: API keys from a file or from the environment, compared in constant time."""
+"""API keys from a file or from the environment, compared in constant time."""
 
 import hashlib
 import hmac
@@ -14,10 +14,10 @@ _SHORTEST = 16  # characters; what is shorter can be guessed
 
 
 class ApiKeys:
-    """The keys that are let in; none at all lets everybody in.
+    """The keys that are let in; without any, every request is.
 
     Args:
-        keys: As clients send them; only their hashes are kept.
+        keys: Keys as clients send them; only their hashes are kept.
     """
 
     def __init__(self, keys: list[str]) -> None:
@@ -27,10 +27,10 @@ class ApiKeys:
         return bool(self._hashes)
 
     def check(self, headers: Mapping[str, str]) -> None:
-        """Let a request pass that brings a key in `Authorization: Bearer …` or `X-API-Key`.
+        """Check the key of a request, in `Authorization: Bearer …` or `X-API-Key`.
 
         Raises:
-            Refusal: It brings none, or a wrong one.
+            Refusal: There is no key, or a wrong one.
         """
         if not self._hashes:
             return
@@ -43,7 +43,11 @@ class ApiKeys:
 
 
 def load_keys(keys_file: str | None) -> ApiKeys:
-    """Read the keys, one per line, from a file; without one from the environment, where commas separate them.
+    """Read the API keys.
+
+    Args:
+        keys_file: File with one key per line; None: the environment variable DBD_RAY_API_KEYS, where commas separate
+            them.
 
     Raises:
         ConfigError: The file cannot be read or holds no key, or a key is too short.

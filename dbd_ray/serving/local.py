@@ -1,4 +1,4 @@
-"""The endpoint on this machine's own Ray, for as long as it is wanted."""
+"""The endpoint on the Ray of this process, as a context that shuts it down at its end."""
 
 import logging
 import socket
@@ -24,12 +24,12 @@ def endpoint(config: ServeConfig, *, host: str = "127.0.0.1", port: int = 8000) 
     """Serve on the Ray that this process is connected to, and shut Serve down at the end.
 
     Args:
-        config: Of the endpoint.
+        config: Settings of the endpoint.
         host: Address to listen on; 0.0.0.0 for all.
-        port: 0 for any that is free.
+        port: Port to listen on; 0 for any that is free.
 
     Yields:
-        The endpoint's URL; it answers.
+        The URL of the endpoint, which answers by then.
 
     Raises:
         ConfigError: The address cannot be listened on, a file of API keys is wrong, or there is no processor.

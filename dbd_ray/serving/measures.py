@@ -1,4 +1,4 @@
-"""What the endpoint counts, on Ray's Prometheus port beside Serve's own metrics (each name there begins with ray_)."""
+"""The endpoint's metrics, on Ray's Prometheus port beside Serve's own (each name there begins with ray_)."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ _BY_MODEL: Any = ("model", "fingerprint")
 
 
 class GatewayMeasures:
-    """Requests, their time and why photos were refused."""
+    """Metrics of a gateway: requests, their time, and why photos were refused."""
 
     def __init__(self) -> None:
         self._requests = Counter("dbd_requests", description="Answered requests.", tag_keys=_BY_ROUTE)
@@ -25,7 +25,13 @@ class GatewayMeasures:
         )
 
     def answered(self, route: str, status: int, latency_ms: float) -> None:
-        """Count a request; `route` is one of the API's paths, never what a client wrote."""
+        """Count a request and its time.
+
+        Args:
+            route: One of the API's paths, never the path that a client wrote.
+            status: HTTP status of the answer.
+            latency_ms: Time from the request's arrival to its answer, ms.
+        """
         self._requests.inc(tags={"route": route, "status": str(status)})
         self._latency.observe(latency_ms, tags={"route": route})
 
@@ -35,7 +41,7 @@ class GatewayMeasures:
 
 
 class DetectorMeasures:
-    """Batches, and the model in use."""
+    """Metrics of a detector: sizes of batches, and the model in use."""
 
     def __init__(self) -> None:
         self.pictures = Histogram(
@@ -49,13 +55,13 @@ class DetectorMeasures:
         self._tags: dict[str, str] | None = None
 
     def took(self, model: str, fingerprint: str) -> None:
-        """Note which model is in use from now on."""
+        """Report which model is in use from now on."""
         if self._tags:
             self._model.set(0, tags=self._tags)
         self._tags = {"model": model, "fingerprint": fingerprint[:16]}
         self.still_here()
 
     def still_here(self) -> None:
-        """Say again which model is in use: Ray drops gauges that are silent for a while."""
+        """Report the model in use again: Ray drops gauges that are silent for a while."""
         if self._tags:
             self._model.set(1, tags=self._tags)

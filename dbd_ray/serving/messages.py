@@ -1,4 +1,4 @@
-"""What gateway and detector say to each other; the gateway starts without torch."""
+"""The messages between gateway and detector, apart from both since the gateway starts without torch."""
 
 from typing import NamedTuple, TypeAlias
 
@@ -6,18 +6,18 @@ import numpy as np
 
 from dbd_ray.detection.transforms import PhotoMaps
 
-# one photo's pictures by their (height, width), uint8 n×h×w×3 each, see `passes.network_pictures`
-Alternatives: TypeAlias = dict[tuple[int, int], np.ndarray]
+# one photo's pictures by their (height, width), uint8 n×h×w×3 each, see `transforms.network_pictures`
+PicturesBySize: TypeAlias = dict[tuple[int, int], np.ndarray]
 
 
 class ModelInUse(NamedTuple):
-    """What makes the maps.
+    """The model that a replica runs.
 
     Attributes:
-        name: Of the checkpoint.
-        fingerprint: Of its weights.
-        input_size: (height, width) of the pictures that it looks at.
-        has_depth: Whether it gives depth maps.
+        name: Name of the checkpoint.
+        fingerprint: SHA-256 of its weights.
+        input_size: (height, width) of the pictures that the network takes, px.
+        has_depth: Whether the network gives depth maps.
     """
 
     name: str
@@ -26,12 +26,12 @@ class ModelInUse(NamedTuple):
     has_depth: bool
 
 
-class Looked(NamedTuple):
-    """An answer of the detector.
+class DetectorAnswer(NamedTuple):
+    """The detector's answer for one photo.
 
     Attributes:
-        model: What was asked.
-        maps: Of the pictures; None where none had the model's input size.
+        model: The model that was asked.
+        maps: Maps of the photo's pictures; None where no pictures had the model's input size.
     """
 
     model: ModelInUse

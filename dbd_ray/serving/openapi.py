@@ -1,4 +1,4 @@
-"""What FastAPI cannot read from the routes: bodies that are photos, and errors by their status."""
+"""The parts of the OpenAPI description that FastAPI cannot derive: bodies that are photos, and errors by status."""
 
 from typing import Any
 
@@ -56,7 +56,7 @@ def _errors() -> dict[int | str, dict[str, Any]]:
     described: dict[int | str, dict[str, Any]] = {}
     for status, reasons in sorted(by_status.items()):
         if status in (404, 405):
-            continue  # of paths and methods that are not in this API
+            continue  # for paths and methods that are not in this API
         examples = {
             reason: {"value": {"reason": reason, "message": _EXAMPLES[reason], "request_id": "5f3c…"}}
             for reason in reasons

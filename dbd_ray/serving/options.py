@@ -1,12 +1,11 @@
-"""What a client may ask of an answer: the query's parameters and the Accept header."""
+"""A request's options: the parameters of its query, and its Accept header."""
 
 from collections.abc import Iterable
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from dbd_ray.images.tiles import MOST_TILES
-from dbd_ray.names import Picture, Polarity, Refinement
+from dbd_ray.names import MOST_TILES, PICTURES, Picture, Polarity, Refinement
 from dbd_ray.serving.refusals import Refusal
 
 Answer = Literal["application/json", "image/png"]
@@ -17,7 +16,9 @@ class BatchOptions(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    include: list[Picture] = Field([], description="Pictures inside the JSON answer, PNG in base64.", max_length=4)
+    include: list[Picture] = Field(
+        [], description="Pictures inside the JSON answer, PNG in base64.", max_length=len(PICTURES)
+    )
     threshold: float = Field(0.5, gt=0, le=1, description="Of the mask: focus of at least this is in focus.")
     margin: int = Field(0, ge=-256, le=256, description="Of the mask: grow (or shrink) what is in focus, px.")
     polarity: Polarity = Field("focus", description="Of focus map and mask: what white means.")
@@ -74,7 +75,7 @@ def wanted_pictures(options: BatchOptions, answer: Answer) -> tuple[Picture, ...
         "threshold": {"mask"},
         "margin": {"mask"},
         "polarity": {"focus", "mask"},
-        "max_side": {"focus", "overlay", "mask", "depth"},
+        "max_side": set(PICTURES),
     }
     for name, any_of in needs.items():
         if name in given and not any_of.intersection(pictures):
@@ -85,10 +86,10 @@ def wanted_pictures(options: BatchOptions, answer: Answer) -> tuple[Picture, ...
 
 
 def check_tile(options: BatchOptions, max_tile: int) -> None:
-    """Hold the server's limit.
+    """Refuse more tiles than this server allows.
 
     Raises:
-        Refusal: More tiles than this server allows.
+        Refusal: There are more.
     """
     if options.tile > max_tile:
         raise Refusal("invalid_parameter", f"tile={options.tile}: this server allows at most {max_tile}")

@@ -1,4 +1,4 @@
-"""Photos to focus maps by way of a `FocusDetector` elsewhere: only pictures of the network's size travel."""
+"""The caller's side of a `FocusDetector`: makes a photo's pictures of the network's size, and its map of the answer."""
 
 import asyncio
 from collections.abc import Callable
@@ -12,10 +12,9 @@ from ray.serve.handle import DeploymentHandle
 from dbd_ray.detection.focus_map import FocusMap
 from dbd_ray.detection.transforms import PhotoMaps, native_map, network_pictures
 from dbd_ray.names import Refinement
-from dbd_ray.serving.messages import Alternatives, Looked, ModelInUse
+from dbd_ray.serving.concurrency import SharedCalls, Threads
+from dbd_ray.serving.messages import DetectorAnswer, ModelInUse, PicturesBySize
 from dbd_ray.serving.refusals import Refusal
-from dbd_ray.serving.shared_calls import SharedCalls
-from dbd_ray.serving.threads import Threads
 
 Result = TypeVar("Result")
 
@@ -23,7 +22,7 @@ _ROUNDS = 5  # how often the model may change under one photo
 
 
 class PhotoDetector(Protocol):
-    """What the gateway asks."""
+    """A detector that makes answers of photos: `RemoteDetector`, or one in this process."""
 
     async def answer(
         self,
@@ -33,7 +32,7 @@ class PhotoDetector(Protocol):
         refine: Refinement = "guided",
         tile: int = 1,
     ) -> Result:
-        """Read a photo, uint8 RGB H×W×3, find what is in focus, and make an answer of both."""
+        """Read a photo (uint8 RGB H×W×3), detect focus in it, and make an answer of both."""
         ...
 
     async def model(self) -> dict[str, Any]:
@@ -42,13 +41,13 @@ class PhotoDetector(Protocol):
 
 
 class RemoteDetector:
-    """Calls a bound `FocusDetector` for whole photos.
+    """Calls a bound `FocusDetector` for whole photos, several in one call.
 
     Args:
-        handle: Of the bound deployment, as Ray Serve gives it to the constructor of the one that binds it.
-        batch_megapixels: Pictures of one call, as the network sees them; those of a single photo may be more.
-        calls_at_once: Further photos wait until they fill a call, or one has ended.
-        longest_wait_s: How long they wait at most.
+        handle: Handle of the bound deployment, as Ray Serve gives it to the constructor of the one that binds it.
+        batch_megapixels: Limit of one call, megapixels at the network's size; a single photo's pictures may be more.
+        calls_at_once: Calls under way beyond which further photos wait until they fill a call, or one has ended.
+        longest_wait_s: Longest such wait, s.
     """
 
     def __init__(
@@ -56,8 +55,8 @@ class RemoteDetector:
     ) -> None:
         self._handle = handle
         self._threads = Threads()
-        self._looks: SharedCalls[Alternatives, Looked] = SharedCalls(
-            lambda photos: self._ask("look", photos),
+        self._calls: SharedCalls[PicturesBySize, DetectorAnswer] = SharedCalls(
+            lambda photos: self._ask("network_maps", photos),
             full=int(batch_megapixels * 1e6),
             at_once=calls_at_once,
             longest_wait_s=longest_wait_s,
@@ -66,12 +65,15 @@ class RemoteDetector:
         self._first = asyncio.Lock()
 
     async def detect(self, photo: np.ndarray, *, refine: Refinement = "guided", tile: int = 1) -> FocusMap:
-        """Find what is in focus in a photo.
+        """Detect focus in a photo.
 
         Args:
             photo: uint8 RGB H×W×3, upright.
             refine: See `Detector.detect`.
             tile: See `Detector.detect`.
+
+        Returns:
+            The focus map, at the photo's size.
 
         Raises:
             Refusal: The detector has too much to do, or does not answer (reason busy, model_unavailable).
@@ -86,13 +88,19 @@ class RemoteDetector:
         refine: Refinement = "guided",
         tile: int = 1,
     ) -> Result:
-        """Like `detect`, with what comes before and after it on the same two visits to a thread.
+        """Read a photo, detect focus in it as `detect` does, and make an answer of both.
+
+        `read` and `finish` run in the same two visits to a thread as the detection's own work before and after the
+        call.
 
         Args:
-            read: Gives the photo.
+            read: Gives the photo, uint8 RGB H×W×3, upright.
             finish: Makes the answer of the photo and its focus map.
             refine: See `Detector.detect`.
             tile: See `Detector.detect`.
+
+        Returns:
+            What `finish` made.
 
         Raises:
             Refusal: As `detect`.
@@ -100,32 +108,32 @@ class RemoteDetector:
         """
         size = None if self._model is None else self._model.input_size
 
-        def begin() -> tuple[np.ndarray, Alternatives]:
+        def begin() -> tuple[np.ndarray, PicturesBySize]:
             photo = read()
             return photo, {} if size is None else {size: network_pictures(photo, size, tile=tile)}
 
-        def end(looked: Looked, maps: PhotoMaps) -> Result:
+        def end(model: ModelInUse, maps: PhotoMaps) -> Result:
             found = native_map(
                 photo,
                 maps,
-                model=looked.model.name,
-                model_fingerprint=looked.model.fingerprint,
+                model=model.name,
+                model_fingerprint=model.fingerprint,
                 refine=refine,
                 tile=tile,
             )
             return finish(photo, found)
 
-        photo, alternatives = await self._threads.run(begin)
+        photo, by_size = await self._threads.run(begin)
         wanted = size or await self._input_size()  # only now: a bad photo is refused whether or not a detector answers
         for _ in range(_ROUNDS):
             # while models are exchanged replicas may want other sizes: from then on each gets its own to choose from
-            if wanted not in alternatives:
-                alternatives[wanted] = await self._threads.run(network_pictures, photo, wanted, tile=tile)
-            looked = await self._looks.ask(alternatives, alternatives[wanted][..., 0].size)
-            self._model = looked.model
-            wanted = looked.model.input_size
-            if looked.maps is not None:
-                return await self._threads.run(end, looked, looked.maps)
+            if wanted not in by_size:
+                by_size[wanted] = await self._threads.run(network_pictures, photo, wanted, tile=tile)
+            answer = await self._calls.ask(by_size, by_size[wanted][..., 0].size)
+            self._model = answer.model
+            wanted = answer.model.input_size
+            if answer.maps is not None:
+                return await self._threads.run(end, answer.model, answer.maps)
         raise Refusal("busy", "the model changes faster than photos are answered: send the photo again")
 
     async def model(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What answers look like, as OpenAPI shows them."""
+"""The JSON answers of the API, as pydantic models; OpenAPI shows their docstrings and descriptions."""
 
 from typing import Any
 
@@ -145,7 +145,12 @@ class StatusAnswer(BaseModel):
 
 
 def focus_answer(found: FocusMap, pictures: dict[str, str]) -> FocusAnswer:
-    """Make the answer for a photo."""
+    """Make the answer for a photo.
+
+    Args:
+        found: The focus map, at the photo's size.
+        pictures: Pictures by name, PNG in base64.
+    """
     height, width = found.focus.shape
     summary = SummaryAnswer.model_validate(found.summary.as_dict())
     return FocusAnswer(width=width, height=height, summary=summary, pictures=pictures)

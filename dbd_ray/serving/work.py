@@ -1,4 +1,4 @@
-"""One photo's way through the gateway: bytes, pixels, focus map, answer; away from the event loop."""
+"""The work on one photo in the gateway: bytes to pixels to focus map to answer, away from the event loop."""
 
 import asyncio
 import base64
@@ -16,12 +16,11 @@ from dbd_ray.errors import PhotoError
 from dbd_ray.images.decode import decode_photo, photo_size
 from dbd_ray.names import Picture
 from dbd_ray.serving.answer_pictures import make_picture
-from dbd_ray.serving.budget import PixelBudget
+from dbd_ray.serving.concurrency import PixelBudget, Threads
 from dbd_ray.serving.options import BatchOptions
 from dbd_ray.serving.refusals import Refusal, refused_photo
 from dbd_ray.serving.remote import PhotoDetector
 from dbd_ray.serving.schemas import FocusAnswer, focus_answer
-from dbd_ray.serving.threads import Threads
 
 Result = TypeVar("Result")
 
@@ -30,8 +29,8 @@ class PhotoWork:
     """Answers photos within the server's limits.
 
     Args:
-        detector: Who looks at them.
-        limits: Of the server.
+        detector: Detector that finds what is in focus.
+        limits: The server's limits of size, time and number.
     """
 
     def __init__(self, detector: PhotoDetector, limits: LimitsConfig) -> None:
@@ -44,8 +43,13 @@ class PhotoWork:
     async def answer(self, data: bytes, options: BatchOptions, pictures: Sequence[Picture]) -> FocusAnswer:
         """Answer with a summary, and with pictures inside.
 
+        Args:
+            data: The photo's encoded bytes.
+            options: Options of the request.
+            pictures: Pictures to put inside, PNG in base64.
+
         Raises:
-            Refusal: The photo cannot be used, or nobody has time for it.
+            Refusal: The photo cannot be used, the server is busy, or the answer took too long.
         """
 
         def make(photo: np.ndarray, found: FocusMap) -> FocusAnswer:
@@ -55,7 +59,7 @@ class PhotoWork:
         return await self._detected(data, options, make)
 
     async def picture(self, data: bytes, options: BatchOptions, picture: Picture) -> bytes:
-        """Answer with one PNG; raises as `answer`."""
+        """Answer with one picture, the bytes of a PNG file; arguments and errors are those of `answer`."""
         return await self._detected(data, options, lambda photo, found: make_picture(picture, photo, found, options))
 
     async def _detected(

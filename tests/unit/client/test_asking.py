@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 
 from dbd_ray.client import FocusAnswer, FocusClient, FocusRequestError
+from dbd_ray.client.calls import Options
 from dbd_ray.errors import ConfigError
+from dbd_ray.serving.options import BatchOptions, FocusOptions
 
 
 def test_an_answer_is_read_into_plain_data(server: Any, client: FocusClient) -> None:
@@ -99,6 +101,11 @@ def test_an_endpoint_may_have_a_route_prefix(server: Any) -> None:
 def test_an_address_without_a_scheme_is_refused_before_anything_is_sent() -> None:
     with pytest.raises(ConfigError, match="begin it with http"):
         FocusClient("127.0.0.1:8000")
+
+
+def test_the_client_knows_every_option_of_the_endpoint() -> None:
+    assert Options.__annotations__.keys() | {"include"} == BatchOptions.model_fields.keys()
+    assert FocusOptions.model_fields.keys() - BatchOptions.model_fields.keys() == {"output"}
 
 
 def test_an_unknown_option_is_a_mistake_of_the_program(client: FocusClient) -> None:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ from schemathesis.specs.openapi.checks import (
 from starlette.testclient import TestClient
 
 from dbd_ray.config import ServeConfig, build
+from dbd_ray.serving.schemas import SharpAreaAnswer, SummaryAnswer
+from dbd_ray.summary import SharpArea, Summary
 
 ROOT = Path(__file__).parents[3]
 CHECKS = [
@@ -50,6 +53,11 @@ def test_openapi_is_complete(client: Callable[..., TestClient]) -> None:
         assert {"400", "408", "413", "415", "422"} <= operation["responses"].keys()
     for answer in ("FocusAnswer", "BatchAnswer", "ErrorAnswer"):
         assert described["components"]["schemas"][answer]["example"]
+
+
+def test_answers_have_all_that_a_summary_has() -> None:
+    assert list(SummaryAnswer.model_fields) == [field.name for field in fields(Summary)]
+    assert list(SharpAreaAnswer.model_fields) == [field.name for field in fields(SharpArea)]
 
 
 @pytest.mark.parametrize(

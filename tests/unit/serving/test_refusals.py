@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import pickle
 import struct
 import zlib
 from collections.abc import Callable
@@ -9,9 +10,13 @@ from typing import Any
 
 import pytest
 from PIL import Image
+from ray import cloudpickle
+from ray.exceptions import RayTaskError
 from starlette.testclient import TestClient
 
 from dbd_ray.config.serve import LimitsConfig
+from dbd_ray.errors import DbdRayError
+from dbd_ray.names import REASON_STATUS
 from dbd_ray.serving.options import BatchOptions
 from dbd_ray.serving.refusals import REASONS, Refusal
 from dbd_ray.serving.work import PhotoWork
@@ -257,3 +262,24 @@ def test_a_request_id_comes_back(client: Client) -> None:
 @pytest.mark.parametrize("reason", REASONS)
 def test_every_reason_has_a_status(reason: Any) -> None:
     assert 400 <= Refusal(reason, "why").status < 600
+
+
+def test_every_status_is_of_a_reason() -> None:
+    assert REASON_STATUS.keys() == set(REASONS)
+
+
+def test_a_refusal_is_an_error_of_ours_and_keeps_reason_and_message_between_processes() -> None:
+    refusal = Refusal("busy", "all detectors have enough to do: send it again a little later")
+    assert isinstance(refusal, DbdRayError)
+    for copy in (pickle.dumps(refusal), cloudpickle.dumps(refusal)):
+        read = pickle.loads(copy)  # noqa: S301 - our own
+        assert type(read) is Refusal
+        assert (read.reason, read.message, str(read)) == (refusal.reason, refusal.message, str(refusal))
+        assert (read.status, read.headers) == (429, {"Retry-After": "1"})
+
+
+def test_what_ray_raises_for_a_refusal_of_another_process_is_one() -> None:
+    refusal = Refusal("model_unavailable", "no detector answers at the moment: send it again a little later")
+    with pytest.raises(Refusal) as caught:
+        raise RayTaskError("answer", "its traceback", refusal).as_instanceof_cause()
+    assert (caught.value.reason, caught.value.message, caught.value.status) == (refusal.reason, refusal.message, 503)

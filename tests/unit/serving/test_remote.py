@@ -16,7 +16,7 @@ from dbd_ray.detection.detector import Detector
 from dbd_ray.detection.focus_map import FocusMap
 from dbd_ray.errors import PhotoError
 from dbd_ray.images.decode import decode_photo
-from dbd_ray.serving.messages import Alternatives, Looked, ModelInUse
+from dbd_ray.serving.messages import DetectorAnswer, ModelInUse, PicturesBySize
 from dbd_ray.serving.refusals import Refusal
 from dbd_ray.serving.remote import RemoteDetector
 
@@ -29,14 +29,14 @@ class Replicas:
         self.models = [ModelInUse(f"model of {size}", f"print of {size}", size, False) for size in sizes]
         self.calls = count()
         self.asked: list[str] = []
-        self.look = SimpleNamespace(remote=self._look)
+        self.network_maps = SimpleNamespace(remote=self._network_maps)
         self.model_in_use = SimpleNamespace(remote=self._model_in_use)
 
-    async def _look(self, photos: list[Alternatives]) -> list[Looked]:
-        self.asked.append(f"look at {len(photos)}")
+    async def _network_maps(self, photos: list[PicturesBySize]) -> list[DetectorAnswer]:
+        self.asked.append(f"maps of {len(photos)}")
         model = self.models[next(self.calls) % len(self.models)]
-        fitting = [alternatives.get(model.input_size) for alternatives in photos]
-        return [Looked(model, None if one is None else self.detector.look(one)) for one in fitting]
+        fitting = [by_size.get(model.input_size) for by_size in photos]
+        return [DetectorAnswer(model, None if one is None else self.detector.network_maps(one)) for one in fitting]
 
     async def _model_in_use(self) -> ModelInUse:
         self.asked.append("model_in_use")
@@ -69,11 +69,11 @@ def test_photos_share_calls_and_the_first_of_them_asks_for_the_model(tiny_model:
         return await asyncio.gather(*(remote.detect(photo) for _ in range(9)))
 
     found = asyncio.run(together())
-    first, *looks = replicas.asked
+    first, *calls = replicas.asked
     assert first == "model_in_use"
-    assert sum(int(look.split()[-1]) for look in looks) == 9
-    assert len(looks) < 9
-    assert max(int(look.split()[-1]) for look in looks) <= 4
+    assert sum(int(call.split()[-1]) for call in calls) == 9
+    assert len(calls) < 9
+    assert max(int(call.split()[-1]) for call in calls) <= 4
     assert len({one.focus.tobytes() for one in found}) == 1
 
 
@@ -93,7 +93,7 @@ def test_what_befalls_a_shared_call_is_told_to_each_of_its_photos(
     async def broken(*_: Any) -> Any:
         raise error
 
-    replicas.look = SimpleNamespace(remote=broken)
+    replicas.network_maps = SimpleNamespace(remote=broken)
     remote = remote_to(replicas)
 
     async def together() -> list[Any]:
@@ -156,7 +156,8 @@ def test_a_photo_that_cannot_be_read_is_refused_whether_or_not_a_detector_answer
     def read() -> np.ndarray:
         raise PhotoError("truncated", "this file ends early")
 
-    remote = remote_to(SimpleNamespace(model_in_use=SimpleNamespace(remote=gone), look=SimpleNamespace(remote=gone)))
+    never = SimpleNamespace(remote=gone)
+    remote = remote_to(SimpleNamespace(model_in_use=never, network_maps=never))
     with pytest.raises(PhotoError, match="ends early"):
         asyncio.run(remote.answer(read, lambda *_: None))
 

@@ -1,4 +1,4 @@
-"""Promises about memory between photos."""
+"""Promises of the gateway about memory between photos."""
 
 import platform
 import subprocess
@@ -12,7 +12,7 @@ import threading
 
 import numpy as np
 
-from dbd_ray.serving.memory import keep_freed_memory
+from dbd_ray.serving.gateway import keep_freed_memory
 
 if {keep}:
     keep_freed_memory()

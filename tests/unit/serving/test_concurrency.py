@@ -1,13 +1,14 @@
-"""Promises of several photos in one call."""
+"""Promises of what is done at the same time: pixels in memory, threads, several photos in one call."""
 
 import asyncio
 import contextvars
+import threading
 from collections.abc import Coroutine, Sequence
 from typing import Any
 
 import pytest
 
-from dbd_ray.serving.shared_calls import SharedCalls
+from dbd_ray.serving.concurrency import PixelBudget, SharedCalls, Threads
 
 FOREVER_S = 60.0
 
@@ -54,6 +55,77 @@ async def settled() -> None:
 
 def run(story: Coroutine[Any, Any, None]) -> None:
     asyncio.run(asyncio.wait_for(story, timeout=30))
+
+
+def test_photos_wait_until_they_fit_together_and_none_overtakes() -> None:
+    async def run() -> list[str]:
+        budget = PixelBudget(10)
+        order: list[str] = []
+        held, let_go = asyncio.Event(), asyncio.Event()
+
+        async def first() -> None:
+            async with budget.room_for(8):
+                held.set()
+                await let_go.wait()
+
+        async def later(name: str, pixels: int) -> None:
+            async with budget.room_for(pixels):
+                order.append(name)
+
+        tasks = [asyncio.create_task(first())]
+        await held.wait()
+        tasks += [asyncio.create_task(later("large", 9)), asyncio.create_task(later("small", 1))]
+        for _ in range(10):  # turns of the event loop, in which both have come to wait
+            await asyncio.sleep(0)
+        assert order == []  # the small one would fit, but came later
+        let_go.set()
+        await asyncio.gather(*tasks)
+        return order
+
+    assert asyncio.run(run()) == ["large", "small"]
+
+
+def test_room_is_given_back_after_a_failure() -> None:
+    async def run() -> None:
+        budget = PixelBudget(5)
+        with pytest.raises(ZeroDivisionError):
+            async with budget.room_for(5):
+                raise ZeroDivisionError
+        async with asyncio.timeout(5), budget.room_for(5):
+            pass
+
+    asyncio.run(run())
+
+
+def test_who_is_cancelled_leaves_when_its_thread_has_ended() -> None:
+    async def run() -> list[str]:
+        begun, let_go = threading.Event(), threading.Event()
+        order: list[str] = []
+        threads = Threads()
+
+        def hold() -> None:
+            begun.set()
+            assert let_go.wait(60)
+            order.append("thread")
+
+        async def work() -> None:
+            try:
+                await threads.run(hold)
+            except asyncio.CancelledError:
+                order.append("cancelled")
+
+        task = asyncio.create_task(work())
+        await asyncio.to_thread(begun.wait)
+        for _ in range(3):
+            task.cancel()
+            await asyncio.sleep(0)
+        assert not task.done()
+        let_go.set()
+        await task
+        assert await threads.run(int, "7") == 7
+        return order
+
+    assert asyncio.run(run()) == ["thread", "cancelled"]
 
 
 def test_a_lone_item_does_not_wait_and_later_ones_share_the_next_call() -> None:
