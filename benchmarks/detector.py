@@ -11,7 +11,9 @@ import os
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import cast
 
 import cv2
 import numpy as np
@@ -30,6 +32,7 @@ from dbd_ray.engines.torch_engine import fused_function
 from dbd_ray.hardware import choose_device, describe_device
 from dbd_ray.images.decode import decode_photo
 from dbd_ray.models import FocusNetwork, build_network
+from dbd_ray.names import EngineName
 
 RESULTS = Path(__file__).parent / "results"
 MEASURED = Path(dbd_ray.engines.choose.__file__).parent / "measured.json"
@@ -49,7 +52,10 @@ def main() -> None:
     network.eval()
     photos = _photos(options.photos, card.input_size)
     names = [name for name in installed_engines(device) if name != "compiled" or options.compiled]
-    engines = {name: load_engine(network, input_size=card.input_size, device=device, engine=name) for name in names}
+    engines = {
+        name: load_engine(network, input_size=card.input_size, device=device, engine=cast(EngineName, name))
+        for name in names
+    }
     paper = build_network(NetworkConfig.model_validate({"backbone": BACKBONES["resnext101"], **IMAGENET})).eval()
     reference = load_engine(paper, input_size=card.input_size, device=device, engine="eager")
 
@@ -83,7 +89,7 @@ def main() -> None:
 def _round(engines: dict[str, Engine], reference: Engine, photos: torch.Tensor) -> dict[str, dict[str, float]]:
     found = {}
     for name, engine in {**engines, PAPER: reference}.items():
-        found[name] = {str(size): size / _seconds(lambda e=engine, n=size: e(photos[:n])) for size in (1, PHOTOS)}
+        found[name] = {str(size): size / _seconds(partial(engine, photos[:size])) for size in (1, PHOTOS)}
     return found
 
 
@@ -106,9 +112,13 @@ def _matrix_rate(device: torch.device) -> dict[str, float]:
     found = {}
     for dtype in (torch.float32, torch.bfloat16):
         one = torch.ones(MATRIX_SIDE, MATRIX_SIDE, dtype=dtype, device=device)
-        seconds = _seconds(lambda one=one: (one @ one)[0, 0].item())
+        seconds = _seconds(partial(_square_corner, one))
         found[str(dtype).removeprefix("torch.")] = 2 * MATRIX_SIDE**3 / seconds / 1e9
     return found
+
+
+def _square_corner(matrix: torch.Tensor) -> float:
+    return (matrix @ matrix)[0, 0].item()
 
 
 @torch.inference_mode()

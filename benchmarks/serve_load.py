@@ -157,6 +157,9 @@ def _report(repeats: list[dict[str, Any]], options: argparse.Namespace) -> dict[
             found = [one[key] for one in found]
         return None if None in found else statistics.median(found)
 
+    def middle_ratio(name: str) -> float:
+        return statistics.median(repeat[name] for repeat in repeats)
+
     loads = []
     for number, share in enumerate(options.shares):
         statuses = [repeat["loads"][number]["statuses"] for repeat in repeats]
@@ -166,7 +169,7 @@ def _report(repeats: list[dict[str, Any]], options: argparse.Namespace) -> dict[
     overload = [repeat["overload"] for repeat in repeats]
     statuses_then: Counter[str] = sum((one["statuses"] for one in overload), Counter())
     recovery_s = middle("overload", "recovery_s")
-    ratio, to_one = middle("ratio"), middle("ratio_to_one")
+    ratio, to_one = middle_ratio("ratio"), middle_ratio("ratio_to_one")
     return {
         "model": options.model,
         "cpus": os.cpu_count(),

@@ -81,13 +81,14 @@ def serve(model: str, *, leaking: bool) -> None:
 def _keep_bodies() -> None:
     from dbd_ray.serving.work import PhotoWork
 
-    kept, detected = [], PhotoWork._detected
+    work: Any = PhotoWork
+    kept, detected = [], work._detected
 
     async def keeping(self: PhotoWork, data: bytes, *others: Any) -> Any:
         kept.append(bytes(bytearray(data)))
         return await detected(self, data, *others)
 
-    PhotoWork._detected = keeping  # type: ignore[method-assign]
+    work._detected = keeping
 
 
 async def measure(url: str, process: psutil.Process, options: argparse.Namespace) -> dict[str, Any]:

@@ -14,6 +14,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import psutil
@@ -176,7 +177,7 @@ def _enlarged(options: argparse.Namespace, folder: Path) -> list[Path]:
     return [made[i % len(made)] for i in range(len(files))]
 
 
-def _write(name: str, figures: dict[str, object]) -> None:
+def _write(name: str, figures: Mapping[str, object]) -> None:
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / f"{name}.json").write_text(json.dumps(figures, indent=2) + "\n")
 

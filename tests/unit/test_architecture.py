@@ -1,11 +1,10 @@
 """The house's rules of DESIGN.md, held by reading the import statements."""
 
-import ast
+import importlib.util
 import subprocess
 import sys
-from collections.abc import Iterator
-from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -14,16 +13,17 @@ import dbd_ray
 PACKAGE = Path(dbd_ray.__file__).parent
 ROOT = PACKAGE.parent
 
-# each may import what stands beside or above it, never what stands below
-LAYERS: tuple[frozenset[str], ...] = (
-    frozenset({"errors", "names", "summary", "config", "storage", "hardware", "images"}),
-    frozenset({"datasets", "models", "metrics"}),
-    frozenset({"engines", "checkpoints", "tracking", "teachers"}),
-    frozenset({"detection"}),
-    frozenset({"pyfunc", "registration", "training", "teaching", "evaluation", "serving", "client"}),
-    frozenset({"tuning"}),  # many training runs
-    frozenset({"cli"}),
-)
+
+def _load_house() -> ModuleType:
+    """Load tools/house.py, which knows the layers and reads the imports."""
+    spec = importlib.util.spec_from_file_location("house", ROOT / "tools" / "house.py")
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+HOUSE = _load_house()
 
 RAY_USERS = {
     *("datasets.prepare", "datasets.write_prepared"),
@@ -37,15 +37,8 @@ PURE = (
     *("datasets.layouts", "datasets.labelled", "datasets.prepared", "datasets.scenes"),
     *("names", "storage", "hardware", "models", "metrics", "engines", "checkpoints", "teachers"),
     *("detection.detector", "detection.files", "detection.predictor"),
-    *(
-        "training",
-        "training.augment",
-        "training.samples",
-        "training.optimizer",
-        "training.loop",
-        "training.losses",
-        "training.state",
-    ),
+    *("training", "training.augment", "training.samples", "training.optimizer", "training.loop"),
+    *("training.losses", "training.state"),
     *("training.learner", "training.ledger", "training.ranks", "training.ingest"),
     *("training.local_paths", "training.detector_teachers", "training.start", "training.run_detectors"),
 )
@@ -64,43 +57,19 @@ OPTIONAL_THERE = {
 }
 
 
-def _modules() -> dict[str, Path]:
-    names = {}
-    for path in PACKAGE.rglob("*.py"):
-        parts = path.relative_to(PACKAGE).with_suffix("").parts
-        names[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
-    return names
-
-
-MODULES = _modules()
+MODULES = HOUSE.find_modules(PACKAGE)
 
 
 def _imports(path: Path, *, at_top: bool) -> set[str]:
     """Full names that a file imports; at the top level only, or anywhere."""
-    tree = ast.parse(path.read_text())
-    found: set[str] = set()
-    for node in _top_level(tree) if at_top else ast.walk(tree):
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path}: relative imports hide where a name comes from"
-            names = {f"{node.module}.{alias.name}" for alias in node.names}
-            modules = {name for name in names if name.removeprefix("dbd_ray.") in MODULES}
-            found |= modules | ({str(node.module)} if names - modules else set())
-    return found
-
-
-def _top_level(node: ast.AST) -> Iterator[ast.AST]:
-    for child in ast.iter_child_nodes(node):
-        if not isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
-            yield child
-            yield from _top_level(child)
+    names: set[str] = HOUSE.read_imports(path, MODULES, at_top=at_top)
+    return names
 
 
 def _inside(imports: set[str]) -> set[str]:
     """Modules of ours among full names."""
-    names = {name.removeprefix("dbd_ray.") for name in imports if name.startswith("dbd_ray.")}
-    return names & MODULES.keys()
+    names: set[str] = HOUSE.inside(imports, MODULES)
+    return names
 
 
 def _libraries(imports: set[str]) -> set[str]:
@@ -108,8 +77,7 @@ def _libraries(imports: set[str]) -> set[str]:
 
 
 def _layer(module: str) -> int:
-    room = module.split(".")[0]
-    return next(number for number, rooms in enumerate(LAYERS) if room in rooms)
+    return next(number for number, rooms in enumerate(HOUSE.LAYERS) if HOUSE.room_of(module) in rooms)
 
 
 def _reachable(module: str) -> set[str]:
@@ -125,8 +93,8 @@ def _reachable(module: str) -> set[str]:
 
 
 def test_every_module_has_its_place() -> None:
-    rooms = {name.split(".")[0] for name in MODULES} - {""}
-    assert rooms == frozenset.union(*LAYERS), "LAYERS says where each room stands, and names no other"
+    rooms = {HOUSE.room_of(name) for name in MODULES} - {""}
+    assert rooms == frozenset.union(*HOUSE.LAYERS), "LAYERS says where each room stands, and names no other"
 
 
 @pytest.mark.parametrize("module", sorted(MODULES.keys() - {""}))
@@ -137,11 +105,8 @@ def test_imports_run_one_way(module: str) -> None:
 
 def test_no_modules_import_each_other() -> None:
     # those inside functions count, too: a circle is one whenever it is closed
-    graph = {name: _inside(_imports(path, at_top=False)) - {name} for name, path in MODULES.items()}
-    try:
-        tuple(TopologicalSorter(graph).static_order())
-    except CycleError as error:
-        pytest.fail(f"modules import each other in a circle: {' ← '.join(error.args[1])}")
+    plan = HOUSE.read_plan(PACKAGE)
+    assert (plan.module_circles, plan.room_circles) == ((), ())
 
 
 def test_errors_import_nothing_of_ours_and_settings_only_them() -> None:
@@ -171,13 +136,13 @@ def test_the_core_can_be_imported_where_only_torch_is(module: str) -> None:
 
 def test_nothing_of_the_package_imports_the_jobs() -> None:
     for module, path in MODULES.items():
-        assert not _libraries(_imports(path, at_top=False)) & {"jobs", "serve", "tests", "benchmarks"}, module
+        assert not _libraries(_imports(path, at_top=False)) & {"jobs", "serve", "tests", "benchmarks", "tools"}, module
 
 
-@pytest.mark.parametrize("folder", ["jobs", "serve", "benchmarks"])
+@pytest.mark.parametrize("folder", ["jobs", "serve", "benchmarks", "tools"])
 def test_scripts_around_the_package_do_not_import_each_other(folder: str) -> None:
     for path in (ROOT / folder).rglob("*.py"):
-        assert not _libraries(_imports(path, at_top=False)) & {"jobs", "serve", "benchmarks", "tests"}, path
+        assert not _libraries(_imports(path, at_top=False)) & {"jobs", "serve", "benchmarks", "tools", "tests"}, path
 
 
 def _loaded_by(statement: str) -> set[str]:
