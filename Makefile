@@ -4,13 +4,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test test-all lint bench setup clean
+.PHONY: demo test test-all lint docs bench setup clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo [DATA=folder in CUHK layout] [WEIGHTS=backbone.safetensors]   the whole job in miniature"
 	@echo "make test      tests                make test-all   with the slow ones"
 	@echo "make lint      ruff and mypy        make bench      measurements (minutes)"
+	@echo "make docs      the documentation's site, in site/"
 
 setup: $(READY)
 
@@ -41,6 +42,11 @@ lint: $(READY)
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+
+# strict: a link or a name that leads nowhere is an error; what is built needs no network
+docs: $(READY)
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict
+	@echo "site/index.html"
 
 bench: $(READY)
 	@$(BIN)/python benchmarks/train_overhead.py
