@@ -19,8 +19,10 @@ from mkdocs.structure.pages import Page
 from rich.text import Text
 
 import dbd_ray.config
+import dbd_ray.errors
 from dbd_ray.cli import app
 from dbd_ray.config import Settings
+from dbd_ray.metrics.definitions import METRIC_DEFINITIONS
 
 ROOT = Path(__file__).parents[1]
 
@@ -94,7 +96,9 @@ def commands_page() -> str:
     for name, command in sorted(group.commands.items()):
         lines += [f"## dbd-ray {name}", "", *_command_help(command.help or ""), ""]
         lines += ["| argument or option | default | |", "|---|---|---|"]
-        lines += [_row(*_parameter(parameter)) for parameter in command.params if not getattr(parameter, "hidden", False)]
+        lines += [
+            _row(*_parameter(parameter)) for parameter in command.params if not getattr(parameter, "hidden", False)
+        ]
         if command.epilog:
             settings = Text.from_markup(command.epilog).plain.splitlines()
             lines += ["", f'??? note "{settings[0].rstrip(":")}"', "", "    ```text"]
@@ -168,6 +172,10 @@ def api_page(title: str, parts: dict[str, tuple[str, ...]]) -> str:
         for place in places:
             for name in _offered(place):
                 lines += [f"::: {name}", "    options: {heading_level: 3}", ""]
+        if "dbd_ray.metrics" in places:
+            lines += ["| metric | definition |", "|---|---|"]
+            lines += [_row(f"`{name}`", definition) for name, definition in METRIC_DEFINITIONS.items()]
+            lines.append("")
     return "\n".join(lines)
 
 
@@ -182,5 +190,6 @@ def _offered(place: str) -> Iterator[str]:
     for name in [one] if one else getattr(module, "__all__", own):
         value = getattr(module, name)
         defined: Callable[..., Any] = getattr(value, "func_or_class", value)  # of a Serve deployment
-        if callable(defined) and hasattr(defined, "__qualname__"):
+        elsewhere = module_name == "dbd_ray" and defined in vars(dbd_ray.errors).values()  # on the page of errors
+        if callable(defined) and hasattr(defined, "__qualname__") and not elsewhere:
             yield f"{defined.__module__}.{defined.__qualname__}"
