@@ -4,14 +4,17 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test test-more test-all lint bench setup clean
+.PHONY: demo test test-more test-all lint docs bench setup clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo [DATA=folder in CUHK layout] [WEIGHTS=backbone.safetensors]   the whole job in miniature"
-	@echo "make test      the tests of every change"
-	@echo "make test-more what kills processes or starts a Ray of its own     make test-all   all, the slow ones too"
-	@echo "make lint      ruff and mypy        make bench      measurements (minutes)"
+	@echo "make test        the tests of every change"
+	@echo "make test-more   those that kill processes or start a Ray of their own"
+	@echo "make test-all    all of them, the slow ones too"
+	@echo "make lint        ruff and mypy"
+	@echo "make docs        the documentation's site, in site/"
+	@echo "make bench       measurements (minutes)"
 
 setup: $(READY)
 
@@ -45,6 +48,11 @@ lint: $(READY)
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+
+# strict: a link or a name that leads nowhere is an error; what is built needs no network
+docs: $(READY)
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict
+	@echo "site/index.html"
 
 bench: $(READY)
 	@$(BIN)/python benchmarks/train_overhead.py
