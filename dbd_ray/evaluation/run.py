@@ -19,8 +19,8 @@ from dbd_ray.datasets.prepared import read_rows
 from dbd_ray.detection.detector import Detector
 from dbd_ray.errors import CheckpointError, ConfigError, DatasetError, PhotoError
 from dbd_ray.evaluation.comparison import Comparison
-from dbd_ray.evaluation.report import Report, write_report
 from dbd_ray.evaluation.promotion import Rival, choose_rival, decide, find_champion_to_beat
+from dbd_ray.evaluation.report import Report, write_report
 from dbd_ray.evaluation.thumbnails import EvaluatedPhoto, keep_worst, thumbnail
 from dbd_ray.images.decode import decode_photo
 from dbd_ray.images.encode import decode_mask
