@@ -33,7 +33,7 @@ def save_checkpoint(folder: str | Path, network: FocusNetwork, card: Card, *, ha
     Args:
         folder: Local folder, made if need be; a checkpoint in it is replaced, other files are left alone.
         network: Built from `card.network`, without any wrapper.
-        card: Its description; `parameters` and `fingerprint` are filled in.
+        card: Card of the network; `parameters` and `fingerprint` are filled in.
         half: Store kernels in float16, half the size; loading gives float32 again, rounded. Normalisation stays exact.
 
     Returns:

@@ -1,1 +1,1 @@
-"""Where labelled pictures come from: layouts on disk, thin-lens rendering, prepared Parquet."""
+"""Labelled pictures: folder layouts, thin-lens rendering, prepared Parquet."""

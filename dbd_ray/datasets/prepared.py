@@ -115,7 +115,7 @@ def read_rows(location: str | Path, split: Split, *, columns: Sequence[str] | No
     Args:
         location: Folder or URI of a prepared dataset.
         split: "train", "val" or "test".
-        columns: Which columns; all by default.
+        columns: Names of the columns to read; None: all.
 
     Returns:
         A table in the order of ids (see `SCHEMA`), so that seeds mean the same everywhere.

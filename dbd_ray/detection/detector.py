@@ -78,7 +78,7 @@ class Detector:
 
         Args:
             photos: uint8 RGB H×W×3 each, upright (see `images.decode_photo`).
-            refine: How maps come from network size to the photo's: "guided" follows the photo's edges
+            refine: How maps are resized to the photo: "guided" follows the photo's edges
                 (fast guided filter), "bilinear" only interpolates.
             batch_size: Photos, or tiles, per forward pass.
             tile: Number of overlapping tiles along the photo's longer side, each resized to the network's input,

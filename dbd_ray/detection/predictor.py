@@ -29,12 +29,12 @@ class FocusPredictor:
     `error` already is skipped and keeps it.
 
     Args:
-        model: As for `Detector.load`.
+        model: Packaged model, checkpoint folder or models:/ URI, see `Detector.load`.
         column: The column with encoded photos (bytes) or with uint8 RGB arrays; by default `bytes` or `image`.
-        refine: How maps come to native size, see `Detector.detect`.
-        tile: Tiles along the longer side of a photo, see `Detector.detect`.
-        device: As for `Detector.load`; with num_gpus in map_batches, "auto" finds the assigned GPU.
-        engine: As for `Detector.load`.
+        refine: How maps are resized to the photo, see `Detector.detect`.
+        tile: Number of tiles along the longer side of a photo, see `Detector.detect`.
+        device: Device, see `Detector.load`; with num_gpus in map_batches, "auto" finds the assigned GPU.
+        engine: Engine, see `Detector.load`.
         drop_photo: Leave the photos' column out of the result, which keeps the object store small.
         prefix: Prefix of the name of every added column but `error`.
         max_pixels: Largest height x width of an encoded photo that is decoded.

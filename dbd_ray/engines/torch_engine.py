@@ -32,7 +32,7 @@ class TorchEngine:
             where the hardware multiplies it. "compiled": the same by torch.compile, which needs a C++ compiler (on a
             GPU: Triton) and minutes for the first photos.
         network: The network; "eager" moves it to the device, the others copy it.
-        device: Where to run.
+        device: Device to run on.
     """
 
     def __init__(self, name: TorchEngineName, network: FocusNetwork, device: torch.device) -> None:

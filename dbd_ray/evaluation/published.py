@@ -66,7 +66,7 @@ class ComparisonRow:
         f_beta: F in [0,1], or None where not published.
         mae: Mean absolute error in [0,1], or None where not published.
         source: Who reported the values.
-        note: What to know before comparing the F.
+        note: Remark on the definition of the F.
         ours: Whether this is the evaluated model.
     """
 
@@ -83,7 +83,7 @@ def comparison_rows(dataset: str, metrics: Mapping[str, float], name: str = "thi
 
     Args:
         dataset: `cuhk` or `dut`; nothing is published here for any other.
-        metrics: What `FocusMetrics.compute` gave.
+        metrics: Values by name, from `FocusMetrics.compute`.
         name: Name of the evaluated model in its row.
 
     Returns:

@@ -23,7 +23,10 @@ def encode_mask(focus: np.ndarray, *, polarity: Polarity = "focus") -> bytes:
 
     Args:
         focus: float HxW in [0,1] or bool HxW, 1 = in focus.
-        polarity: What the file's 255 means; "blur" inverts what is written.
+        polarity: Meaning of 255 in the file; "blur" inverts what is written.
+
+    Returns:
+        The PNG file.
 
     Raises:
         ValueError: When the map is not HxW, or has values outside [0,1].
@@ -38,7 +41,7 @@ def decode_mask(data: bytes, *, polarity: Polarity) -> np.ndarray:
     Args:
         data: The encoded file. Colours are turned to gray without following colour profiles;
             where only the transparency varies (a cut-out), opaque is taken for white.
-        polarity: What the file's white means.
+        polarity: Meaning of white in the file.
 
     Returns:
         uint8 HxW, 255 = in focus.
@@ -60,6 +63,9 @@ def encode_depth(depth: np.ndarray) -> bytes:
 
     Args:
         depth: float HxW in [0,1], 0 = near, 1 = far.
+
+    Returns:
+        The PNG file.
 
     Raises:
         ValueError: When the map is not HxW, or has values outside [0,1].
@@ -91,6 +97,9 @@ def encode_photo(photo: np.ndarray, *, format: Literal["jpeg", "png"] = "jpeg", 
         photo: uint8 RGB, HxWx3.
         format: "png" is lossless and takes no quality.
         quality: JPEG quality 1..100; from 90 on colours keep their full resolution (4:4:4).
+
+    Returns:
+        The encoded file.
 
     Raises:
         ValueError: When the photo has another shape or type.

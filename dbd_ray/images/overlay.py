@@ -21,7 +21,7 @@ def overlay(photo: np.ndarray, focus: np.ndarray, *, opacity: float = 0.6) -> np
     Args:
         photo: uint8 RGB HxWx3.
         focus: float HxW in [0,1] or bool, 1 = in focus, of the photo's size.
-        opacity: How far out-of-focus parts are darkened, 0 (not at all) to 1 (black).
+        opacity: Degree to which out-of-focus parts are darkened, 0 (not at all) to 1 (black).
 
     Returns:
         uint8 RGB HxWx3; pixels with focus 1 are unchanged, except under the line.

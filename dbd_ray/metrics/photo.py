@@ -16,7 +16,7 @@ _HALF = 128  # the lowest level that is in focus at threshold 0.5
 
 @dataclass(frozen=True, eq=False)
 class PhotoCounts:
-    """How many pixels of one photo are in focus, by the 8-bit level that its map gives them.
+    """Numbers of in-focus pixels of one photo, by the 8-bit level that its map gives them.
 
     Args:
         pixels: Number of pixels of the photo.
