@@ -161,17 +161,17 @@ def test_changes_differ_with_the_epoch_the_seed_and_the_place(photo_rows: list[E
 
 
 @pytest.mark.parametrize("threads", [1, 3])
-def test_decoding_ahead_in_threads_changes_nothing(photo_rows: list[EncodedRow], threads: int) -> None:
+def test_prefetching_in_threads_changes_nothing(photo_rows: list[EncodedRow], threads: int) -> None:
     order = np.arange(11).repeat(4)
-    alone, ahead = _batches(photo_rows, order), _batches(photo_rows, order, threads=threads)
-    assert len(alone) == len(ahead) == 11
-    assert all(map(_equal, alone, ahead))
+    alone, prefetched = _batches(photo_rows, order), _batches(photo_rows, order, threads=threads)
+    assert len(alone) == len(prefetched) == 11
+    assert all(map(_equal, alone, prefetched))
     validation = [list(eval_batches(photo_rows, batch_size=2, threads=number)) for number in (0, threads)]
     assert [len(batches) for batches in validation] == [6, 6]
     assert all(map(_equal, *validation))
 
 
-def test_decoding_ahead_ends_with_whoever_stops_asking(photo_rows: list[EncodedRow]) -> None:
+def test_prefetching_ends_when_the_caller_stops_asking(photo_rows: list[EncodedRow]) -> None:
     windows = [Window(photo_rows, np.arange(8))]
     batches = train_batches(windows, batch_size=1, config=STRONG, seed=1, epoch=0, threads=2)
     assert isinstance(batches, Generator)
@@ -181,7 +181,7 @@ def test_decoding_ahead_ends_with_whoever_stops_asking(photo_rows: list[EncodedR
     assert not any(thread.name.startswith("dbd-ray-decode") for thread in threading.enumerate())
 
 
-def test_a_row_damaged_ahead_of_its_turn_is_named_at_its_turn(photo_rows: list[EncodedRow]) -> None:
+def test_a_damaged_row_that_was_prefetched_is_named_at_its_turn(photo_rows: list[EncodedRow]) -> None:
     rows = [*photo_rows[:3], photo_rows[3]._replace(image=b"")]
     batches = iter(eval_batches(rows, batch_size=1, threads=4))
     assert [len(next(batches).photos) for _ in range(3)] == [1, 1, 1]
