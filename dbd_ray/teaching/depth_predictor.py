@@ -34,7 +34,7 @@ class DepthPredictor:
     """Gives every decoded photo its depth; the class for `Dataset.map_batches`.
 
     Args:
-        teacher: The teacher to load. The one that is found on this node must have the same key, so that the nodes of
+        placed: The teacher to load. The one that is found on this node must have the same key, so that the nodes of
             a cluster cannot mix different weights.
         decode: The first stage, if it is to run in this actor; None: it runs in tasks before.
 
@@ -42,12 +42,12 @@ class DepthPredictor:
         TeacherError: The teacher cannot be loaded, or is another one on this node.
     """
 
-    def __init__(self, teacher: PlacedTeacher, *, decode: DecodePhotos | None = None) -> None:
+    def __init__(self, placed: PlacedTeacher, *, decode: DecodePhotos | None = None) -> None:
         self.decode = decode
-        self.teacher = load_teacher(teacher.spec, device=teacher.device, precision=teacher.precision)
-        if self.teacher.key != teacher.key:
+        self.teacher = load_teacher(placed.spec, device=placed.device, precision=placed.precision)
+        if self.teacher.key != placed.key:
             raise TeacherError(
-                f"{teacher.spec.text} is {self.teacher.key} on {os.uname().nodename} and {teacher.key} elsewhere: "
+                f"{placed.spec.text} is {self.teacher.key} on {os.uname().nodename} and {placed.key} elsewhere: "
                 "give every node the same files"
             )
         self.actor = f"{ray.get_runtime_context().get_node_id()[:8]}:{os.getpid()}"
