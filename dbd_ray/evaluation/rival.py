@@ -12,7 +12,7 @@ from dbd_ray.errors import ConfigError
 from dbd_ray.evaluation.comparison import Comparison, check_metric, check_photos, compare
 from dbd_ray.metrics import FocusMetrics
 from dbd_ray.registration import promote
-from dbd_ray.tracking.registry import CHAMPION, RegisteredModel, downloaded_model, find_champion
+from dbd_ray.tracking.registry import CHAMPION, RegisteredModel, find_champion
 from dbd_ray.tracking.runs import RunLog
 
 
@@ -83,7 +83,7 @@ def choose_rival(
     check_metric(config.compare_by)
     if champion and champion.fingerprint != detector.card.fingerprint:
         check_photos(photos)
-        with downloaded_model(champion.uri, uri) as checkpoint:
+        with opened_checkpoint(champion.uri, registry=uri) as checkpoint:
             return Rival(f"{champion.uri} (@{CHAMPION})", checkpoint, config)
     if not config.against:
         return None

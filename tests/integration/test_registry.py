@@ -16,7 +16,7 @@ from mlflow import MlflowClient
 
 from dbd_ray import Detector
 from dbd_ray.checkpoints.files import load_checkpoint, read_card
-from dbd_ray.checkpoints.find import download_model
+from dbd_ray.checkpoints.find import find_checkpoint
 from dbd_ray.errors import CheckpointError, ConfigError
 from dbd_ray.images.decode import decode_photo
 from dbd_ray.images.encode import decode_mask, encode_photo
@@ -74,7 +74,7 @@ def test_the_champion_is_who_was_promoted_and_loads_by_alias_and_version(
 
     monkeypatch.setenv("MLFLOW_TRACKING_URI", store)
     for uri, folder in (("@champion", tiny_depth_model), ("@candidate", tiny_model), ("/2", tiny_depth_model)):
-        assert load_checkpoint(download_model(f"models:/crowned{uri}"))[1] == read_card(folder)
+        assert load_checkpoint(find_checkpoint(f"models:/crowned{uri}"))[1] == read_card(folder)
     detector = Detector.load("models:/crowned@champion", device="cpu")
     assert detector.detect([np.zeros((40, 50, 3), np.uint8)])[0].focus.shape == (40, 50)
 
@@ -143,7 +143,7 @@ def test_a_model_that_is_not_registered_or_not_ours_is_named(
     monkeypatch.setenv("MLFLOW_TRACKING_URI", store)
     for uri in ("models:/absent@champion", "models:/absent/3"):
         with pytest.raises(CheckpointError, match=f"{uri}: not found in the MLflow registry") as error:
-            download_model(uri)
+            find_checkpoint(uri)
         assert store in str(error.value)
     (tmp_path / "weights.bin").write_bytes(b"")
     log = RunLog.open(store, "not ours")
@@ -152,7 +152,7 @@ def test_a_model_that_is_not_registered_or_not_ours_is_named(
     client.create_registered_model("not-ours")
     client.create_model_version("not-ours", f"{client.get_run(log.run_id).info.artifact_uri}/other", log.run_id)
     with pytest.raises(CheckpointError, match=r"models:/not-ours/1: holds no card\.json"):
-        download_model("models:/not-ours/1")
+        find_checkpoint("models:/not-ours/1")
 
 
 def test_a_registry_that_does_not_answer_is_named(monkeypatch: pytest.MonkeyPatch, services: Any) -> None:

@@ -20,7 +20,7 @@ from dbd_ray import Detector
 from dbd_ray.cli.serve import HAPROXY_FOLDER, ONE_MACHINE
 from dbd_ray.images.decode import decode_photo
 
-pytestmark = pytest.mark.ray
+pytestmark = [pytest.mark.ray, pytest.mark.cluster]
 
 JPEG = {"content-type": "image/jpeg"}
 TIMEOUT_S = 120

@@ -14,7 +14,7 @@ from mlflow.entities import Run
 
 from dbd_ray import Detector
 from dbd_ray.checkpoints.files import load_checkpoint
-from dbd_ray.checkpoints.find import download_model
+from dbd_ray.checkpoints.find import find_checkpoint
 from dbd_ray.config import TrainConfig
 from dbd_ray.datasets.prepare import prepare_scenes
 from dbd_ray.datasets.prepared import read_rows
@@ -204,7 +204,7 @@ def test_the_model_is_a_candidate_in_mlflow_once_however_often_the_run_is_ended(
 ) -> None:
     card = load_checkpoint(trained.folder)[1]
     client = MlflowClient(tracking_uri=trained.tracking_uri)
-    assert load_checkpoint(download_model("models:/dbd-ray@candidate", trained.tracking_uri))[1] == card
+    assert load_checkpoint(find_checkpoint("models:/dbd-ray@candidate", registry=trained.tracking_uri))[1] == card
     candidate = client.get_model_version_by_alias("dbd-ray", "candidate")
     (run,) = _runs(folder, "two-workers")
     assert candidate.run_id == run.info.run_id

@@ -8,10 +8,9 @@ from mlflow import MlflowClient
 
 from dbd_ray import Detector
 from dbd_ray.checkpoints.files import CARD, read_card
-from dbd_ray.checkpoints.find import download_model
+from dbd_ray.checkpoints.find import find_checkpoint, opened_checkpoint
 from dbd_ray.config import ObjectiveConfig
 from dbd_ray.errors import CheckpointError
-from dbd_ray.tracking.registry import downloaded_model
 from dbd_ray.tracking.runs import RunLog, tracking_uri
 from dbd_ray.training.detector_teachers import load_teachers
 
@@ -45,7 +44,7 @@ def temporary(store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
 
 
 def test_a_registered_model_is_on_the_disk_for_as_long_as_it_is_read(temporary: Path, tiny_model: Path) -> None:
-    with downloaded_model("models:/tiny/1") as folder:
+    with opened_checkpoint("models:/tiny/1") as folder:
         assert temporary in folder.parents
         assert read_card(folder) == read_card(tiny_model)
     assert not list(temporary.iterdir())
@@ -59,7 +58,7 @@ def test_a_registered_model_is_on_the_disk_for_as_long_as_it_is_read(temporary: 
 @pytest.mark.parametrize("uri", ["models:/absent/1", "models:/not-ours/1"])
 def test_what_cannot_be_fetched_leaves_nothing(uri: str, temporary: Path) -> None:
     with pytest.raises(CheckpointError, match=uri):
-        download_model(uri)
+        find_checkpoint(uri)
     assert not list(temporary.iterdir())
 
 
@@ -68,7 +67,7 @@ def test_a_model_that_was_fetched_to_be_kept_is_deleted_when_the_process_ends(
 ) -> None:
     at_the_end = []
     monkeypatch.setattr("atexit.register", at_the_end.append)
-    folder = download_model("models:/tiny/1")
+    folder = find_checkpoint("models:/tiny/1")
     assert (folder / CARD).is_file()
     for action in at_the_end:
         action()
