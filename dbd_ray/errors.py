@@ -48,7 +48,7 @@ class PhotoError(DbdRayError):
 
     Args:
         reason: Stable code, meant for manifests and for programs to branch on.
-        message: What was wrong with these bytes and what to do, for people.
+        message: Text for people: what was wrong with these bytes, and what to do.
     """
 
     def __init__(self, reason: PhotoReason, message: str):
@@ -65,8 +65,8 @@ class DatasetError(DbdRayError):
     """A labelled dataset has problems; all of them are listed, not just the first.
 
     Args:
-        where: The dataset's folder or URI.
-        problems: One line each, naming the file.
+        where: Folder or URI of the dataset.
+        problems: One line per problem, naming the file.
     """
 
     def __init__(self, where: str, problems: Sequence[str]):
@@ -88,4 +88,4 @@ class TrainingError(DbdRayError):
 
 
 class TeacherError(DbdRayError):
-    """A depth teacher cannot be loaded, or cannot look at these photos."""
+    """A depth teacher cannot be loaded, or cannot predict these photos."""

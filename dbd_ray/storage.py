@@ -98,7 +98,7 @@ class PhotoFiles(NamedTuple):
 
 
 def is_photo_name(name: str) -> bool:
-    """Whether a file of this name is a photo: by its suffix, unless it is hidden or a result of `dbd-ray predict`."""
+    """Tell by a file's name whether it is a photo: by its suffix, unless hidden or a result of `dbd-ray predict`."""
     suffix = posixpath.splitext(name)[1].lower()
     return suffix in PHOTO_SUFFIXES and not name.startswith(".") and not name.endswith(tuple(RESULT_SUFFIXES.values()))
 
@@ -140,7 +140,7 @@ def replace_bytes(location: str | Path, content: bytes, *, sync: bool = False) -
 
     Args:
         location: The file: a Path is local whatever is in its name, a text may be a URI.
-        content: What is in it afterwards.
+        content: All bytes of the new file.
         sync: Wait until the content is on the disk, so that a power failure leaves the old file or the new one, too;
             object stores always do.
 

@@ -18,6 +18,7 @@ from dbd_ray.detection.detector import Detector
 from dbd_ray.errors import DbdRayError
 from dbd_ray.evaluation.run import evaluate
 from dbd_ray.images.decode import decode_photo
+from dbd_ray.names import F_BETA, MAE
 from dbd_ray.serving.local import endpoint
 from dbd_ray.summary import Summary
 from dbd_ray.training.trainer import train
@@ -53,7 +54,7 @@ def main() -> None:
     summary = _serve_and_ask(trained.folder, data)
     sharp = f"{summary.in_focus_fraction:.0%} in focus ({summary.kind})"
     console.print(f"      answered as the detector does in this process: {sharp}", highlight=False)
-    mae, f = found.metrics["mae"], found.metrics["f_adaptive_pooled_dd_notebook"]
+    mae, f = found.metrics[MAE], found.metrics[F_BETA]
     console.print(f"\nMAE {mae:.3f}, F {f:.3f}. This is a miniature: README.md says how to train in earnest.")
     console.print(f"Report:  {found.files['html'].absolute()}", soft_wrap=True)
     console.print(f"Model:   {Path(trained.folder).absolute()}", soft_wrap=True)

@@ -23,7 +23,7 @@ WEIGHTS = Path(__file__).parents[1] / "dbd_ray" / "weights"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Read, halve, write."""
+    """Read a checkpoint, change its weights as the options say, and write it into the package in float16."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", type=Path, help="checkpoint folder")
     parser.add_argument("--name", help="what it is called in the package; default: as its run")
@@ -69,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def mixed(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """The mean of two states of one network; counters stay the first one's."""
+    """Take the mean of two states of one network; counters stay those of the first."""
     return {name: (values + other[name]) / 2 if values.is_floating_point() else values for name, values in one.items()}
 
 

@@ -1,4 +1,4 @@
-"""What the commands write, made for its reader: tables and bars for a terminal, plain lines for pipes and logs."""
+"""Output of the commands: tables and progress bars on a terminal, plain lines in pipes and logs."""
 
 import io
 import os
@@ -42,9 +42,9 @@ def show_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, title: 
     """Write rows to stdout: as a table on a terminal, else as lines of tab-separated values.
 
     Args:
-        columns: Heads.
-        rows: One text per column.
-        title: Line above the table; a pipe gets none.
+        columns: Head of each column.
+        rows: Rows of one text per column.
+        title: Line above the table on a terminal; a pipe gets none.
     """
     console = Console()
     if not console.is_terminal:

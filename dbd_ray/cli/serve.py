@@ -1,6 +1,6 @@
-"""The command that serves on one machine (`serve`), and what Ray Serve is told for that.
+"""The command that serves on one machine (`serve`), and the environment that Ray Serve gets for that.
 
-Ray reads it from the environment, once, when it is imported.
+Ray reads it once, when it is imported.
 """
 
 import importlib.util

@@ -1,4 +1,4 @@
-"""Where a command runs: the Ray that it uses, free ports of this machine, and the folder of a submitted job."""
+"""The surroundings of a command: the Ray that it uses, free ports, and a submitted job's folder."""
 
 import json
 import logging
@@ -105,10 +105,10 @@ def require_lasting(**places: str | None) -> None:
     """Refuse results that would be lost with a submitted job's folder: Ray deletes that copy of the working folder.
 
     Args:
-        places: Folder or URI by the name of its setting; None is passed over.
+        places: Folder or URI of results by the name of its setting; None is passed over.
 
     Raises:
-        ConfigError: One is a relative path, and this is such a job.
+        ConfigError: One is a relative path, and this is a job submitted with a working folder.
     """
     job = json.loads(os.environ.get(JOB_CONFIG, "{}"))
     if "working_dir" not in job.get("runtime_env", {}):
@@ -122,7 +122,7 @@ def require_lasting(**places: str | None) -> None:
 
 
 def folder_of_records(storage: str) -> str | None:
-    """The folder that MLflow's database would be made in; None where a tracking server is named."""
+    """Give the folder that MLflow's database would be made in; None where a tracking server is named."""
     return None if os.environ.get("MLFLOW_TRACKING_URI") else storage
 
 

@@ -22,7 +22,7 @@ VARIANTS: dict[VariantName, dict[str, Any]] = {
 }
 
 
-# settings of a run that are no backbone's, and why
+# settings of a run that cannot differ by backbone, and why
 _NOT_OF_BACKBONES = {
     "name": "runs are named after the study, the backbone, the variant and the seed",
     "seed": "seeds says what it is",

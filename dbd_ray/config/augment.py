@@ -1,4 +1,4 @@
-"""Settings of the random changes of training pictures."""
+"""Settings of augmentation: random changes of training pictures."""
 
 from typing import Self
 

@@ -1,4 +1,4 @@
-"""Settings of what a training run minimises."""
+"""Settings of the objective: the loss terms that a training run minimises."""
 
 from typing import Annotated, Any, Literal, Self
 
@@ -10,7 +10,7 @@ _OF_TEACHERS = ("teacher_weight", "feature_weight", "teacher_scales", "teacher_f
 
 
 class ObjectiveConfig(Settings):
-    """Loss terms and their weights (`facts`: paper eq. 2 and 3)."""
+    """Loss terms and their weights (Cun & Pun, ECCV 2020, eq. 2 and 3)."""
 
     bce: Literal["weighted", "plain"] = Field("weighted", description="The paper's class-weighted BCE, or plain BCE.")
     depth_weight: float = Field(

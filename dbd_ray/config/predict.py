@@ -1,4 +1,4 @@
-"""Settings of `dbd-ray predict`: which model looks at photo files, and what is written of each."""
+"""Settings of `dbd-ray predict`: the model, how it looks at photo files, and the results that are written."""
 
 from pathlib import Path
 from typing import Any, Self, get_args

@@ -1,4 +1,4 @@
-"""What a sweep searches: settings of a run, each with a range or a list of values."""
+"""The search space of a sweep: settings of a run, each with a range or a list of values."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, Self
@@ -31,15 +31,15 @@ class Range(Settings):
         return self
 
     def of_integers(self, current: Any) -> bool:
-        """Whether the setting, by its present value, takes whole numbers only, and the bounds are such."""
+        """Tell whether this is a range of whole numbers: the setting's present value and both bounds are such."""
         return isinstance(current, int) and not isinstance(current, bool) and self.low % 1 == self.high % 1 == 0
 
     def holds(self, value: Any) -> bool:
-        """Whether a value lies within."""
+        """Tell whether a value lies within the bounds."""
         return isinstance(value, int | float) and self.low <= value <= self.high
 
     def ends(self) -> tuple[Any, ...]:
-        """Values that stand for all when the settings are checked."""
+        """Give the values that settings are checked with on behalf of all: the bounds."""
         return (self.low, self.high)
 
 
@@ -49,11 +49,11 @@ class Choice(Settings):
     values: tuple[Any, ...] = Field(min_length=2)
 
     def holds(self, value: Any) -> bool:
-        """Whether a value is among them."""
+        """Tell whether a value is one of the choices."""
         return value in self.values
 
     def ends(self) -> tuple[Any, ...]:
-        """Values that stand for all when the settings are checked: all."""
+        """Give the values that settings are checked with on behalf of all: every choice."""
         return self.values
 
 

@@ -1,4 +1,4 @@
-"""Settings of the endpoint: which model answers, how it is batched, and what is refused."""
+"""Settings of the endpoint: the model, its batches, and the limits of a request."""
 
 from pydantic import Field, field_validator
 
@@ -9,7 +9,7 @@ KEYS_VARIABLE = "DBD_RAY_API_KEYS"
 
 
 class LimitsConfig(Settings):
-    """What a client may ask for; more is refused before it costs memory."""
+    """Limits of what a client may ask for; more is refused before it costs memory."""
 
     max_bytes: int = Field(32 * 2**20, ge=1, description="Of one encoded photo.")
     max_pixels: int = Field(64_000_000, ge=1, description="Height × width of one photo, read from its header.")

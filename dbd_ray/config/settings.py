@@ -1,4 +1,4 @@
-"""What all settings are: immutable, checked, and read from YAML with `a.b=c` overrides."""
+"""The base of all settings (immutable, checked), and reading them from YAML with `a.b=c` overrides."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,7 @@ from dbd_ray.errors import ConfigError
 
 # below, the networks' deepest stage (stride 32) is empty; above, one training picture takes gigabytes
 Side = Annotated[int, Field(ge=32, le=8192)]
-# of a registered model: MLflow refuses / and :, and what follows @ is an alias
+# name of a registered model: MLflow refuses / and :, and what follows @ is an alias
 ModelName = Annotated[str, Field(pattern=r"^\w[\w.-]*$")]
 
 
@@ -22,7 +22,7 @@ def _folder_name(name: str) -> str:
     return name
 
 
-# of a run or a study
+# name of a run or a study
 FolderName = Annotated[str, AfterValidator(_folder_name)]
 
 

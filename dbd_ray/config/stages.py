@@ -1,4 +1,4 @@
-"""Settings of the stages around training: preparing a dataset and evaluating a model."""
+"""Settings of the stages around training: preparing a dataset (`prepare`) and measuring a model (`evaluate`)."""
 
 from collections.abc import Iterable
 from typing import Any, Self

@@ -1,4 +1,4 @@
-"""Settings that sweeps and ablations share: both are many training runs around one."""
+"""The settings that sweeps and ablations share: both train variations of one run."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -32,11 +32,11 @@ class StudyConfig(Settings):
         """Refuse a setting of `train` that is neither null nor at its default although it decides nothing.
 
         Args:
-            setting: Its dotted name.
-            why: Ends the sentence "train.SETTING has no effect".
+            setting: Dotted name of the setting.
+            why: End of the sentence "train.SETTING has no effect".
 
         Raises:
-            ValueError: Names it.
+            ValueError: Names the setting.
         """
         *parts, last = setting.split(".")
         section: Any = self.train
@@ -48,12 +48,12 @@ class StudyConfig(Settings):
 
     @property
     def storage(self) -> str:
-        """Folder or URI below which the study has its folder."""
+        """Folder or URI that holds the study's folder."""
         return self.train.storage
 
     @property
     def data(self) -> tuple[str, ...]:
-        """The prepared datasets of all runs."""
+        """Prepared datasets (folders or URIs) that all runs train on."""
         return self.train.data
 
 
@@ -66,11 +66,11 @@ def load_study(
     """Read a study's settings: the file's, then the options', then the overrides'.
 
     Args:
-        kind: Which study.
+        kind: Class of the settings.
         path: YAML file, or None.
-        options: Of the command line.
+        options: Settings that the command line's options state.
         overrides: `a.b=c` strings, later ones win.
-        command: What to call their source in an error where there is no file.
+        command: Name of their source, for errors where there is no file.
 
     Raises:
         ConfigError: Names the field and what was wrong with it.
@@ -97,9 +97,9 @@ def vary(train: TrainConfig, settings: Mapping[str, Any], *, where: str) -> Trai
     """Lay settings on a run's.
 
     Args:
-        train: The run.
-        settings: Nested; they replace the run's.
-        where: What to call the result in an error.
+        train: Settings of the run.
+        settings: Nested settings that replace the run's.
+        where: Name of the result, for errors.
 
     Raises:
         ConfigError: They do not fit the run's others, or do not exist.

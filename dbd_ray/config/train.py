@@ -163,7 +163,11 @@ class TrainConfig(Settings):
                 )
 
     def passes(self, workers: int) -> int:
-        """How many forward passes each of so many workers makes for one optimiser step."""
+        """Count the forward passes that each worker makes for one optimiser step.
+
+        Args:
+            workers: Number of workers among which the batch is divided.
+        """
         share = largest_part(self.batch_size, workers)
         return largest_part(share, self.micro_batch_size) if self.micro_batch_size else 1
 
@@ -174,7 +178,7 @@ def largest_part(whole: int, parts: int) -> int:
 
 
 RECIPES: dict[str, dict[str, Any]] = {
-    # paper A, section 4 and the choices that facts/networks.md lists beside it
+    # Cun & Pun, ECCV 2020, section 4, and the choices of the authors' code that it leaves open
     "paper": {
         "epochs": 60,
         "batch_size": 6,
@@ -225,8 +229,8 @@ def train_config(settings: Mapping[str, Any], *, where: str) -> TrainConfig:
     """Lay settings on those of their recipe and validate them.
 
     Args:
-        settings: As in a YAML file.
-        where: What to call their source in an error.
+        settings: Nested settings, as in a YAML file.
+        where: Name of their source, for errors.
 
     Raises:
         ConfigError: Names the field and what was wrong with it.

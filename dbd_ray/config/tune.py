@@ -1,4 +1,4 @@
-"""Settings of a sweep: which settings of a run are searched or gone through, and for how long."""
+"""Settings of a sweep: the settings of a run that are searched, or the grid, and how long its runs train."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -83,12 +83,12 @@ class TuneConfig(StudyConfig):
 
     @property
     def space(self) -> Space:
-        """What is searched, by dotted name."""
+        """Range or choices of each setting that is searched, by its dotted name."""
         return parse_space(DEFAULT_SEARCH if self.search is None else self.search)
 
     @property
     def longest_trial(self) -> int:
-        """Epochs of a trial that is not stopped."""
+        """Number of epochs of a trial that is not stopped."""
         return self.trial_epochs or max(2, self.train.epochs // 4)
 
 

@@ -1,4 +1,4 @@
-"""Settings of how a training run is spread over a cluster."""
+"""Settings of the workers that a training run is spread over."""
 
 from typing import Annotated, Literal, Self
 
@@ -10,7 +10,7 @@ Count = Annotated[int, Field(ge=1)]
 
 
 class WorkersConfig(Settings):
-    """How a training run is spread over the cluster."""
+    """Number and resources of a training run's workers, and what happens when some are lost."""
 
     count: Count | tuple[Count, Count] = Field(
         1,

@@ -1,4 +1,4 @@
-"""From photo files to result files on one machine: what `dbd-ray predict` does."""
+"""Detection in photo files on one machine, with results as files: the work of `dbd-ray predict`."""
 
 import json
 from collections import Counter
@@ -22,7 +22,7 @@ from dbd_ray.summary import Summary
 
 
 class Prediction(NamedTuple):
-    """What became of one photo.
+    """The result of one photo.
 
     Attributes:
         photo: Path of the photo.
@@ -98,7 +98,7 @@ def predict_files(
     """Detect focus in photo files and write what was asked for; a bad photo harms only itself.
 
     Args:
-        detector: The detector, see `Detector.load`; the settings' model, device and engine are its caller's affair.
+        detector: The loaded detector, see `Detector.load`; `model`, `device` and `engine` of the settings are not read.
         photos: Paths of the photos, see `find_photos`.
         config: What is written, and how; into the folder `out` go `<name>.focus.png` (8 bit), `.overlay.jpg`,
             `.depth.png` (16 bit) and `.json`.

@@ -68,7 +68,7 @@ def onnx_difference(network: FocusNetwork, path: Path, *, input_size: tuple[int,
 
     Args:
         network: The network that was exported.
-        path: What `export_onnx` wrote.
+        path: The ONNX file, see `export_onnx`.
         input_size: (height, width) in pixels of the photos that the file takes.
 
     Raises:

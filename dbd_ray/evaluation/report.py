@@ -30,22 +30,22 @@ _WORST_NAME = re.compile(r"\d{2,}_.*\.png")
 
 @dataclass(frozen=True)
 class Report:
-    """Everything that a report shows.
+    """The content of a report.
 
     Args:
         title: Heading of the report.
         dataset: Name of the dataset.
-        split: Which part of it: train, val or test.
+        split: The part of the dataset that was measured: train, val or test.
         model: Facts about the model by label, in order: name, parameters, fingerprint of the checkpoint.
-        metrics: What `FocusMetrics.compute` gave.
-        curve: What `FocusMetrics.curve` gave.
-        per_image: One row per photo: `id` and the values of `FocusMetrics.update`.
-        examples: Photos to show, in order.
+        metrics: Value by metric, from `FocusMetrics.compute`.
+        curve: Precision-recall curve, from `FocusMetrics.curve`.
+        per_image: One row per photo: its `id` and the values from `FocusMetrics.update`.
+        examples: Photos to show as examples, in order.
         worst: The photos with the highest MAE, as `keep_worst` gives them.
         history: One row per epoch of training (see `loss_chart`), or None.
-        settings: The run's configuration, or None.
+        settings: Configuration of the run, or None.
         compare_with: `cuhk` or `dut` where these are that set's test photos, to show published results beside.
-        comparison: With another model on the same photos, or None.
+        comparison: Comparison with another model on the same photos, or None.
     """
 
     title: str
@@ -67,8 +67,8 @@ def write_report(report: Report, folder: Path) -> dict[str, Path]:
     """Write a report's files, each of which is at any time either the old one or the new one.
 
     Args:
-        report: What to show.
-        folder: Where; made when absent. Files of an earlier report in it are replaced.
+        report: Content of the report.
+        folder: Folder of the files; made when absent. Files of an earlier report in it are replaced.
 
     Returns:
         Path by name: `metrics`, `per_image`, `pr_curve`, `markdown`, `html`, and `worst`, the folder of pictures

@@ -1,0 +1,115 @@
+"""Files are replaced in one step, and a folder's photos are found by one rule, whatever command asks."""
+
+import errno
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dbd_ray.config import TeachConfig
+from dbd_ray.datasets.layouts import scan_layout
+from dbd_ray.datasets.prepare import list_photos
+from dbd_ray.detection.files import find_photos
+from dbd_ray.errors import ConfigError
+from dbd_ray.names import RESULT_SUFFIXES, Layout
+from dbd_ray.storage import is_photo_name, photos_in, replace_bytes
+from dbd_ray.teaching.sources import open_source
+
+HIDDEN = (".a.jpg", "._a.jpg")  # the second is what macOS leaves beside a photo on foreign disks
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Two photos, one of them deeper, and everything that is none."""
+    folder = tmp_path / "photos"
+    (folder / "deep" / "er").mkdir(parents=True)
+    (folder / ".trash").mkdir()
+    picture = Image.fromarray(np.full((40, 40, 3), 100, np.uint8))
+    for name in ("a.jpg", "deep/er/B.JPEG", ".trash/a.jpg", *HIDDEN):
+        picture.save(folder / name, "JPEG")
+    for suffix in RESULT_SUFFIXES.values():
+        (folder / f"a{suffix}").touch()
+    (folder / "notes.txt").touch()
+    return folder
+
+
+def test_a_photo_is_told_by_its_name() -> None:
+    assert all(map(is_photo_name, ("a.jpg", "A.TIFF", "a.b.c.heic", "focus.png")))
+    assert not any(map(is_photo_name, (*HIDDEN, ".jpg", "jpg", "a.txt", "a.focus.png", "a.overlay.jpg", "a")))
+
+
+@pytest.mark.parametrize("of_text", [False, True])
+def test_paths_and_uris_are_listed_by_one_rule(folder: Path, of_text: bool) -> None:
+    where = str(folder) if of_text else folder
+    found = photos_in(where)
+    assert found.photos == ["a.jpg"]
+    results = {f"a{suffix}" for suffix in RESULT_SUFFIXES.values()}
+    assert set(found.other_files) == {"notes.txt", *HIDDEN, *results}
+    assert set(found.folders) == {"deep", ".trash"}
+    found = photos_in(where, recursive=True)
+    assert found.photos == ["a.jpg", "deep/er/B.JPEG"]
+    assert found.folders == [".trash"]
+
+
+def test_a_hidden_photo_is_in_no_commands_list(folder: Path, tmp_path: Path) -> None:
+    photo = f"{folder}/a.jpg"
+    assert find_photos([folder]).photos == [Path(photo)]
+    assert list_photos(str(folder)) == [photo]
+    taught = TeachConfig(teacher="hf:any", photos=str(folder), out=str(tmp_path / "out"))
+    assert open_source(taught).rows["uri"].to_pylist() == [photo]
+
+
+@pytest.mark.parametrize(("layout", "folders"), [("folder", ("image", "mask")), ("sharp", ("train",))])
+def test_a_hidden_photo_is_in_no_labelled_set(folder: Path, tmp_path: Path, layout: Layout, folders: list[str]) -> None:
+    for name in folders:
+        (tmp_path / "set" / name).mkdir(parents=True)
+        for photo in ("a.jpg", *HIDDEN):
+            shutil.copy(folder / photo, tmp_path / "set" / name)
+    photos, problems = scan_layout(str(tmp_path / "set"), layout, polarity="focus" if layout == "folder" else None)
+    assert [photo.image_uri for photo in photos] == [f"{tmp_path}/set/{folders[0]}/a.jpg"]
+    assert [problem for problem in problems if "a.jpg" in problem] == []
+
+
+def test_a_folder_that_is_not_there_has_no_photos_as_a_uri_and_cannot_be_listed_as_a_path(tmp_path: Path) -> None:
+    assert photos_in(f"{tmp_path}/absent") == ([], [], [])
+    with pytest.raises(ConfigError, match=r"absent: cannot be listed \(No such file or directory\)"):
+        photos_in(tmp_path / "absent")
+
+
+@pytest.mark.parametrize("sync", [False, True])
+def test_a_file_is_replaced_and_nothing_else_is_left(tmp_path: Path, sync: bool) -> None:
+    for name in ("plain", "a::b?c#d%20", "~", "x" * 255):  # a URI would say something else by some of these
+        for content in (b"old", b"new"):
+            replace_bytes(tmp_path / "made" / name, content, sync=sync)
+        assert (tmp_path / "made" / name).read_bytes() == b"new"
+    assert len(list((tmp_path / "made").iterdir())) == 4
+
+
+def test_content_is_on_the_disk_before_it_takes_the_files_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "report.html"
+    seen: list[bool] = []
+    synced = os.fsync
+    monkeypatch.setattr(os, "fsync", lambda file: (seen.append(target.exists()), synced(file))[1])
+    replace_bytes(target, b"content")
+    assert seen == []
+    replace_bytes(tmp_path / "other", b"content", sync=True)
+    target.unlink()
+    replace_bytes(str(target), b"content", sync=True)
+    assert seen == [True, False]
+
+
+def test_a_full_disk_leaves_the_old_file_and_nothing_beside_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(file: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    replace_bytes(tmp_path / "file", b"old")
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        replace_bytes(tmp_path / "file", b"new", sync=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+    assert (tmp_path / "file").read_bytes() == b"old"
