@@ -37,8 +37,15 @@ PURE = (
     *("datasets.layouts", "datasets.labelled", "datasets.prepared", "datasets.scenes"),
     *("names", "storage", "hardware", "models", "metrics", "engines", "checkpoints", "teachers"),
     *("detection.detector", "detection.files", "detection.predictor"),
-    *("training", "training.augment", "training.samples", "training.optimizer", "training.loop"),
-    *("training.losses", "training.state"),
+    *(
+        "training",
+        "training.augment",
+        "training.samples",
+        "training.optimizer",
+        "training.loop",
+        "training.losses",
+        "training.state",
+    ),
     *("training.learner", "training.ledger", "training.ranks", "training.ingest"),
     *("training.local_paths", "training.detector_teachers", "training.start", "training.run_detectors"),
 )
