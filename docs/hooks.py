@@ -95,7 +95,7 @@ def commands_page() -> str:
     lines = ["# Commands", "", f"{group.help} Every command has `--help`, which says what is below.", ""]
     for name, command in sorted(group.commands.items()):
         lines += [f"## dbd-ray {name}", "", *_command_help(command.help or ""), ""]
-        lines += ["| argument or option | default | |", "|---|---|---|"]
+        lines += ["| argument or option | default | meaning |", "|---|---|---|"]
         lines += [
             _row(*_parameter(parameter)) for parameter in command.params if not getattr(parameter, "hidden", False)
         ]
@@ -135,7 +135,7 @@ def settings_page() -> str:
     models = [one for one in map(dbd_ray.config.__dict__.get, dbd_ray.config.__all__) if _is_model(one)]
     for model in models:
         lines += [f"## {model.__name__}", "", inspect.cleandoc(model.__doc__ or ""), ""]
-        lines += ["| setting | default | |", "|---|---|---|"]
+        lines += ["| setting | default | meaning |", "|---|---|---|"]
         for name, field in model.model_fields.items():
             meaning = field.description or ""
             kind: Any = field.annotation
