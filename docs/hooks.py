@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterator
 from importlib import import_module
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, TypeGuard, get_args
 
 import typer.main
 from mkdocs.config.defaults import MkDocsConfig
@@ -150,7 +150,7 @@ def settings_page() -> str:
     return "\n".join(lines)
 
 
-def _is_model(kind: Any) -> bool:
+def _is_model(kind: Any) -> TypeGuard[type[Settings]]:
     return isinstance(kind, type) and issubclass(kind, Settings) and kind is not Settings
 
 

@@ -5,12 +5,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self, cast
 
 import httpx2
 import psutil
 import pytest
 from ray import serve
+from ray.serve import Deployment
 from ray.serve.config import HTTPOptions
 from ray.serve.context import _get_global_client
 from ray.serve.schema import ApplicationStatus, LoggingConfig, ServeDeploySchema
@@ -147,7 +148,7 @@ def patient_load(photo: bytes) -> Callable[..., Load]:
 
 
 # so little that an application need not wait until the processes of the one before are gone
-SMALL = {
+SMALL: dict[str, Any] = {
     "autoscaling_config": {"min_replicas": 1, "max_replicas": 1},
     "ray_actor_options": {"num_cpus": 0.25},
     "graceful_shutdown_wait_loop_s": 0.1,
@@ -174,8 +175,8 @@ def run_endpoint(serving: str, tiny_model: Path) -> Iterator[Callable[..., str]]
 
     def run(settings: dict[str, Any] | None = None, *, name: str | None = None, **options: Any) -> str:
         config = ServeConfig.model_validate({"model": str(tiny_model), "engine": "eager", **(settings or {})})
-        detector = FocusDetector.options(**SMALL).bind(config.model, engine=config.engine)
-        gateway = FocusGateway.options(**(SMALL | options)).bind(config, detector)
+        detector = cast(Deployment, FocusDetector).options(**SMALL).bind(config.model, engine=config.engine)
+        gateway = cast(Deployment, FocusGateway).options(**(SMALL | options)).bind(config, detector)
         name = name or f"endpoint{len(names)}"
         names.append(name)
         serve.run(gateway, name=name, route_prefix=f"/{name}", logging_config=QUIET)
@@ -193,7 +194,9 @@ def deploy_file(serving: str) -> Callable[[dict[str, Any]], str]:
     def deploy(application: dict[str, Any]) -> str:
         whole = {"applications": [{**application, "logging_config": QUIET.model_dump()}]}
         # as `serve run FILE` does; `serve deploy` goes by way of the dashboard
-        _get_global_client().deploy_apps(ServeDeploySchema.model_validate(whole))
+        client = _get_global_client()
+        assert client is not None
+        client.deploy_apps(ServeDeploySchema.model_validate(whole))
         name = application["name"]
         while (status := serve.status().applications[name]).status != ApplicationStatus.RUNNING:
             if status.status in (ApplicationStatus.DEPLOY_FAILED, ApplicationStatus.UNHEALTHY):

@@ -1,5 +1,6 @@
 """Training goes on after its workers, its driver or a node are killed: the same run, every epoch once, the same end."""
 
+import logging
 import os
 import re
 import signal
@@ -198,7 +199,7 @@ def two_nodes(own_ray: None) -> Iterator[tuple[Cluster, Any]]:
         initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False, "dashboard_port": 0}
     )
     second = cluster.add_node(num_cpus=1)
-    ray.init(address=cluster.address, logging_level="error", log_to_driver=False)
+    ray.init(address=cluster.address, logging_level=logging.ERROR, log_to_driver=False)
     ray.data.DataContext.get_current().enable_progress_bars = False
     yield cluster, second
     ray.shutdown()

@@ -6,6 +6,7 @@ import os
 import threading
 from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from dbd_ray.engines.onnx_engine import export_onnx, onnx_difference
 from dbd_ray.errors import ConfigError
 from dbd_ray.images.decode import decode_photo
 from dbd_ray.models import FocusNetwork
+from dbd_ray.names import EngineName
 
 CPU = torch.device("cpu")
 SIZE = (320, 320)
@@ -53,10 +55,10 @@ class TestEngine:
 
     @pytest.mark.parametrize("name", NAMES)
     def test_its_maps_are_those_of_the_network_within_a_hundredth(
-        self, name: str, shipped: FocusNetwork, photos: torch.Tensor
+        self, name: EngineName, shipped: FocusNetwork, photos: torch.Tensor
     ) -> None:
         expected = predict_focus(shipped, photos)
-        engine = load_engine(shipped, input_size=SIZE, device=CPU, engine=name)  # type: ignore[arg-type]
+        engine = load_engine(shipped, input_size=SIZE, device=CPU, engine=name)
         found = engine(photos)
         assert engine.name == name
         assert found.focus.shape == (len(photos), *SIZE)
@@ -66,11 +68,11 @@ class TestEngine:
 
     @pytest.mark.parametrize("name", NAMES)
     def test_it_takes_any_number_of_photos_and_keeps_what_it_gave(
-        self, name: str, tiny_model: Path, photos: torch.Tensor
+        self, name: EngineName, tiny_model: Path, photos: torch.Tensor
     ) -> None:
         network, card = load_checkpoint(tiny_model)
         small = torch.nn.functional.interpolate(photos.float(), card.input_size).to(torch.uint8)
-        engine = load_engine(network.eval(), input_size=card.input_size, device=CPU, engine=name)  # type: ignore[arg-type]
+        engine = load_engine(network.eval(), input_size=card.input_size, device=CPU, engine=name)
         first = engine(small[:1]).focus
         kept = first.clone()
         everything = engine(small).focus
@@ -79,10 +81,10 @@ class TestEngine:
         assert torch.allclose(everything[:1], first, atol=0.02)
 
     @pytest.mark.parametrize("name", NAMES)
-    def test_the_network_stays_as_it_was(self, name: str, tiny_model: Path) -> None:
+    def test_the_network_stays_as_it_was(self, name: EngineName, tiny_model: Path) -> None:
         network, card = load_checkpoint(tiny_model)
         before = {key: value.clone() for key, value in network.state_dict().items()}
-        load_engine(network.eval(), input_size=card.input_size, device=CPU, engine=name)  # type: ignore[arg-type]
+        load_engine(network.eval(), input_size=card.input_size, device=CPU, engine=name)
         after = network.state_dict()
         assert list(after) == list(before)
         assert all(torch.equal(after[key], value) for key, value in before.items())
@@ -93,8 +95,9 @@ def test_a_network_with_depth_shows_it_by_every_engine(tiny_depth_model: Path, p
     small = torch.nn.functional.interpolate(photos.float(), card.input_size).to(torch.uint8)
     expected = predict_focus(network.eval(), small).depth
     assert expected is not None
-    for name in ("fused", "onnx", "openvino"):
-        engine = load_engine(network, input_size=card.input_size, device=CPU, engine=name)  # type: ignore[arg-type]
+    names: tuple[EngineName, ...] = ("fused", "onnx", "openvino")
+    for name in names:
+        engine = load_engine(network, input_size=card.input_size, device=CPU, engine=name)
         depth = engine(small).depth
         assert depth is not None
         assert float((depth - expected).abs().mean()) <= 0.02
@@ -104,7 +107,7 @@ def test_what_took_seconds_is_kept_for_the_next_time(
     tiny_model: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     network, card = load_checkpoint(tiny_model)
-    settings = {"input_size": card.input_size, "device": CPU, "fingerprint": card.fingerprint}
+    settings: dict[str, Any] = {"input_size": card.input_size, "device": CPU, "fingerprint": card.fingerprint}
     load_engine(network.eval(), engine="onnx", **settings)
     (kept,) = cache.glob("*.onnx")
     assert kept.name.startswith(card.fingerprint[:32])

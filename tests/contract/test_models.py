@@ -14,7 +14,7 @@ from dbd_ray.checkpoints.card import make_card
 from dbd_ray.checkpoints.files import load_checkpoint, save_checkpoint
 from dbd_ray.config import NetworkConfig, ObjectiveConfig
 from dbd_ray.errors import CheckpointError, ConfigError
-from dbd_ray.models import architectures, build, build_encoder, build_network, register_model
+from dbd_ray.models import FocusNetwork, architectures, build, build_encoder, build_network, register_model
 from dbd_ray.models.lite import Lite
 from dbd_ray.training.losses import distillation_loss
 
@@ -49,7 +49,7 @@ CASES: dict[str, dict[str, Any]] = {
 SIDE_STRIDES = {"depth_distillation": (16, 8, 4, 2, 1), "lite": (32, 16, 8)}
 
 
-def _seeded(config: NetworkConfig, seed: int = 0) -> nn.Module:
+def _seeded(config: NetworkConfig, seed: int = 0) -> FocusNetwork:
     torch.manual_seed(seed)
     return build_network(config)
 
@@ -76,14 +76,14 @@ def config(request: pytest.FixtureRequest) -> NetworkConfig:
 
 
 @pytest.fixture(scope="module")
-def network(config: NetworkConfig) -> nn.Module:
+def network(config: NetworkConfig) -> FocusNetwork:
     return _seeded(config).eval()
 
 
 class TestNetwork:
     @pytest.mark.parametrize("size", [(96, 128), (67, 45), (100, 131), (32, 32)])
     def test_maps_have_the_size_of_any_input(
-        self, network: nn.Module, config: NetworkConfig, size: tuple[int, int]
+        self, network: FocusNetwork, config: NetworkConfig, size: tuple[int, int]
     ) -> None:
         with torch.no_grad():
             output = network(_image(2, 3, *size))
@@ -101,7 +101,7 @@ class TestNetwork:
             assert output.side_depth == ()
         assert all(one.dtype == torch.float32 and one.isfinite().all() for one in maps)
 
-    def test_sides_are_native_and_deepest_first(self, network: nn.Module, config: NetworkConfig) -> None:
+    def test_sides_are_native_and_deepest_first(self, network: FocusNetwork, config: NetworkConfig) -> None:
         with torch.no_grad():
             sides = network(_image(1, 3, 64, 96)).side_focus_logits
         strides = SIDE_STRIDES[config.architecture]
@@ -119,13 +119,13 @@ class TestNetwork:
         assert [name for name, gradient in gradients.items() if not gradient.isfinite().all()] == []
         assert [name for name, gradient in gradients.items() if gradient.ndim > 1 and not gradient.any()] == []
 
-    def test_a_photo_alone_gets_what_it_gets_in_a_batch(self, network: nn.Module) -> None:
+    def test_a_photo_alone_gets_what_it_gets_in_a_batch(self, network: FocusNetwork) -> None:
         batch = _image(3, 3, 64, 64)
         with torch.no_grad():
             together, alone = network(batch).focus_logits, network(batch[1:2]).focus_logits
         torch.testing.assert_close(alone, together[1:2], rtol=1e-4, atol=1e-5)
 
-    def test_leaving_depth_out_keeps_the_focus_map(self, network: nn.Module) -> None:
+    def test_leaving_depth_out_keeps_the_focus_map(self, network: FocusNetwork) -> None:
         image = _image(1, 3, 64, 64)
         with torch.no_grad():
             full, focus_only = network(image), network(image, with_depth=False)
@@ -133,13 +133,13 @@ class TestNetwork:
         assert focus_only.depth is None
         assert focus_only.side_depth == ()
 
-    def test_the_same_seed_builds_the_same_network(self, network: nn.Module, config: NetworkConfig) -> None:
+    def test_the_same_seed_builds_the_same_network(self, network: FocusNetwork, config: NetworkConfig) -> None:
         again, other = _seeded(config).state_dict(), _seeded(config, seed=1).state_dict()
         assert all(torch.equal(tensor, again[name]) for name, tensor in network.state_dict().items())
         assert any(not torch.equal(tensor, other[name]) for name, tensor in again.items())
 
     def test_a_saved_network_answers_bit_for_bit_the_same(
-        self, network: nn.Module, config: NetworkConfig, tmp_path: Path
+        self, network: FocusNetwork, config: NetworkConfig, tmp_path: Path
     ) -> None:
         save_checkpoint(tmp_path, network, make_card(network, config, name="contract", input_size=(64, 64)))
         loaded, card = load_checkpoint(tmp_path)
@@ -151,7 +151,7 @@ class TestNetwork:
         assert card.network == config
         assert (card.mean, card.std) == (network.encoder.mean, network.encoder.std)
 
-    def test_too_small_a_photo_is_refused_with_the_smallest_size(self, network: nn.Module) -> None:
+    def test_too_small_a_photo_is_refused_with_the_smallest_size(self, network: FocusNetwork) -> None:
         with pytest.raises(ConfigError, match=r"31×40 px .* at least 32"):
             network(_image(1, 3, 31, 40))
 
@@ -184,9 +184,9 @@ def test_a_new_architecture_is_one_class_and_a_name(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(build, "_BUILDERS", dict(build._BUILDERS))
 
     @register_model("tiny")
-    class Tiny(nn.Module):
+    class Tiny(FocusNetwork):
         def __init__(self, config: NetworkConfig):
-            super().__init__()
+            nn.Module.__init__(self)  # without an encoder
 
     assert isinstance(build_network(NetworkConfig(architecture="tiny")), Tiny)
     assert "tiny" in architectures()

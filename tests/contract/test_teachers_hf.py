@@ -14,6 +14,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from dbd_ray.errors import ConfigError, TeacherError
+from dbd_ray.names import PrecisionName
 from dbd_ray.teachers import load_teacher
 
 transformers = pytest.importorskip("transformers")
@@ -157,7 +158,8 @@ def test_bfloat16_gives_nearly_the_same_depth_under_the_same_key(dpt: Path, phot
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_a_gpu_gives_the_depth_of_the_cpu_under_the_same_key(dpt: Path, photos: np.ndarray) -> None:
     here = load_teacher(f"hf:{dpt}", device="cpu")
-    for precision, tolerance in (("float32", 1e-3), ("auto", 0.02)):
+    tolerances: dict[PrecisionName, float] = {"float32": 1e-3, "auto": 0.02}
+    for precision, tolerance in tolerances.items():
         there = load_teacher(f"hf:{dpt}", device="cuda", precision=precision)
         assert there.key == here.key
         assert np.abs(there.predict(photos) - here.predict(photos)).mean() < tolerance

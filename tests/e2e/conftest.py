@@ -5,7 +5,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -58,7 +58,7 @@ def open_page(browser: "Browser", endpoint: str) -> "Iterator[Callable[..., Page
             complaints.append(message.text)
 
     def open_one(*, routes: "Callable[[Page], None] | None" = None, **options: object) -> "Page":
-        settings = {"viewport": {"width": 1440, "height": 900}, "reduced_motion": "reduce", **options}
+        settings: dict[str, Any] = {"viewport": {"width": 1440, "height": 900}, "reduced_motion": "reduce", **options}
         context = browser.new_context(**settings)
         contexts.append(context)
         page = context.new_page()

@@ -62,7 +62,7 @@ def submit(head: Head, clone: Path, mlflow_server: str, tmp_path_factory: pytest
 
     def run(*entrypoint: str, status: int = 0, **environment: str) -> subprocess.CompletedProcess[str]:
         settings = json.dumps({"env_vars": {"MLFLOW_TRACKING_URI": mlflow_server}})
-        command = [BIN / "ray", "job", "submit", "--address", head.address, "--working-dir", clone]
+        command: list[str | Path] = [BIN / "ray", "job", "submit", "--address", head.address, "--working-dir", clone]
         done = subprocess.run(
             [*command, "--runtime-env-json", settings, "--", "python", *entrypoint],
             cwd=elsewhere,
@@ -142,6 +142,7 @@ def test_every_job_runs_and_leaves_a_champion(head: Head, submit: Submit, folder
     assert (folder / "report" / "report.html").exists()
     client = MlflowClient(tracking_uri=mlflow_server)
     champion = client.get_model_version_by_alias(head.mode, "champion")
+    assert champion.run_id is not None
     assert client.get_run(champion.run_id).info.status == "FINISHED"
 
 

@@ -56,6 +56,7 @@ def test_a_registered_model_says_where_it_comes_from(store: str, tiny_model: Pat
     card = read_card(tiny_model)
     version = MlflowClient(tracking_uri=store).get_model_version("described", "1")
     assert version.tags["fingerprint"] == card.fingerprint
+    assert version.description is not None
     assert version.description.startswith("tiny: depth_distillation on mobilenetv2_035, ")
     assert version.run_id == log.run_id
 

@@ -117,7 +117,7 @@ def test_the_clones_import_path_is_run_beside_and_nothing_of_photos_is_in_any_lo
     url = deploy(tiny_model)
     address = f"127.0.0.1:{cluster.ports['port']}"
     options = ["--non-blocking", "--name", "imported", "--route-prefix", "/imported", "--address", address]
-    command = [SERVE, "run", *options, "serve.app:build", f"model={tiny_model}", "engine=eager"]
+    command: list[str | Path] = [SERVE, "run", *options, "serve.app:build", f"model={tiny_model}", "engine=eager"]
     done = subprocess.run(command, env=cluster.environment, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 
@@ -131,7 +131,7 @@ def test_the_clones_import_path_is_run_beside_and_nothing_of_photos_is_in_any_lo
             assert answer.status_code == status
         files = {"photos": (f"{private.decode()}.jpg", data)}
         assert httpx2.post(f"{url}/v1/batch", files=files, timeout=TIMEOUT_S).status_code == 200
-    written = {}
+    written: dict[Path, bytes] = {}
     for path in cluster.folder.rglob("*"):
         with suppress(FileNotFoundError):  # Ray goes on working there
             written |= {path: path.read_bytes()} if path.is_file() else {}

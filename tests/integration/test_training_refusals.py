@@ -101,7 +101,7 @@ def test_a_dataset_whose_files_are_not_those_it_was_published_with_is_not_traine
     data: Path, tmp_path: Path
 ) -> None:
     broken = shutil.copytree(data, tmp_path / "broken")
-    extra = shutil.copy(_parts(broken)[0], _parts(broken)[0].with_name("copy.parquet"))
+    extra = Path(shutil.copy(_parts(broken)[0], _parts(broken)[0].with_name("copy.parquet")))
     with pytest.raises(DatasetError, match=r"broken: .*\n.* are missing or damaged, prepare again: \d of 4 rows"):
         read_split((str(data), str(broken)), "train")
     extra.unlink()

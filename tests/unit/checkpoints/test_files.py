@@ -9,18 +9,17 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from torch import nn
 
 from dbd_ray.checkpoints.card import Card, make_card
 from dbd_ray.checkpoints.files import load_checkpoint, save_checkpoint, staged_names
 from dbd_ray.config import NetworkConfig
 from dbd_ray.errors import CheckpointError
-from dbd_ray.models import build_network
+from dbd_ray.models import FocusNetwork, build_network
 
 CONFIG = NetworkConfig(backbone="mobilenetv3_small_050", srfb="none", reduction=16)
 
 
-def _network(seed: int = 0) -> nn.Module:
+def _network(seed: int = 0) -> FocusNetwork:
     torch.manual_seed(seed)
     return build_network(CONFIG)
 

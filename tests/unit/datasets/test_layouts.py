@@ -62,7 +62,9 @@ def test_the_real_cuhk_set_has_604_training_and_100_test_photos(cuhk: Path) -> N
     assert problems == []
     assert [sum(photo.split == split for photo in photos) for split in ("train", "test")] == [604, 100]
     for photo in photos[::100]:
-        pixels, truth = read_labelled(photo)
+        pair = read_labelled(photo)
+        assert not isinstance(pair, str), pair
+        pixels, truth = pair
         assert pixels.shape == (*truth.shape, 3)
 
 
@@ -139,7 +141,9 @@ def test_sharp_photos_need_no_masks(tmp_path: Path) -> None:
         ("test_1", "test", "sharp"),
         ("train_1", "train", "sharp"),
     ]
-    _, truth = read_labelled(photos[0])
+    pair = read_labelled(photos[0])
+    assert not isinstance(pair, str), pair
+    _, truth = pair
     assert (truth == 255).all()
 
 

@@ -63,7 +63,7 @@ def test_shares_of_kinds_are_kept() -> None:
 @pytest.mark.parametrize(("kind", "fraction"), [("all_in_focus_share", 1.0), ("none_in_focus_share", 0.0)])
 def test_a_share_of_one_makes_every_scene_of_that_kind(kind: str, fraction: float) -> None:
     shares = {"all_in_focus_share": 0.0, "none_in_focus_share": 0.0, kind: 1.0}
-    config = SceneConfig(size=(32, 32), **shares)  # type: ignore[arg-type]
+    config = SceneConfig(size=(32, 32), **shares)
     assert {render_scene(index, seed=2, config=config).focus.mean() for index in range(20)} == {fraction}
 
 

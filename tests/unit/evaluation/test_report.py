@@ -6,6 +6,7 @@ import re
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
@@ -42,11 +43,11 @@ class Page(HTMLParser):
         self.text = ""
         self.feed(text)
 
-    def handle_starttag(self, tag, attrs):
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append(tag)
-        self.references += [value for name, value in attrs if name in ("src", "href", "srcset", "data", "action")]
+        self.references += [value or "" for name, value in attrs if name in ("src", "href", "srcset", "data", "action")]
 
-    def handle_data(self, data):
+    def handle_data(self, data: str) -> None:
         self.text += data
 
 
@@ -61,11 +62,13 @@ def evaluated(metrics: FocusMetrics, photo_id: str, noise: float, seed: int) -> 
 
 @pytest.fixture
 def report() -> Report:
-    metrics, per_image, worst, photos = FocusMetrics(), [], [], []
+    metrics, photos = FocusMetrics(), []
+    per_image: list[dict[str, Any]] = []
+    worst: list[EvaluatedPhoto] = []
     for seed, noise in enumerate((0.1, 0.9, 0.3, 0.7, 0.2)):
         photo = evaluated(metrics, EVIL if noise == 0.7 else f"photo{seed}", noise, seed)
         photos.append(photo)
-        per_image.append({"id": photo.id} | photo.values)
+        per_image.append({"id": photo.id, **photo.values})
         worst = keep_worst(worst, photo, limit=2)
     return Report(
         title="Tiny <i>model</i>",
@@ -82,14 +85,14 @@ def report() -> Report:
     )
 
 
-def test_every_file_is_written_and_named(report, tmp_path):
+def test_every_file_is_written_and_named(report: Report, tmp_path: Path) -> None:
     paths = write_report(report, tmp_path / "new" / "folder")
     assert set(paths) == {"metrics", "per_image", "pr_curve", "markdown", "html", "worst"}
     assert all(path.exists() for path in paths.values())
     assert {p.name for p in (tmp_path / "new" / "folder").iterdir()} == {p.name for p in paths.values()}
 
 
-def test_json_markdown_and_page_show_the_same_values(report, tmp_path):
+def test_json_markdown_and_page_show_the_same_values(report: Report, tmp_path: Path) -> None:
     paths = write_report(report, tmp_path)
     stored = json.loads(paths["metrics"].read_text())
     assert stored["metrics"] == {name: report.metrics[name] for name in METRIC_NAMES}
@@ -103,7 +106,7 @@ def test_json_markdown_and_page_show_the_same_values(report, tmp_path):
     assert f"{stored['metrics']['mae']:.4f}MAE" in re.sub(r"\s+", "", page.text)
 
 
-def test_the_page_needs_no_other_file_and_no_host(report, tmp_path):
+def test_the_page_needs_no_other_file_and_no_host(report: Report, tmp_path: Path) -> None:
     text = write_report(report, tmp_path)["html"].read_text()
     page = Page(text)
     assert len(page.references) == 4 + 4 * 4  # two charts in two modes, two examples and two worst cases
@@ -113,7 +116,7 @@ def test_the_page_needs_no_other_file_and_no_host(report, tmp_path):
     assert "default-src 'none'" in text
 
 
-def test_names_are_text_wherever_they_appear(report, tmp_path):
+def test_names_are_text_wherever_they_appear(report: Report, tmp_path: Path) -> None:
     paths = write_report(report, tmp_path)
     page = Page(paths["html"].read_text())
     assert "i" not in page.tags
@@ -125,7 +128,7 @@ def test_names_are_text_wherever_they_appear(report, tmp_path):
     ElementTree.fromstring(paths["pr_curve"].read_text())
 
 
-def test_the_worst_are_the_worst_by_mae(report, tmp_path):
+def test_the_worst_are_the_worst_by_mae(report: Report, tmp_path: Path) -> None:
     paths = write_report(report, tmp_path)
     with paths["per_image"].open(newline="") as file:
         rows = list(csv.DictReader(file))
@@ -136,18 +139,18 @@ def test_the_worst_are_the_worst_by_mae(report, tmp_path):
     assert section.index("photo1") < section.index("&lt;b&gt;x")
 
 
-def test_photos_that_are_not_the_worst_are_refused_as_such(report, tmp_path):
+def test_photos_that_are_not_the_worst_are_refused_as_such(report: Report, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="choose them by keep_worst"):
         write_report(replace(report, worst=report.examples), tmp_path)
     assert not list(tmp_path.iterdir())
 
 
-def test_a_missing_metric_is_named(report, tmp_path):
+def test_a_missing_metric_is_named(report: Report, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="lacks mae"):
         write_report(replace(report, metrics={k: v for k, v in report.metrics.items() if k != "mae"}), tmp_path)
 
 
-def test_a_worst_case_picture_shows_photo_truth_prediction_and_error(report, tmp_path):
+def test_a_worst_case_picture_shows_photo_truth_prediction_and_error(report: Report, tmp_path: Path) -> None:
     paths = write_report(report, tmp_path)
     photo = report.worst[0]
     with Image.open(paths["worst"] / "01_photo1.png") as picture:
@@ -161,7 +164,7 @@ def test_a_worst_case_picture_shows_photo_truth_prediction_and_error(report, tmp
     assert brightness[error > 0.7].min() > brightness[error < 0.3].max()
 
 
-def test_a_second_report_replaces_the_first_and_leaves_other_files_alone(report, tmp_path):
+def test_a_second_report_replaces_the_first_and_leaves_other_files_alone(report: Report, tmp_path: Path) -> None:
     write_report(report, tmp_path)
     (tmp_path / "worst" / "mine.png").write_bytes(b"kept")
     paths = write_report(replace(report, title="Second", worst=report.worst[:1]), tmp_path)
@@ -170,14 +173,16 @@ def test_a_second_report_replaces_the_first_and_leaves_other_files_alone(report,
     assert not [p for p in tmp_path.rglob("*") if p.suffix == ".new"]
 
 
-def test_every_form_of_the_report_names_the_split(report, tmp_path):
+def test_every_form_of_the_report_names_the_split(report: Report, tmp_path: Path) -> None:
     paths = write_report(replace(report, split="val"), tmp_path)
     assert json.loads(paths["metrics"].read_text())["split"] == "val"
     assert "5 photos of cuhk, val split" in paths["markdown"].read_text()
     assert "5 photos of cuhk, val split" in paths["html"].read_text()
 
 
-def test_published_results_appear_only_where_asked_and_for_the_sets_they_were_measured_on(report, tmp_path):
+def test_published_results_appear_only_where_asked_and_for_the_sets_they_were_measured_on(
+    report: Report, tmp_path: Path
+) -> None:
     for compare_with, expected in (("cuhk", True), ("dut", True), ("rendered", False), (None, False)):
         paths = write_report(replace(report, compare_with=compare_with), tmp_path)
         assert ("published results" in paths["html"].read_text()) is expected
@@ -186,13 +191,13 @@ def test_published_results_appear_only_where_asked_and_for_the_sets_they_were_me
 
 
 @pytest.mark.parametrize("split", ["train", "val"])
-def test_published_results_of_test_photos_are_not_set_beside_others(report, tmp_path, split):
+def test_published_results_of_test_photos_are_not_set_beside_others(report: Report, tmp_path: Path, split: str) -> None:
     with pytest.raises(ValueError, match="published results are of test photos"):
         write_report(replace(report, split=split, compare_with="cuhk"), tmp_path)
     assert not list(tmp_path.iterdir())
 
 
-def test_the_comparison_takes_the_right_column_and_marks_us_once(report):
+def test_the_comparison_takes_the_right_column_and_marks_us_once(report: Report) -> None:
     for dataset, best in (("cuhk", (0.927, 0.042)), ("dut", (0.891, 0.073))):
         rows = comparison_rows(dataset, report.metrics, "tiny")
         assert len(rows) == len(PUBLISHED) + 1
@@ -205,19 +210,19 @@ def test_the_comparison_takes_the_right_column_and_marks_us_once(report):
         assert [row.mae for row in rows[len(known) :]] == [None, None]
 
 
-def test_an_unusual_report_is_complete_without_history_examples_or_settings(report, tmp_path):
+def test_an_unusual_report_is_complete_without_history_examples_or_settings(report: Report, tmp_path: Path) -> None:
     bare = replace(report, examples=(), worst=(), history=None, settings=None, dataset="mine")
     text = write_report(bare, tmp_path)["html"].read_text()
     assert "Training" not in text and "Worst cases" not in text and "Settings" not in text
 
 
-def test_values_that_json_cannot_hold_become_null(report, tmp_path):
-    history = [{"epoch": 1, "train/loss": float("nan"), "val/mae": np.float32(0.25)}]
+def test_values_that_json_cannot_hold_become_null(report: Report, tmp_path: Path) -> None:
+    history: list[dict[str, Any]] = [{"epoch": 1, "train/loss": float("nan"), "val/mae": np.float32(0.25)}]
     stored = json.loads(write_report(replace(report, history=history), tmp_path)["metrics"].read_text())
     assert stored["history"] == [{"epoch": 1, "train/loss": None, "val/mae": 0.25}]
 
 
-def test_the_loss_chart_draws_losses_and_metrics_but_not_the_learning_rate():
+def test_the_loss_chart_draws_losses_and_metrics_but_not_the_learning_rate() -> None:
     svg = loss_chart(HISTORY)
     ElementTree.fromstring(svg)
     for shown in ("train/loss", "train/bce", "mae", "f_adaptive_pooled", "Epoch"):
@@ -229,7 +234,7 @@ def test_the_loss_chart_draws_losses_and_metrics_but_not_the_learning_rate():
             loss_chart(nothing)
 
 
-def test_the_curve_chart_names_each_curve_literally_with_its_best_f(report):
+def test_the_curve_chart_names_each_curve_literally_with_its_best_f(report: Report) -> None:
     best = report.metrics["f_max_of_mean_curve"]
     svg = pr_curve_chart({"a$b$ <c>": report.curve, "other": report.curve})
     texts = ["".join(element.itertext()).strip() for element in ElementTree.fromstring(svg).iter()]
@@ -238,8 +243,9 @@ def test_the_curve_chart_names_each_curve_literally_with_its_best_f(report):
     assert svg == pr_curve_chart({"a$b$ <c>": report.curve, "other": report.curve})
 
 
-def test_keeping_the_worst_holds_no_more_and_no_larger_than_asked():
-    metrics, worst = FocusMetrics(), []
+def test_keeping_the_worst_holds_no_more_and_no_larger_than_asked() -> None:
+    metrics = FocusMetrics()
+    worst: list[EvaluatedPhoto] = []
     for seed, noise in enumerate((0.2, 0.8, 0.4, 0.6, 0.1)):
         photo = evaluated(metrics, str(noise), noise, seed)
         big = replace(photo, photo=np.zeros((600, 800, 3), np.uint8))
@@ -251,7 +257,7 @@ def test_keeping_the_worst_holds_no_more_and_no_larger_than_asked():
     assert keep_worst([], photo, limit=0) == []
 
 
-def test_a_thumbnail_is_never_larger_than_the_photo():
+def test_a_thumbnail_is_never_larger_than_the_photo() -> None:
     photo = evaluated(FocusMetrics(), "small", 0.5, 0)
     small = thumbnail(photo)
     assert np.array_equal(small.photo, photo.photo)

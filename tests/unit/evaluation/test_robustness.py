@@ -21,6 +21,7 @@ def labelled(cuhk: Path) -> tuple[np.ndarray, np.ndarray]:
     file = sorted((cuhk / "image").iterdir())[3]
     photo = decode_photo(file.read_bytes())
     blurred = cv2.imread(str(cuhk / "gt" / f"{file.stem}.png"), cv2.IMREAD_GRAYSCALE)
+    assert blurred is not None
     return photo, 255 - blurred
 
 

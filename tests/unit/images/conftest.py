@@ -5,11 +5,11 @@ import struct
 import pytest
 
 
-def fixed(*numbers):
+def fixed(*numbers: float) -> bytes:
     return b"".join(struct.pack(">i", round(number * 65536)) for number in numbers)
 
 
-def icc_profile(space, tags, connection=b"XYZ "):
+def icc_profile(space: bytes, tags: dict[bytes, bytes], connection: bytes = b"XYZ ") -> bytes:
     """An ICC version 2 display profile from its tags' bytes."""
     at, table, bodies = 128 + 4 + 12 * len(tags), b"", b""
     for name, body in tags.items():
@@ -22,20 +22,20 @@ def icc_profile(space, tags, connection=b"XYZ "):
     return header + bytes(128 - len(header)) + struct.pack(">I", len(tags)) + table + bodies
 
 
-def described(text):
+def described(text: bytes) -> dict[bytes, bytes]:
     return {b"desc": b"desc" + bytes(4) + struct.pack(">I", len(text) + 1) + text + bytes(79)}
 
 
-def xyz(*numbers):
+def xyz(*numbers: float) -> bytes:
     return b"XYZ " + bytes(4) + fixed(*numbers)
 
 
-def gamma(value):
+def gamma(value: float) -> bytes:
     return b"curv" + bytes(4) + struct.pack(">IH", 1, round(value * 256))
 
 
 @pytest.fixture
-def display_p3():
+def display_p3() -> bytes:
     tags = {
         b"wtpt": xyz(0.9642, 1, 0.8249),
         b"rXYZ": xyz(0.5151, 0.2412, -0.0011),
@@ -46,13 +46,13 @@ def display_p3():
 
 
 @pytest.fixture
-def linear_gray():
+def linear_gray() -> bytes:
     """Values are light, not sRGB's curve: 55 of 255 is what sRGB writes as 128."""
     return icc_profile(b"GRAY", described(b"gray") | {b"wtpt": xyz(0.9642, 1, 0.8249), b"kTRC": gamma(1.0)})
 
 
 @pytest.fixture
-def black_inks():
+def black_inks() -> bytes:
     """All inks print black, which no default conversion of CMYK would assume."""
     ramp = bytes(range(256))
     paper_and_inks = b"\xff\x80\x80" + b"\x00\x80\x80" * 15

@@ -1,6 +1,9 @@
 """Good photos of every kind become upright sRGB pixels."""
 
 import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +16,7 @@ from dbd_ray.images.resize import resize_photo
 RED, GREEN, BLUE, GRAY = (220, 30, 20), (20, 200, 40), (10, 40, 210), (128, 128, 128)
 
 
-def quadrants(height=48, width=64):
+def quadrants(height: int = 48, width: int = 64) -> np.ndarray:
     """Four flat colours, so that every turn and mirroring gives another picture."""
     photo = np.empty((height, width, 3), np.uint8)
     half_height, half_width = height // 2, width // 2
@@ -22,13 +25,13 @@ def quadrants(height=48, width=64):
     return photo
 
 
-def encoded(image, format, **options):
+def encoded(image: Image.Image, format: str, **options: Any) -> bytes:
     stream = io.BytesIO()
     image.save(stream, format, **options)
     return stream.getvalue()
 
 
-def difference(one, other):
+def difference(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     return np.abs(one.astype(int) - other.astype(int))
 
 
@@ -45,7 +48,7 @@ def difference(one, other):
         ("AVIF", {"quality": 95, "subsampling": "4:4:4"}),
     ],
 )
-def test_every_format_gives_the_pixels_that_went_in(format, options):
+def test_every_format_gives_the_pixels_that_went_in(format: str, options: dict[str, Any]) -> None:
     photo = quadrants()
     data = encoded(Image.fromarray(photo), format, **options)
     decoded = decode_photo(data)
@@ -54,12 +57,12 @@ def test_every_format_gives_the_pixels_that_went_in(format, options):
     assert np.percentile(difference(decoded, photo), 95) <= 4
 
 
-def test_decoded_pixels_can_be_written_to():
+def test_decoded_pixels_can_be_written_to() -> None:
     decode_photo(encoded(Image.fromarray(quadrants()), "PNG"))[0, 0] = 0
 
 
 # how the picture must be stored so that its orientation tag turns it upright again
-STORED = {
+STORED: dict[int, Callable[[np.ndarray], np.ndarray]] = {
     1: lambda photo: photo,
     2: lambda photo: photo[:, ::-1],
     3: lambda photo: photo[::-1, ::-1],
@@ -73,7 +76,7 @@ STORED = {
 
 @pytest.mark.parametrize("orientation", STORED)
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "TIFF"])
-def test_exif_orientation_is_applied(format, orientation):
+def test_exif_orientation_is_applied(format: str, orientation: int) -> None:
     photo = quadrants()
     exif = Image.Exif()
     exif[0x0112] = orientation
@@ -88,20 +91,20 @@ def test_exif_orientation_is_applied(format, orientation):
         assert difference(small[y, x], np.array(colour)).max() <= 6
 
 
-def test_a_nonsense_orientation_is_ignored():
+def test_a_nonsense_orientation_is_ignored() -> None:
     exif = Image.Exif()
     exif[0x0112] = 99
     assert photo_size(encoded(Image.fromarray(quadrants()), "JPEG", exif=exif)) == (48, 64)
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow's remarks on the damage
-def test_damaged_exif_does_not_cost_the_photo():
+def test_damaged_exif_does_not_cost_the_photo() -> None:
     data = encoded(Image.fromarray(quadrants()), "JPEG", exif=b"Exif\0\0II*\0\xff\xff\xff\x7fgarbage")
     assert decode_photo(data).shape == (48, 64, 3)
 
 
 @pytest.mark.parametrize("format", ["GIF", "WEBP", "TIFF"])
-def test_the_first_frame_of_several_is_taken(format):
+def test_the_first_frame_of_several_is_taken(format: str) -> None:
     frames = [Image.new("RGB", (40, 30), colour) for colour in (RED, GREEN, BLUE)]
     data = encoded(frames[0], format, save_all=True, append_images=frames[1:])
     decoded = decode_photo(data)
@@ -109,7 +112,7 @@ def test_the_first_frame_of_several_is_taken(format):
     assert difference(decoded, np.full_like(decoded, RED)).max() <= 8
 
 
-def test_a_jpeg_decoded_at_reduced_scale_is_nearly_the_fully_decoded_one(cuhk):
+def test_a_jpeg_decoded_at_reduced_scale_is_nearly_the_fully_decoded_one(cuhk: Path) -> None:
     source = next(path for path in sorted((cuhk / "image").iterdir()) if path.suffix.lower() == ".jpg")
     large = Image.open(source).convert("RGB").resize((2400, 1800), Image.Resampling.LANCZOS)
     data = encoded(large, "JPEG", quality=92)
@@ -121,7 +124,7 @@ def test_a_jpeg_decoded_at_reduced_scale_is_nearly_the_fully_decoded_one(cuhk):
     assert difference(reduced, full).max() < 24
 
 
-def test_reduced_decoding_does_not_cost_detail():
+def test_reduced_decoding_does_not_cost_detail() -> None:
     """One-pixel stripes at the target size survive: decoding never went below it."""
     stripes = np.zeros((1280, 1280, 3), np.uint8)
     stripes[:, (np.arange(1280) // 4) % 2 == 1] = 255
@@ -129,7 +132,7 @@ def test_reduced_decoding_does_not_cost_detail():
     assert np.ptp(small[160, :, 0]) > 240
 
 
-def test_reduced_decoding_minds_that_the_file_is_stored_lying():
+def test_reduced_decoding_minds_that_the_file_is_stored_lying() -> None:
     """Upright it is 3200 high and 800 wide, and all of the width is asked for."""
     stripes = np.zeros((3200, 800, 3), np.uint8)
     stripes[:, ::2] = 255
@@ -142,18 +145,18 @@ def test_reduced_decoding_minds_that_the_file_is_stored_lying():
 
 @pytest.mark.parametrize("target_size", [(100, 30), (30, 100), (400, 500), (48, 64), (1, 1)])
 @pytest.mark.parametrize("format", ["JPEG", "PNG"])
-def test_target_size_is_met_exactly(format, target_size):
+def test_target_size_is_met_exactly(format: str, target_size: tuple[int, int]) -> None:
     data = encoded(Image.fromarray(quadrants()), format)
     assert decode_photo(data, target_size=target_size).shape == (*target_size, 3)
 
 
-def test_a_target_size_without_pixels_is_refused():
+def test_a_target_size_without_pixels_is_refused() -> None:
     with pytest.raises(ValueError, match="target_size"):
         decode_photo(encoded(Image.fromarray(quadrants()), "PNG"), target_size=(0, 10))
 
 
 @pytest.mark.parametrize(("format", "pixels_start"), [("JPEG", b"\xff\xda"), ("PNG", b"IDAT")])
-def test_photo_size_reads_no_pixels(format, pixels_start):
+def test_photo_size_reads_no_pixels(format: str, pixels_start: bytes) -> None:
     """A file cut right behind its header still has a size."""
     noise = np.random.default_rng(0).integers(0, 255, (200, 300, 3), np.uint8)
     data = encoded(Image.fromarray(noise), format)
@@ -163,7 +166,7 @@ def test_photo_size_reads_no_pixels(format, pixels_start):
         decode_photo(header)
 
 
-def test_exif_behind_a_pngs_pixels_counts_too():
+def test_exif_behind_a_pngs_pixels_counts_too() -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     data = encoded(Image.fromarray(quadrants()), "PNG", exif=exif)

@@ -3,6 +3,7 @@
 import io
 import struct
 import sys
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,21 +14,22 @@ from dbd_ray.images.containers import identify
 from dbd_ray.images.decode import decode_photo, photo_size
 
 FORMATS = {"B": (1, 1, "B"), "A": (2, 1, "s"), "H": (3, 2, "H"), "L": (4, 4, "I"), "S": (10, 8, "i")}
+Entry = tuple[Any, ...]  # tag, letter of FORMATS, values
 IDENTITY = (1, 1, 0, 1, 0, 1, 0, 1, 1, 1, 0, 1, 0, 1, 0, 1, 1, 1)
 
 
 class TiffWriter:
     """Little-endian TIFF directories one after the other."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.data = bytearray(b"II*\0" + bytes(4))
 
-    def add(self, body):
+    def add(self, body: bytes) -> int:
         self.data += bytes(-len(self.data) % 4)
         self.data += body
         return len(self.data) - len(body)
 
-    def directory(self, *entries):
+    def directory(self, *entries: Entry) -> int:
         rows = b""
         for tag, kind, *values in sorted(entries):
             code, size, letter = FORMATS[kind]
@@ -36,12 +38,14 @@ class TiffWriter:
             rows += struct.pack("<HHI", tag, code, len(body) // size) + field
         return self.add(struct.pack("<H", len(entries)) + rows + bytes(4))
 
-    def finish(self, first):
+    def finish(self, first: int) -> bytes:
         self.data[4:8] = struct.pack("<I", first)
         return bytes(self.data)
 
 
-def dng(orientation=1, preview_px=(960, 640), preview_exif=None):
+def dng(
+    orientation: int = 1, preview_px: tuple[int, int] = (960, 640), preview_exif: Image.Exif | None = None
+) -> bytes:
     """A DNG as cameras write it: a thumbnail first, then the sensor's mosaic and a JPEG preview in sub-directories."""
     width, height = preview_px
     picture = Image.new("RGB", preview_px, (200, 50, 20))
@@ -72,12 +76,12 @@ def dng(orientation=1, preview_px=(960, 640), preview_exif=None):
     return tiff.finish(first)
 
 
-def bare_tiff(*entries):
+def bare_tiff(*entries: Entry) -> bytes:
     tiff = TiffWriter()
     return tiff.finish(tiff.directory(*entries))
 
 
-def heic(exif=None):
+def heic(exif: Image.Exif | None = None) -> bytes:
     heif = pytest.importorskip("pillow_heif")
     photo = Image.new("RGB", (96, 64), (200, 50, 20))
     photo.paste((20, 40, 220), (0, 0, 48, 32))
@@ -102,19 +106,19 @@ def heic(exif=None):
     ],
     ids=["cr2", "raf", "orf", "orf-old", "rw2", "cr3", "nef", "arw", "pef", "dng"],
 )
-def test_raw_files_are_told_from_ordinary_tiffs(data):
+def test_raw_files_are_told_from_ordinary_tiffs(data: bytes) -> None:
     assert identify(data) == "raw"
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow's remarks on the damage
-def test_ordinary_tiffs_are_not_taken_for_raw():
+def test_ordinary_tiffs_are_not_taken_for_raw() -> None:
     # the second is a pyramid of a scanner that states its maker: reduced pictures hang below the full one
     assert identify(bare_tiff((256, "L", 8), (271, "A", b"EPSON\0"))) == "tiff"
     assert identify(bare_tiff((254, "L", 0), (271, "A", b"EPSON\0"), (330, "L", 8))) == "tiff"
     assert identify(b"II*\0\xff\xff\xff\x7f") == "tiff"
 
 
-def test_a_raw_files_preview_is_its_photo():
+def test_a_raw_files_preview_is_its_photo() -> None:
     pytest.importorskip("rawpy")
     assert photo_size(dng()) == (640, 960)
     photo = decode_photo(dng())
@@ -125,7 +129,9 @@ def test_a_raw_files_preview_is_its_photo():
 
 @pytest.mark.parametrize("preview_has_exif", [False, True])
 @pytest.mark.parametrize(("orientation", "blue_at"), [(3, (-10, -10)), (6, (10, -10)), (8, (-10, 10))])
-def test_a_raw_files_preview_is_turned_upright(orientation, blue_at, preview_has_exif):
+def test_a_raw_files_preview_is_turned_upright(
+    orientation: int, blue_at: tuple[int, int], preview_has_exif: bool
+) -> None:
     """Also where the preview has EXIF that does not say how the camera was held."""
     pytest.importorskip("rawpy")
     exif = Image.Exif()
@@ -135,7 +141,7 @@ def test_a_raw_files_preview_is_turned_upright(orientation, blue_at, preview_has
     assert photo[blue_at].tolist() == pytest.approx([0, 0, 255], abs=4)
 
 
-def test_a_preview_that_is_upright_already_is_not_turned():
+def test_a_preview_that_is_upright_already_is_not_turned() -> None:
     pytest.importorskip("rawpy")
     exif = Image.Exif()
     exif[0x0112] = 1
@@ -143,35 +149,35 @@ def test_a_preview_that_is_upright_already_is_not_turned():
     assert photo.shape == (640, 960, 3)
 
 
-def test_a_stamp_sized_preview_is_refused():
+def test_a_stamp_sized_preview_is_refused() -> None:
     pytest.importorskip("rawpy")
     with pytest.raises(PhotoError, match="160x120") as caught:
         decode_photo(dng(preview_px=(160, 120)))
     assert caught.value.reason == "undecodable"
 
 
-def test_a_damaged_raw_file_is_undecodable():
+def test_a_damaged_raw_file_is_undecodable() -> None:
     pytest.importorskip("rawpy")
     with pytest.raises(PhotoError, match="raw file") as caught:
         decode_photo(b"FUJIFILMCCD-RAW 0201" + bytes(400))
     assert caught.value.reason == "undecodable"
 
 
-def test_limits_hold_for_a_raw_files_preview():
+def test_limits_hold_for_a_raw_files_preview() -> None:
     pytest.importorskip("rawpy")
     with pytest.raises(PhotoError) as caught:
         decode_photo(dng(), max_pixels=1000)
     assert caught.value.reason == "too_many_pixels"
 
 
-def test_without_the_raw_extra_the_error_names_it(monkeypatch):
+def test_without_the_raw_extra_the_error_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "rawpy", None)
     with pytest.raises(PhotoError, match=r"pip install rawpy \(the extra dbd-ray\[raw\]\)") as caught:
         decode_photo(dng())
     assert caught.value.reason == "needs_extra_raw"
 
 
-def test_heic_is_decoded():
+def test_heic_is_decoded() -> None:
     data = heic()
     assert photo_size(data) == (64, 96)
     photo = decode_photo(data)
@@ -180,7 +186,7 @@ def test_heic_is_decoded():
     assert decode_photo(data, target_size=(20, 30)).shape == (20, 30, 3)
 
 
-def test_a_turned_heic_is_upright_once():
+def test_a_turned_heic_is_upright_once() -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     photo = decode_photo(heic(exif))
@@ -190,19 +196,19 @@ def test_a_turned_heic_is_upright_once():
     assert photo.shape == upright.shape
 
 
-def test_a_truncated_heic_is_truncated():
+def test_a_truncated_heic_is_truncated() -> None:
     with pytest.raises(PhotoError) as caught:
         decode_photo(heic()[:-100])
     assert caught.value.reason == "truncated"
 
 
-def test_decoding_heic_leaves_pillow_as_it_was():
+def test_decoding_heic_leaves_pillow_as_it_was() -> None:
     before = set(Image.registered_extensions())
     decode_photo(heic())
     assert set(Image.registered_extensions()) == before
 
 
-def test_without_the_heif_extra_the_error_names_it(monkeypatch):
+def test_without_the_heif_extra_the_error_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
     data = heic()
     monkeypatch.setitem(sys.modules, "pillow_heif", None)
     with pytest.raises(PhotoError, match=r"pip install pillow-heif \(the extra dbd-ray\[heif\]\)") as caught:
@@ -211,7 +217,7 @@ def test_without_the_heif_extra_the_error_names_it(monkeypatch):
 
 
 @pytest.mark.skipif(not features.check("avif"), reason="this Pillow was built without AVIF")
-def test_avif_needs_no_extra(monkeypatch):
+def test_avif_needs_no_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pillow_heif", None)
     stream = io.BytesIO()
     Image.new("RGB", (40, 30), (10, 200, 30)).save(stream, "AVIF")

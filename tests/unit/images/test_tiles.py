@@ -53,7 +53,8 @@ def test_a_tiled_photo_gives_a_map_of_its_own_size_and_looks_closer(cuhk: Path, 
     assert tiled.depth is None
     assert not np.array_equal(tiled.focus, whole.focus)
     # tiles are what the detector says of them as photos
-    first = lay_tiles(*photo.shape[:2], 3)[0]
+    height, width = photo.shape[:2]
+    first = lay_tiles(height, width, 3)[0]
     alone = detector.network_maps(network_pictures(first.cut(photo), detector.card.input_size)).focus[0]
     corner = tiled.focus[: first.height // 4, : first.width // 4]
     assert abs(float(corner.mean()) - float(alone[: len(alone) // 4, : len(alone[0]) // 4].mean())) < 0.02

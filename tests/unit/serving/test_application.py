@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 from ray.serve import Application, Deployment
+from ray.serve.config import AutoscalingConfig
 
 from dbd_ray.config import ServeConfig
 from dbd_ray.serving.application import build, build_for_one_machine
@@ -15,8 +16,14 @@ def _deployments(application: Application) -> list[Deployment]:
     return [gateway, detector._bound_deployment]
 
 
+def _autoscaling(deployment: Deployment) -> AutoscalingConfig:
+    config = deployment._deployment_config.autoscaling_config
+    assert config is not None
+    return config
+
+
 def _most(application: Application) -> list[int]:
-    return [one._deployment_config.autoscaling_config.max_replicas for one in _deployments(application)]
+    return [_autoscaling(one).max_replicas for one in _deployments(application)]
 
 
 def _others(application: Application) -> list[tuple[Any, ...]]:
@@ -24,7 +31,7 @@ def _others(application: Application) -> list[tuple[Any, ...]]:
         (
             one.name,
             one._deployment_config.model_dump(exclude={"autoscaling_config"}),
-            one._deployment_config.autoscaling_config.model_dump(exclude={"max_replicas"}),
+            _autoscaling(one).model_dump(exclude={"max_replicas"}),
         )
         for one in _deployments(application)
     ]

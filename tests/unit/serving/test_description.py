@@ -116,6 +116,7 @@ def test_the_config_file_is_one_for_rays_own_schema_and_ours() -> None:
     assert build(ServeConfig, application.args, where="serve/config.yaml")
     limits = ServeConfig(**application.args).limits
     longest_s = limits.body_timeout_s + limits.answer_timeout_s
+    assert deployed.http_options.request_timeout_s is not None
     assert deployed.http_options.request_timeout_s > longest_s
     for deployment in application.deployments:
         assert deployment.max_queued_requests > 0, "unlimited queues turn overload into timeouts"

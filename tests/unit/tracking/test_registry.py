@@ -1,6 +1,7 @@
 """What is fetched from the registry does not pile up on the disk."""
 
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -65,7 +66,7 @@ def test_what_cannot_be_fetched_leaves_nothing(uri: str, temporary: Path) -> Non
 def test_a_model_that_was_fetched_to_be_kept_is_deleted_when_the_process_ends(
     temporary: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    at_the_end = []
+    at_the_end: list[Callable[[], object]] = []
     monkeypatch.setattr("atexit.register", at_the_end.append)
     folder = find_checkpoint("models:/tiny/1")
     assert (folder / CARD).is_file()

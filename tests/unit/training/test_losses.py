@@ -1,4 +1,5 @@
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -66,7 +67,9 @@ def test_weighted_bce_counts_over_the_whole_batch() -> None:
 
 @pytest.mark.parametrize("loss", [weighted_bce, plain_bce, soft_iou_loss, l1_loss])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
-def test_extreme_logits_stay_finite_and_in_float32(loss, dtype: torch.dtype) -> None:  # type: ignore[no-untyped-def]
+def test_extreme_logits_stay_finite_and_in_float32(
+    loss: Callable[[Tensor, Tensor], Tensor], dtype: torch.dtype
+) -> None:
     logits = torch.tensor([1e4, -1e4, 1e4, -1e4], dtype=dtype).reshape(1, 1, 2, 2).requires_grad_()
     value = loss(logits, torch.tensor([0.0, 1.0, 1.0, 0.0]).reshape(1, 1, 2, 2))
     value.backward()

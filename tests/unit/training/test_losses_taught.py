@@ -1,5 +1,7 @@
 """Losses against what teachers say: soft truth, its share of every term, and where encoders are active."""
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import Tensor
@@ -37,7 +39,9 @@ def _objective(**settings: object) -> ObjectiveConfig:
 
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("everywhere", [None, 0.4, 0.6])
-def test_a_loss_is_least_where_the_prediction_is_the_soft_truth(loss, everywhere: float | None) -> None:  # type: ignore[no-untyped-def]
+def test_a_loss_is_least_where_the_prediction_is_the_soft_truth(
+    loss: Callable[[Tensor, Tensor], Tensor], everywhere: float | None
+) -> None:
     truth = _random(0, 2, 1, 6, 6).sigmoid() if everywhere is None else torch.full((2, 1, 6, 6), everywhere)
     at_truth = truth.logit()
     least = loss(at_truth, truth)

@@ -45,7 +45,7 @@ def _trial(name: str) -> Trial:
 
 def _report(recorder: Recorder, scheduler: ASHAScheduler, trial: Trial, epoch: int, value: float) -> str:
     result = {"epoch": epoch, METRIC: value}
-    decision = scheduler.on_trial_result(None, trial, result)
+    decision = scheduler.on_trial_result(None, trial, result)  # type: ignore[arg-type]  # it asks no controller
     recorder.on_trial_result(0, [], trial, result)
     return str(decision)
 
@@ -100,7 +100,8 @@ def test_a_run_that_nothing_stops_is_finished_when_it_ends_although_it_reports_n
 def test_a_trial_that_could_not_even_begin_is_a_failed_one(make: Any) -> None:
     recorder, _, said = make()
     lost = _trial("lost")
-    lost.storage = SimpleNamespace(trial_driver_staging_path="")  # nothing of it was ever written
+    # nothing of it was ever written
+    lost.storage = SimpleNamespace(trial_driver_staging_path="")  # type: ignore[assignment]
     recorder.on_trial_error(0, [], lost)
     assert recorder.records["lost"].status == "failed"
     assert said == ["s-lost: failed, the others go on: its process was lost"]

@@ -14,7 +14,7 @@ from dbd_ray.tuning.recorder import TrialRecord
 from dbd_ray.tuning.sweep import corners, optuna_space, trial_base, trial_run, winner_run
 
 BASE = ["name=s", "train.data=[nowhere]", "train.epochs=20"]
-SPACE = {GAMMA: Range(low=0.01, high=5, log=True), "network.branches": Choice(values=(2, 4))}
+SPACE: dict[str, Range | Choice] = {GAMMA: Range(low=0.01, high=5, log=True), "network.branches": Choice(values=(2, 4))}
 
 
 def _record(name: str, values: list[float], status: str) -> TrialRecord:
