@@ -4,12 +4,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test test-all lint docs bench setup clean
+.PHONY: demo test test-more test-all lint docs bench setup clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo [DATA=folder in CUHK layout] [WEIGHTS=backbone.safetensors]   the whole job in miniature"
-	@echo "make test      tests                make test-all   with the slow ones"
+	@echo "make test      the tests of every change"
+	@echo "make test-more what kills processes or starts a Ray of its own     make test-all   all, the slow ones too"
 	@echo "make lint      ruff and mypy        make bench      measurements (minutes)"
 	@echo "make docs      the documentation's site, in site/"
 
@@ -25,14 +26,17 @@ $(READY): pyproject.toml constraints.txt
 demo: $(READY)
 	@$(BIN)/python jobs/demo.py $(if $(DATA),--data '$(DATA)') $(if $(WEIGHTS),--weights '$(WEIGHTS)')
 
-# what starts neither Ray nor a browser, in as many processes as there are cores
+# what starts neither Ray nor a browser runs in as many processes as there are cores, the rest one by one on one Ray
 APART := tests/unit tests/contract
 TOGETHER := $(BIN)/python -m pytest -n auto --dist loadfile $(APART)
 ONE_BY_ONE := $(BIN)/python -m pytest $(addprefix --ignore=,$(APART))
 
 test: $(READY)
 	@$(TOGETHER) -m "not slow and not gpu"
-	@$(ONE_BY_ONE) -m "not slow and not gpu"
+	@$(ONE_BY_ONE) -m "not slow and not gpu and not chaos and not cluster"
+
+test-more: $(READY)
+	@$(ONE_BY_ONE) -m "(chaos or cluster) and not slow and not gpu"
 
 test-all: $(READY)
 	@$(TOGETHER)

@@ -55,14 +55,28 @@ def mobilenet_weights() -> Path:
     return _present(SHARED / "weights" / "mobilenetv2_100.imagenet.safetensors")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let the files that start a Ray of their own come after those that share one, which then starts once."""
+    items.sort(key=lambda item: "own_ray" in getattr(item, "fixturenames", ()))
+
+
 @pytest.fixture(scope="module")
-def local_ray() -> Iterator[None]:
-    """A Ray of two CPUs for one module."""
+def local_ray(s3: str) -> None:
+    """A Ray of two CPUs, started by the first file that asks for it; its workers know the address of the S3 server."""
     import ray.data
 
-    # dashboard_port: see `cli.ray_session`
-    ray.init(address="local", num_cpus=2, include_dashboard=False, dashboard_port=0, logging_level=logging.WARNING)
+    if not ray.is_initialized():
+        # dashboard_port: see `cli.ray_session`
+        ray.init(address="local", num_cpus=2, include_dashboard=False, dashboard_port=0, logging_level=logging.WARNING)
     ray.data.DataContext.get_current().enable_progress_bars = False
+
+
+@pytest.fixture(scope="module")
+def own_ray() -> Iterator[None]:
+    """For files that start a Ray of their own: there is none before, and none is left."""
+    import ray
+
+    ray.shutdown()
     yield
     ray.shutdown()
 
@@ -78,7 +92,7 @@ def training_ray(local_ray: None) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def s3() -> Iterator[str]:
-    """URI of a bucket on a local S3 server; ask for it before Ray starts, whose workers inherit the address."""
+    """URI of a bucket on a local S3 server; whoever starts Ray asks for it first, since workers inherit the address."""
     import boto3
     from moto.server import ThreadedMotoServer
 

@@ -80,7 +80,9 @@ def test_a_killed_driver_loses_nothing_and_repeats_nothing(
     _assert_exact_union(out)
 
 
-def test_a_lost_node_is_made_up_for_by_the_others(photos: Path, tiny_depth_model: Path, tmp_path: Path) -> None:
+def test_a_lost_node_is_made_up_for_by_the_others(
+    own_ray: None, photos: Path, tiny_depth_model: Path, tmp_path: Path
+) -> None:
     out = tmp_path / "out"
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
     second = cluster.add_node(num_cpus=1)

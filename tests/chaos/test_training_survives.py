@@ -191,10 +191,9 @@ def test_a_run_killed_at_a_worker_and_at_its_driver_ends_like_two_that_were_not(
 
 
 @pytest.fixture
-def two_nodes() -> Iterator[tuple[Cluster, Any]]:
+def two_nodes(own_ray: None) -> Iterator[tuple[Cluster, Any]]:
     """A cluster of two nodes with a CPU each, and the second one."""
     torch.set_num_threads(1)
-    ray.shutdown()  # from the Ray of the tests before
     cluster = Cluster(
         initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False, "dashboard_port": 0}
     )

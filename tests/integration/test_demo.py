@@ -11,6 +11,7 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.ray
+@pytest.mark.cluster
 def test_the_demo_goes_from_nothing_to_a_report(tmp_path: Path) -> None:
     command = [sys.executable, str(ROOT / "jobs" / "demo.py"), "--scenes", "40", "--size", "64", "--epochs", "2"]
     left_over = tmp_path / "runs" / "demo" / "left over"

@@ -2,7 +2,6 @@
 
 import io
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -57,16 +56,6 @@ def photos(cuhk: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module")
-def ray_here() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("RAY_ADDRESS", raising=False)
-        ray.init(address="local", num_cpus=2, include_dashboard=False, dashboard_port=0)
-        ray.data.DataContext.get_current().enable_progress_bars = False
-        yield
-        ray.shutdown()
-
-
 def _bytes_batch(*photos: bytes | None) -> dict[str, np.ndarray]:
     batch = np.empty(len(photos), dtype=object)
     batch[:] = photos
@@ -90,7 +79,7 @@ def _check(row: dict[str, Any], photo: np.ndarray, detector: Detector) -> None:
 
 
 def test_a_dataset_of_files_gets_its_focus_columns_and_only_the_broken_photo_an_error(
-    ray_here: None, model: str, detector: Detector, photos: Path
+    local_ray: None, model: str, detector: Detector, photos: Path
 ) -> None:
     found = ray.data.read_binary_files(str(photos), include_paths=True).map_batches(
         FocusPredictor,
@@ -114,7 +103,7 @@ def test_a_dataset_of_files_gets_its_focus_columns_and_only_the_broken_photo_an_
 
 
 def test_parquet_is_alike_in_every_part_even_where_all_photos_failed_or_none_is_left(
-    ray_here: None, model: str, detector: Detector, photos: Path, tmp_path: Path
+    local_ray: None, model: str, detector: Detector, photos: Path, tmp_path: Path
 ) -> None:
     good = [path for path in sorted(photos.iterdir()) if "broken" not in path.name]
     items = [{"photo": path.read_bytes(), "name": path.name} for path in good[:2]]
@@ -140,7 +129,9 @@ def test_parquet_is_alike_in_every_part_even_where_all_photos_failed_or_none_is_
     assert rows["failed-0"]["error"].endswith("[not_an_image]")
 
 
-def test_arrays_of_mixed_sizes_are_photos_as_well(ray_here: None, model: str, detector: Detector, photos: Path) -> None:
+def test_arrays_of_mixed_sizes_are_photos_as_well(
+    local_ray: None, model: str, detector: Detector, photos: Path
+) -> None:
     good = [path for path in sorted(photos.iterdir()) if "broken" not in path.name]
     found = ray.data.read_images([str(path) for path in good], include_paths=True, mode="RGB").map_batches(
         FocusPredictor,
@@ -155,7 +146,7 @@ def test_arrays_of_mixed_sizes_are_photos_as_well(ray_here: None, model: str, de
             _check(rows[path.name], np.array(photo), detector)
 
 
-def test_a_dataset_without_rows_stays_one(ray_here: None, model: str) -> None:
+def test_a_dataset_without_rows_stays_one(local_ray: None, model: str) -> None:
     nothing = ray.data.from_items([{"bytes": b"x"}]).filter(lambda row: False)
     found = nothing.map_batches(
         FocusPredictor,

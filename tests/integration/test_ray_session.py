@@ -9,7 +9,7 @@ from ray.dashboard.utils import get_address_for_submission_client, ray_address_t
 
 from dbd_ray.cli.ray_session import DASHBOARD_VARIABLE, local_or_cluster
 
-pytestmark = pytest.mark.ray
+pytestmark = [pytest.mark.ray, pytest.mark.cluster, pytest.mark.usefixtures("own_ray")]
 
 
 def test_a_commands_own_ray_never_asks_another_rays_dashboard_whether_its_training_lives(

@@ -14,7 +14,7 @@ import httpx2
 import pytest
 import yaml
 
-pytestmark = [pytest.mark.ray, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.ray, pytest.mark.cluster, pytest.mark.timeout(1200)]
 
 ROOT = Path(__file__).parents[2]
 SERVE = Path(sys.executable).parent / "serve"

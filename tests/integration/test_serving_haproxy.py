@@ -21,7 +21,7 @@ from dbd_ray.cli.haproxy import FOLDER
 from dbd_ray.cli.one_machine import SETTINGS
 from dbd_ray.images.decode import decode_photo
 
-pytestmark = pytest.mark.ray
+pytestmark = [pytest.mark.ray, pytest.mark.cluster]
 
 JPEG = {"content-type": "image/jpeg"}
 TIMEOUT_S = 120

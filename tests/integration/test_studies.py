@@ -40,7 +40,7 @@ TRIALS = 8
 
 
 @pytest.fixture(scope="module", autouse=True)
-def cluster() -> Iterator[str]:
+def cluster(own_ray: None) -> Iterator[str]:
     """The address of a Ray of two CPUs with a dashboard, which frees what stopped runs held."""
     torch.set_num_threads(1)
     with pytest.MonkeyPatch.context() as patch, own_dashboard() as of_dashboard:
@@ -49,7 +49,7 @@ def cluster() -> Iterator[str]:
         ray.init(address="local", num_cpus=2, logging_level=logging.ERROR, log_to_driver=False, **of_dashboard)
         ray.data.DataContext.get_current().enable_progress_bars = False
         yield ray.get_runtime_context().gcs_address
-        ray.shutdown()
+        ray.shutdown()  # while the environment is its own
 
 
 @pytest.fixture(scope="module")

@@ -24,12 +24,12 @@ from dbd_ray.training.cached_rows import read_split
 from dbd_ray.training.reporting import Event, listening
 from dbd_ray.training.trainer import make_trainer, train
 
-pytestmark = pytest.mark.ray
+pytestmark = [pytest.mark.ray, pytest.mark.cluster]
 NETWORK = {"backbone": "mobilenetv3_small_050", "srfb": "none", "reduction": 16}
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _cluster() -> Iterator[None]:
+def _cluster(own_ray: None) -> Iterator[None]:
     torch.set_num_threads(1)
     cluster = Cluster(
         initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False, "dashboard_port": 0}
@@ -40,7 +40,7 @@ def _cluster() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
         yield
-    ray.shutdown()
+    ray.shutdown()  # before its cluster
     cluster.shutdown()
 
 

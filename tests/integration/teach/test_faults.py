@@ -19,7 +19,7 @@ from dbd_ray.teaching.decode_photos import DecodePhotos
 from dbd_ray.teaching.depth_report import TeachReport
 from dbd_ray.teaching.job import teach
 
-pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("s3", "local_ray")]  # its workers inherit the address
+pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("local_ray")]
 PHOTOS = 12
 Run = Callable[..., TeachReport]
 RowsOf = Callable[[Path], dict[str, dict[str, Any]]]
@@ -55,6 +55,7 @@ def test_photos_that_failed_can_be_tried_again(prepared: Path, labelled: Path, t
     assert read_info(prepared).depth_rows == PHOTOS
 
 
+@pytest.mark.chaos
 def test_an_actor_that_dies_is_replaced_and_nothing_is_lost(labelled: Path, teacher: str, tmp_path: Path) -> None:
     photos = [photo.read_bytes() for photo in sorted((labelled / "image").iterdir())]
     many = tmp_path / "many"
@@ -80,6 +81,7 @@ def _actors() -> list[int]:
     return [process.pid for process in processes if "DepthPredictor" in "".join(process.cmdline())]
 
 
+@pytest.mark.chaos
 def test_a_photo_that_kills_its_process_gets_a_row_and_harms_no_other(
     labelled: Path, teacher: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: Run, ids_in: IdsIn
 ) -> None:

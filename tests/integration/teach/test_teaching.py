@@ -26,7 +26,7 @@ from dbd_ray.teachers import load_teacher
 from dbd_ray.teaching.depth_report import TeachReport
 from dbd_ray.teaching.store import read_committed, read_file
 
-pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("s3", "local_ray")]  # its workers inherit the address
+pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("local_ray")]
 PHOTOS = 12
 Run = Callable[..., TeachReport]
 RowsOf = Callable[[Path], dict[str, dict[str, Any]]]
