@@ -12,6 +12,7 @@ from pathlib import Path
 import httpx2
 import pyarrow.parquet as pq
 import pytest
+import ray
 
 from dbd_ray.datasets.prepare import prepare_scenes
 from dbd_ray.datasets.scenes import SceneConfig
@@ -36,11 +37,16 @@ def _environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name not in OURS}
 
 
-def _run(code: str, folder: Path) -> str:
+def _run(code: str, folder: Path, **variables: str) -> str:
     script = folder / "example.py"
     script.write_text(code, encoding="utf-8")
     finished = subprocess.run(
-        [sys.executable, str(script)], cwd=folder, env=_environment(), capture_output=True, text=True, check=False
+        [sys.executable, str(script)],
+        cwd=folder,
+        env={**_environment(), **variables},
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert finished.returncode == 0, finished.stderr
     return finished.stdout
@@ -73,8 +79,10 @@ def test_masks_have_the_names_that_reconstruction_looks_for(folder: Path) -> Non
 
 
 @pytest.mark.ray
-def test_a_dataset_gets_its_focus_columns(folder: Path) -> None:
-    _run(_example("pipeline.md", "map_batches"), folder)
+def test_a_dataset_gets_its_focus_columns(folder: Path, local_ray: None) -> None:
+    code = _example("pipeline.md", "map_batches").replace('"photos/"', f'"{folder}/photos/"')
+    code = code.replace('"focus/"', f'"{folder}/focus/"')  # workers of a Ray that runs already are in another folder
+    _run(code, folder, RAY_ADDRESS=ray.get_runtime_context().gcs_address)
     rows = {Path(row["path"]).name: row for row in pq.read_table(folder / "focus").to_pylist()}
     assert rows.keys() == {path.name for path in (folder / "photos").iterdir()}
     assert all(row.keys() == {"path"} | OUTPUT_COLUMNS.keys() for row in rows.values())
@@ -82,6 +90,7 @@ def test_a_dataset_gets_its_focus_columns(folder: Path) -> None:
 
 
 @pytest.mark.ray
+@pytest.mark.cluster
 def test_the_detector_is_bound_into_another_application(folder: Path) -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -110,6 +119,7 @@ def test_the_detector_is_bound_into_another_application(folder: Path) -> None:
 
 
 @pytest.mark.ray
+@pytest.mark.cluster
 def test_a_tuner_of_ones_own_trains_with_make_trainer(tmp_path: Path, local_ray: None) -> None:
     prepare_scenes(24, tmp_path / "runs" / "scenes", config=SceneConfig(size=(64, 64)), validation_fraction=0.25)
     said = _run(_example("pipeline.md", "make_trainer"), tmp_path)
