@@ -170,7 +170,7 @@ def test_ray_does_not_start_for_a_run_whose_detectors_are_missing(
     def start(**options: Any) -> NoReturn:
         pytest.fail("Ray was started first")
 
-    monkeypatch.setattr("dbd_ray.cli.ray_session.local_or_cluster", start)
+    monkeypatch.setattr("dbd_ray.cli.training.local_or_cluster", start)
     plain = ("name=s", "data=[data]", "network.depth=false", "objective.depth_weight=0")
     with pytest.raises(SystemExit) as stopped:
         main(["train", *(part for setting in (*plain, *settings) for part in ("--set", setting))])
