@@ -9,6 +9,7 @@ import typer
 from dbd_ray.cli.console import say, show_predictions, show_progress
 from dbd_ray.cli.options import Model, given, only_packaged
 from dbd_ray.config import PredictConfig, build
+from dbd_ray.names import MOST_TILES
 
 
 def predict(
@@ -18,7 +19,8 @@ def predict(
     save: Annotated[str, typer.Option(help="Which results: of focus,overlay,depth,json.")] = "focus,overlay,json",
     refine: Annotated[str, typer.Option(help="guided or bilinear.")] = "guided",
     tile: Annotated[
-        int, typer.Option(min=1, max=32, help="Look at so many tiles along the longer side: finds small subjects.")
+        int,
+        typer.Option(min=1, max=MOST_TILES, help="Look at so many tiles along the longer side: finds small subjects."),
     ] = 1,
     polarity: Annotated[str, typer.Option(help="What white means in the focus maps: focus or blur.")] = "focus",
     batch_size: Annotated[int, typer.Option(min=1, help="Photos per forward pass.")] = 8,

@@ -7,7 +7,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from dbd_ray.config.settings import Settings
 from dbd_ray.errors import ConfigError
-from dbd_ray.names import RESULT_FILES, EngineName, Polarity, Refinement, ResultFile
+from dbd_ray.names import MOST_TILES, RESULT_FILES, EngineName, Polarity, Refinement, ResultFile
 
 
 class PredictConfig(Settings):
@@ -21,7 +21,7 @@ class PredictConfig(Settings):
         ("focus", "overlay", "json"), description="Which results; a text names them with commas between."
     )
     refine: Refinement = Field("guided", description="How maps come to native size.")
-    tile: int = Field(1, ge=1, le=32, description="Tiles along the longer side: finds small subjects.")
+    tile: int = Field(1, ge=1, le=MOST_TILES, description="Tiles along the longer side: finds small subjects.")
     polarity: Polarity = Field("focus", description="What white means in the focus maps.")
     batch_size: int = Field(8, ge=1, description="Photos per forward pass; fewer where they are large.")
     max_pixels: int = Field(160_000_000, ge=1, description="Larger photos are refused, height × width.")
