@@ -52,6 +52,10 @@ ENGINE_NAMES: tuple[EngineName, ...] = get_args(EngineName)
 RESULT_FILES: tuple[ResultFile, ...] = get_args(ResultFile)
 PICTURES: tuple[Picture, ...] = get_args(Picture)
 
+# the largest sensors of single-shot cameras have 151 megapixels; such a photo takes 1.5 GB to decode, 3 GB to predict
+MAX_PIXELS = 160_000_000
+"""Largest height × width of a photo that is decoded unless another limit is given."""
+
 MOST_TILES = 32
 """Along a photo's longer side."""
 

@@ -7,8 +7,7 @@ from typing import Any
 import pandas as pd
 
 from dbd_ray.detection.predictor import FocusPredictor
-from dbd_ray.images.decode import MAX_PIXELS
-from dbd_ray.names import OUTPUT_COLUMNS
+from dbd_ray.names import MAX_PIXELS, OUTPUT_COLUMNS
 
 PHOTO_COLUMN = "image"
 DEFAULTS: dict[str, Any] = {

@@ -48,10 +48,12 @@ def predict(
         engine=engine,
     )
     settings = build(PredictConfig, options, where="predict")
-    from dbd_ray.detection.detector import Detector
-    from dbd_ray.detection.files import find_photos, predict_files
+    from dbd_ray.detection.find_photos import find_photos
 
-    found = find_photos(photos, recursive=recursive)
+    found = find_photos(photos, recursive=recursive)  # a wrong path need not wait for torch
+    from dbd_ray.detection.detector import Detector
+    from dbd_ray.detection.files import predict_files
+
     detector = Detector.load(settings.model or only_packaged(), device=settings.device, engine=settings.engine)
     number = count(1)
     with show_progress("photos") as advance:

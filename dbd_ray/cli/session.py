@@ -58,7 +58,7 @@ def local_or_cluster(*, data_bars: bool = False, dashboard: bool = False) -> Ite
         ray.init(
             address=None if cluster else "local",
             logging_level=logging.ERROR,
-            # the workers' own words come through training.progress; Ray's are for whoever looks into Ray
+            # the workers' reports come through training.reporting; Ray's are for whoever looks into Ray
             log_to_driver=bool(os.environ.get("DBD_RAY_VERBOSE")),
             **arguments,
         )

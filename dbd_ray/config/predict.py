@@ -7,7 +7,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from dbd_ray.config.settings import Settings
 from dbd_ray.errors import ConfigError
-from dbd_ray.names import MOST_TILES, RESULT_FILES, EngineName, Polarity, Refinement, ResultFile
+from dbd_ray.names import MAX_PIXELS, MOST_TILES, RESULT_FILES, EngineName, Polarity, Refinement, ResultFile
 
 
 class PredictConfig(Settings):
@@ -24,7 +24,7 @@ class PredictConfig(Settings):
     tile: int = Field(1, ge=1, le=MOST_TILES, description="Tiles along the longer side: finds small subjects.")
     polarity: Polarity = Field("focus", description="What white means in the focus maps.")
     batch_size: int = Field(8, ge=1, description="Photos per forward pass; fewer where they are large.")
-    max_pixels: int = Field(160_000_000, ge=1, description="Larger photos are refused, height × width.")
+    max_pixels: int = Field(MAX_PIXELS, ge=1, description="Larger photos are refused, height × width.")
     device: str = Field("auto", description="auto, cpu, cuda or cuda:N.")
     engine: EngineName = Field("auto", description="What runs the network, see docs/engines.md.")
 

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, model_validator
 
 from dbd_ray.config.settings import Settings
-from dbd_ray.names import PrecisionName
+from dbd_ray.names import MAX_PIXELS, PrecisionName
 
 
 def _actors(value: Any) -> Any:
@@ -45,7 +45,7 @@ class TeachConfig(Settings):
     )
     precision: PrecisionName = Field("auto", description="auto: bfloat16 on a GPU.")
     rows_per_task: int = Field(32, ge=1, le=64, description="Photos that are read and decoded in one task.")
-    max_pixels: int = Field(160_000_000, ge=1, description="Larger photos are refused, height × width.")
+    max_pixels: int = Field(MAX_PIXELS, ge=1, description="Larger photos are refused, height × width.")
     memory_limit_gib: float | None = Field(
         None, gt=0, description="Object store memory that may be in use, GiB; default half of what the cluster has."
     )

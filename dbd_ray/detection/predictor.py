@@ -8,9 +8,9 @@ from dbd_ray.detection.detector import Detector
 from dbd_ray.detection.focus_map import FocusMap
 from dbd_ray.detection.stream import detect_stream
 from dbd_ray.errors import ConfigError, PhotoError
-from dbd_ray.images.decode import MAX_PIXELS, decode_photo
+from dbd_ray.images.decode import decode_photo
 from dbd_ray.images.encode import encode_mask
-from dbd_ray.names import OUTPUT_COLUMNS, EngineName, Refinement
+from dbd_ray.names import MAX_PIXELS, OUTPUT_COLUMNS, EngineName, Refinement
 
 PHOTO_COLUMNS = ("bytes", "image")  # what ray.data.read_binary_files and read_images call theirs
 PHOTOS_AT_ONCE = 8  # decoded in memory at native size, whatever Ray's batch size is

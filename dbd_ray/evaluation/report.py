@@ -220,9 +220,7 @@ def _html(report: Report, rows: Sequence[ComparisonRow], worst: Sequence[Evaluat
         lstrip_blocks=True,
     )
     environment.filters["three"] = _three
-    settings = None
-    if report.settings:
-        settings = yaml.safe_dump(_plain(report.settings), sort_keys=False, allow_unicode=True)
+    settings = _plain(report.settings) if report.settings else None
     return environment.get_template("report.html.j2").render(
         report=report,
         headline_f=F_BETA,
@@ -235,7 +233,7 @@ def _html(report: Report, rows: Sequence[ComparisonRow], worst: Sequence[Evaluat
         loss_chart=_chart_uris(lambda dark: loss_chart(report.history or [], dark)) if report.history else None,
         examples=[_shown(photo) for photo in report.examples],
         worst=[_shown(photo) for photo in worst],
-        settings=settings,
+        settings=yaml.safe_dump(settings, sort_keys=False, allow_unicode=True) if settings else None,
     )
 
 

@@ -23,10 +23,9 @@ from dbd_ray.images.colour import to_srgb
 from dbd_ray.images.containers import Container, ends_early, identify, png_exif, webp_size
 from dbd_ray.images.raw import open_raw_preview
 from dbd_ray.images.resize import resize_photo
+from dbd_ray.names import MAX_PIXELS
 
 MAX_BYTES = 256 * 2**20
-# the largest sensors of single-shot cameras have 151 megapixels; such a photo takes 1.5 GB to decode, 3 GB to predict
-MAX_PIXELS = 160_000_000
 
 _ORIENTATION_TAG = 0x0112
 _TRANSPOSES = {

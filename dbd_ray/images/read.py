@@ -7,10 +7,13 @@ from typing import BinaryIO
 import numpy as np
 
 from dbd_ray.errors import DbdRayError, PhotoError
-from dbd_ray.images.decode import MAX_PIXELS, decode_photo
+from dbd_ray.images.decode import decode_photo
+from dbd_ray.names import MAX_PIXELS
 
 
-def read_photo(photo: str | PathLike[str] | bytes | BinaryIO, *, max_pixels: int = MAX_PIXELS) -> np.ndarray:
+def read_photo(
+    photo: str | PathLike[str] | bytes | bytearray | memoryview | BinaryIO, *, max_pixels: int = MAX_PIXELS
+) -> np.ndarray:
     """Read a photo as it is meant to be seen: upright, in sRGB, without transparency.
 
     Args:
@@ -22,13 +25,20 @@ def read_photo(photo: str | PathLike[str] | bytes | BinaryIO, *, max_pixels: int
         uint8 RGB, HxWx3.
 
     Raises:
-        PhotoError: With a stable `reason`, when this is no photo that can be used; names the file.
+        PhotoError: With a stable `reason`, when this is no photo that can be used; names the file that a path gave.
         DbdRayError: The file is missing or cannot be read; names the file.
+        MemoryError: There is not enough memory for its pixels.
+        TypeError: Something else was given, for instance an array.
     """
-    if isinstance(photo, bytes):
-        return decode_photo(photo, max_pixels=max_pixels)
-    if not isinstance(photo, str | PathLike):
+    if isinstance(photo, bytes | bytearray | memoryview):
+        return decode_photo(bytes(photo), max_pixels=max_pixels)
+    if hasattr(photo, "read"):
         return decode_photo(photo.read(), max_pixels=max_pixels)
+    if not isinstance(photo, str | PathLike):
+        raise TypeError(
+            f"expected the path, the bytes or the open file of a photo, got {type(photo).__name__}; "
+            "Detector.detect takes arrays of pixels as they are"
+        )
     try:
         data = Path(photo).read_bytes()
     except OSError as error:

@@ -20,7 +20,7 @@ APPLICATION = "focus"
 
 
 @contextmanager
-def endpoint(config: ServeConfig, *, host: str = "127.0.0.1", port: int = 8000) -> Iterator[str]:
+def endpoint(config: ServeConfig, *, host: str = "127.0.0.1", port: int) -> Iterator[str]:
     """Serve on the Ray that this process is connected to, and shut Serve down at the end.
 
     Args:

@@ -19,7 +19,6 @@ from dbd_ray.names import Split
 from dbd_ray.tracking.runs import PARENT_TAG, RunLog, attempt, tracking_uri
 from dbd_ray.training.cached_rows import read_split
 from dbd_ray.training.checks import check_store, check_workers
-from dbd_ray.training.failures import StopAtOwnErrors
 from dbd_ray.training.ingest import choose_ingest
 from dbd_ray.training.open_run import CheckedRun, ReadyRun, check_run, open_run
 from dbd_ray.training.provenance import describe_data
@@ -179,6 +178,19 @@ def _torch_trainer(
         datasets=datasets,
         dataset_config=DataConfig(datasets_to_split=[]),  # every rank sees all rows and takes its part by seed
     )
+
+
+class StopAtOwnErrors(UserCallback):
+    """Ends a run at an error of this package, e.g. a loss that is not finite: from the same epoch it would come again.
+
+    After any other failure Ray Train replaces the workers, and they go on from the last epoch.
+    """
+
+    def after_exception(self, run_context: Any, worker_exceptions: dict[int, Exception]) -> None:
+        """Raise an error of this package again: Ray Train does not retry what a callback raises."""
+        for error in worker_exceptions.values():
+            if isinstance(error, DbdRayError):
+                raise error
 
 
 def connect() -> None:

@@ -29,14 +29,14 @@ RAY_USERS = {
     *("datasets.prepare", "datasets.write_prepared"),
     *("teaching.setup", "teaching.pipeline", "teaching.depth_predictor", "teaching.sources", "teaching.join"),
     *("training.worker", "training.reporting", "training.trainer"),
-    *("training.cached_rows", "training.streaming", "training.failures"),
+    *("training.cached_rows", "training.streaming"),
 }
 RAY_ROOMS = {"cli", "serving", "tuning"}
 PURE = (
     *("errors", "config", "images.decode", "images.encode", "images.refine", "images.overlay"),
     *("datasets.layouts", "datasets.labelled", "datasets.prepared", "datasets.scenes"),
     *("names", "storage", "hardware", "models", "metrics", "engines", "checkpoints", "teachers"),
-    *("detection.detector", "detection.files", "detection.predictor"),
+    *("detection.detector", "detection.files", "detection.find_photos", "detection.predictor"),
     *(
         "training",
         "training.augment",

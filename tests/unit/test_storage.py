@@ -12,7 +12,7 @@ from PIL import Image
 from dbd_ray.config import TeachConfig
 from dbd_ray.datasets.layouts import scan_layout
 from dbd_ray.datasets.prepare import list_photos
-from dbd_ray.detection.files import find_photos
+from dbd_ray.detection.find_photos import find_photos
 from dbd_ray.errors import ConfigError
 from dbd_ray.names import RESULT_SUFFIXES, Layout
 from dbd_ray.storage import is_photo_name, photos_in, replace_bytes
@@ -94,7 +94,12 @@ def test_content_is_on_the_disk_before_it_takes_the_files_place(
     target = tmp_path / "report.html"
     seen: list[bool] = []
     synced = os.fsync
-    monkeypatch.setattr(os, "fsync", lambda file: (seen.append(target.exists()), synced(file))[1])
+
+    def watched(file: int) -> None:
+        seen.append(target.exists())
+        synced(file)
+
+    monkeypatch.setattr(os, "fsync", watched)
     replace_bytes(target, b"content")
     assert seen == []
     replace_bytes(tmp_path / "other", b"content", sync=True)

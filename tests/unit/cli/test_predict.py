@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from dbd_ray.cli import main
-from dbd_ray.images.decode import MAX_PIXELS
+from dbd_ray.names import MAX_PIXELS
 
 
 @pytest.fixture(scope="module")

@@ -10,8 +10,8 @@ from pydantic import ValidationError
 from dbd_ray.cli import app
 from dbd_ray.config import PredictConfig, TeachConfig, build
 from dbd_ray.errors import ConfigError
-from dbd_ray.images.decode import MAX_PIXELS
 from dbd_ray.images.tiles import MOST_TILES
+from dbd_ray.names import MAX_PIXELS
 
 
 def test_options_that_are_not_given_are_the_settings_defaults() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from dbd_ray.detection.files import find_photos
+from dbd_ray.detection.find_photos import find_photos
 from dbd_ray.errors import ConfigError
 
 

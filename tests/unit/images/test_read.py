@@ -2,6 +2,7 @@
 
 import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -63,3 +64,12 @@ def test_every_error_is_a_public_name_of_the_package() -> None:
     assert set(errors.__all__) == known
     assert known <= set(dbd_ray.__all__)
     assert all(getattr(dbd_ray, name) is getattr(errors, name) for name in known)
+
+
+def test_what_is_no_photo_of_any_kind_is_told_by_its_type(photo: Path) -> None:
+    for given in (bytearray(photo.read_bytes()), memoryview(photo.read_bytes())):
+        assert (dbd_ray.read_photo(given) == dbd_ray.read_photo(photo)).all()
+    wrong: Any
+    for wrong in (None, 3, np.zeros((4, 4, 3), np.uint8)):
+        with pytest.raises(TypeError, match=f"expected the path, .* got {type(wrong).__name__}"):
+            dbd_ray.read_photo(wrong)
