@@ -134,7 +134,7 @@ def _memory(endpoint_process: psutil.Process) -> dict[str, int]:
 
 
 def _growth(samples: list[dict[str, int]]) -> list[dict[str, Any]]:
-    """Of the processes that were there all the time; one that came later grows because it starts."""
+    """Growth of each process that was there all the time; one that came later grows because it starts."""
     edge = max(1, len(samples) // 10)
     grown = []
     for name in sorted(set.intersection(*(set(sample) for sample in samples))):

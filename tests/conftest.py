@@ -76,7 +76,7 @@ def local_ray(s3: str) -> None:
 
 @pytest.fixture(scope="module")
 def own_ray() -> Iterator[None]:
-    """For files that start a Ray of their own: there is none before, and none is left."""
+    """No Ray before and none after, for files that start a Ray of their own."""
     import ray
 
     ray.shutdown()
@@ -86,7 +86,7 @@ def own_ray() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def training_ray(local_ray: None) -> Iterator[None]:
-    """The same for training runs, which are tracked in stores of their own and leave a core to the others."""
+    """A shared Ray of two CPUs for training runs, with one thread of torch here and without MLFLOW_TRACKING_URI."""
     torch.set_num_threads(1)
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
@@ -116,7 +116,7 @@ def s3() -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def part_of_cuhk(cuhk: Path) -> Callable[..., None]:
-    """Copy the first photos and masks of CUHK into a folder, in its layout; the first of them test."""
+    """Function that copies the first photos and masks of CUHK into a folder in its layout, `test` of them for tests."""
 
     def copy(folder: Path, *, photos: int, test: int) -> None:
         chosen = sorted((cuhk / "image").iterdir())[:photos]
@@ -132,7 +132,7 @@ def part_of_cuhk(cuhk: Path) -> Callable[..., None]:
 
 @pytest.fixture(scope="session")
 def kill_once() -> Callable[..., None]:
-    """Start a driver as a process of its own and kill it as soon as a condition holds."""
+    """Function that starts a driver as a process of its own and kills it as soon as a condition holds."""
 
     def kill(condition: Callable[[], bool], command: list[str], env: Mapping[str, str] | None = None) -> None:
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=env)
@@ -170,7 +170,7 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def tiny_depth_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same with depth."""
+    """Checkpoint folder of a small random network like `tiny_model`'s, with depth."""
     torch.set_num_threads(1)
     return _save_tiny_model(tmp_path_factory.mktemp("tiny-depth-model"), depth=True)
 
@@ -179,8 +179,8 @@ class ServedEndpoint:
     """`dbd-ray serve` as a process of its own.
 
     Args:
-        arguments: Of the command; it listens on a free port.
-        env: Environment beside this process's.
+        arguments: Arguments of the command beside `--port`; it listens on a free port.
+        env: Variables added to this process's environment.
     """
 
     def __init__(self, *arguments: str, env: Mapping[str, str] | None = None) -> None:
@@ -207,7 +207,7 @@ class ServedEndpoint:
 
 @pytest.fixture(scope="session")
 def served_endpoint() -> type[ServedEndpoint]:
-    """To start an endpoint with arguments of its own."""
+    """The class that starts an endpoint with given arguments."""
     return ServedEndpoint
 
 

@@ -1,8 +1,10 @@
 """The plan of the house, counted from import statements: rooms, arrows, those that run up, and circles.
 
 A room is a first-level name below dbd_ray, a module or a folder; an arrow leads from a room to one that it imports.
-Imports inside functions count as well. Prints a table and every arrow that runs up and every circle; the exit status
-is 1 if there is any. `tests/unit/test_architecture.py` holds the package to the same layers.
+Imports inside functions count as well. Above and below are places in `LAYERS`: a room may import what stands beside or
+above it. An arrow that runs against this, to a room that stands below, "runs up". Prints a table and every arrow that
+runs up and every circle; the exit status is 1 if there is any. `tests/unit/test_architecture.py` holds the package to
+the same layers.
 """
 
 import argparse
@@ -15,7 +17,7 @@ from typing import NamedTuple
 NAME = "dbd_ray"
 ROOT = Path(__file__).parents[1]
 
-# each may import what stands beside or above it, never what stands below
+# the same list as in ARCHITECTURE.md: each may import what stands beside or above it here, never what stands below
 LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"errors", "names", "summary", "config", "storage", "hardware", "images"}),
     frozenset({"datasets", "models", "metrics"}),
@@ -35,7 +37,7 @@ class Plan(NamedTuple):
     Attributes:
         rooms: All rooms, sorted.
         arrows: How many imports of one module by another stand behind each (room, imported room).
-        up: The arrows that lead from a layer to a later one, sorted.
+        up: The arrows that run up, from a layer to one that stands below it in `LAYERS`, sorted.
         room_circles: Groups of rooms that reach each other, each sorted.
         module_circles: The same of modules.
         without_layer: Rooms that `LAYERS` does not name, whose arrows are not judged, sorted.

@@ -12,7 +12,7 @@ _COLORMAPS: dict[Colormap, int] = {
     "turbo": cv2.COLORMAP_TURBO,
     "magma": cv2.COLORMAP_MAGMA,
 }
-_CONTOUR_RGB = (255, 208, 0)
+_CONTOUR_RGB = (255, 208, 0)  # the same as LINE in serving/web/layers.js
 
 
 def overlay(photo: np.ndarray, focus: np.ndarray, *, opacity: float = 0.6) -> np.ndarray:

@@ -90,8 +90,7 @@ class RemoteDetector:
     ) -> Result:
         """Read a photo, detect focus in it as `detect` does, and make an answer of both.
 
-        `read` and `finish` run in the same two visits to a thread as the detection's own work before and after the
-        call.
+        `read` runs in a thread together with the detection's own work before the call, `finish` with that after it.
 
         Args:
             read: Gives the photo, uint8 RGB H×W×3, upright.

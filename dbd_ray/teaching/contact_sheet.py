@@ -28,7 +28,7 @@ def contact_sheet(source: Source, folder: str, committed: Committed) -> np.ndarr
     Args:
         source: The photos; one that cannot be read any more is left out.
         folder: The teacher's folder of depths.
-        committed: What that folder holds.
+        committed: Photos that have a depth or a failure in that folder.
 
     Returns:
         uint8 RGB H×W×3, see `draw_pairs`.

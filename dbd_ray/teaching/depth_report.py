@@ -102,7 +102,7 @@ def publish_report(
         source: The photos.
         teacher: name@fingerprint.
         folder: The teacher's folder of depths.
-        after: What that folder holds after the run.
+        after: Photos that have a depth or a failure in that folder after the run.
         tally: Counts of the run.
         stats: Text of Ray Data's `Dataset.stats()`; empty if nothing was left to do.
     """

@@ -22,7 +22,7 @@ def join_depths(
     Args:
         location: URI of the dataset; its readers see the old rows until all new ones are written.
         folder: The teacher's folder of depths.
-        committed: What that folder holds.
+        committed: Photos that have a depth or a failure in that folder.
         taught: Keys of the rows that this teacher was to teach. Those that failed have no depth afterwards, so that
             depths of two teachers are never mixed; all other rows keep what they have.
         teacher: name@fingerprint.

@@ -1,4 +1,4 @@
-"""The one door of training: settings in, and out comes a finished model or a run that is ready to start."""
+"""The start of every training: gives the finished model of a run's name, or a checked run that is ready to start."""
 
 from dataclasses import dataclass
 
@@ -15,7 +15,7 @@ class CheckedRun:
 
     Attributes:
         config: Its settings, with absolute local paths.
-        detectors: What it learns from and begins with.
+        detectors: Detectors that it learns from, and the one that it begins with.
     """
 
     config: TrainConfig

@@ -207,7 +207,7 @@ def uses_gpu(config: TrainConfig) -> bool:
 
 
 def cause_of(error: BaseException | str) -> str:
-    """What went wrong, of an error that Ray wrapped, or of its text."""
+    """Take the message of a worker's own error out of an error that Ray wrapped, or out of its text."""
     if isinstance(error, ray.train.ControllerError):
         return str(error.controller_failure)
     # Ray puts whole tracebacks of all ranks into the message; the last line is the worker's own error

@@ -38,15 +38,16 @@ from dbd_ray.training.streaming import StreamedRows
 
 
 class WorkerSettings(TypedDict, total=False):
-    """What every worker of a run is given: `train` alone, or with what the driver found out or loaded already.
+    """Settings that every worker of a run gets: `train`, and optionally what the driver has found out or loaded.
 
     Keys:
         train: A TrainConfig as a dict.
         data: Description of the data by `provenance.describe_data`; left out or None: each worker makes it.
         ingest: Choice of `ingest.choose_ingest` as (kind, reason); left out or None: each worker chooses.
-        teachers: Detector teachers of `detector_teachers.load_detector_teachers` in Ray's object store, which ships
-            them to workers that cannot read their files; left out or None: each worker loads those that `train` names.
-        start: Detector to begin with of `start.load_start` in Ray's object store; left out or None: likewise.
+        teachers: Detector teachers, loaded by `detector_teachers.load_detector_teachers`, in Ray's object store, which
+            ships them to workers that cannot read their files; left out or None: each worker loads those that `train`
+            names.
+        start: Detector to begin with, loaded by `start.load_start`, in Ray's object store; left out or None: likewise.
         mlflow: `uri` and `run_id` of the MLflow run in which rank 0 logs every epoch; left out or None: nowhere.
         progress: Queue of `reporting.listening`; left out or None: rank 0 prints its progress.
     """

@@ -57,7 +57,7 @@ class ReadySweep(NamedTuple):
     Attributes:
         study: The study.
         base: The run that every trial varies.
-        optuna: What proposes points.
+        optuna: Search algorithm that proposes the points.
     """
 
     study: ReadyStudy[TuneConfig]

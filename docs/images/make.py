@@ -40,7 +40,7 @@ class Egg(NamedTuple):
         x: Metres to the right.
         z: Metres before the camera.
         radius: Half of its width in metres.
-        colours: Of its ground and its bands, linear RGB.
+        colours: Colours of its ground and its bands, linear RGB.
         bands: Number of bands from pole to pole.
         waves: Waves of a band around the egg.
     """

@@ -51,7 +51,7 @@ def photos(cuhk: Path, bsds500: Path) -> torch.Tensor:
 
 
 class TestEngine:
-    """Of every engine."""
+    """Promises that every engine keeps."""
 
     @pytest.mark.parametrize("name", NAMES)
     def test_its_maps_are_those_of_the_network_within_a_hundredth(

@@ -84,7 +84,7 @@ class Services:
 
 @pytest.fixture(scope="session")
 def services() -> Iterator[Services]:
-    """Starts servers."""
+    """Starter of servers, which are stopped at the end of the session."""
     services = Services()
     yield services
     services.stop_all()
@@ -94,10 +94,10 @@ class Cluster(NamedTuple):
     """A running cluster of one node with two CPUs.
 
     Attributes:
-        address: Of its dashboard.
-        environment: Of whoever may use it.
-        ports: By the names of `ray start`'s options.
-        folder: Whatever it writes lies below.
+        address: URL of its dashboard.
+        environment: Variables with which a client may use it.
+        ports: Ports by the names of `ray start`'s options.
+        folder: Folder that holds everything it writes.
     """
 
     address: str

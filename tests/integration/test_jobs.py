@@ -27,8 +27,8 @@ class Head(NamedTuple):
 
     Attributes:
         mode: One of `MODES`.
-        address: Of its dashboard.
-        environment: Of whoever may use it.
+        address: URL of its dashboard.
+        environment: Variables with which a client may use it.
     """
 
     mode: str

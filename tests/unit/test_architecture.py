@@ -1,4 +1,4 @@
-"""The house's rules of DESIGN.md, held by reading the import statements."""
+"""The house's rules of ARCHITECTURE.md, held by reading the import statements."""
 
 import importlib.util
 import subprocess
@@ -107,7 +107,7 @@ def test_every_module_has_its_place() -> None:
 @pytest.mark.parametrize("module", sorted(MODULES.keys() - {""}))
 def test_imports_run_one_way(module: str) -> None:
     for imported in _inside(_imports(MODULES[module], at_top=False)):
-        assert _layer(imported) <= _layer(module), f"{module} imports {imported}, which stands above it"
+        assert _layer(imported) <= _layer(module), f"{module} imports {imported}, which stands below it in LAYERS"
 
 
 def test_no_modules_import_each_other() -> None:

@@ -15,7 +15,7 @@ def _count(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
-    """A package of three rooms whose arrows run down: cli → images twice, cli → errors, images → errors."""
+    """A package of three rooms of which no arrow runs up: cli → images twice, cli → errors, images → errors."""
     files = {
         "__init__.py": "def __getattr__(name):\n    import dbd_ray.cli.app\n",
         "errors.py": "import json\n",

@@ -7,7 +7,7 @@ import { lowestLevel } from "./maps.js";
 const FOCUS_COLOURS = ramp([[8, 8, 12], [66, 18, 40], [165, 42, 30], [236, 120, 34], [255, 196, 80]]);
 const DEPTH_COLOURS = ramp([[246, 250, 228], [108, 190, 176], [38, 110, 150], [28, 44, 98], [8, 8, 26]]);
 const BLACK = packed([0, 0, 0]);
-const LINE = packed([255, 208, 0]);
+const LINE = packed([255, 208, 0]); // the same as _CONTOUR_RGB in dbd_ray/images/overlay.py
 const LINE_EDGE = packed([0, 0, 0], 150);
 
 /** The size to draw at: close to the photo's, its longer side between `least` and `most` pixels. */
