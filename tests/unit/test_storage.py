@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from dbd_ray.detection.find_photos import find_photos
 from PIL import Image
 
 from dbd_ray.config import TeachConfig
 from dbd_ray.datasets.layouts import scan_layout
 from dbd_ray.datasets.prepare import list_photos
+from dbd_ray.detection.find_photos import find_photos
 from dbd_ray.errors import ConfigError
 from dbd_ray.names import RESULT_SUFFIXES, Layout
 from dbd_ray.storage import is_photo_name, photos_in, replace_bytes

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from dbd_ray.detection.find_photos import find_photos
 from PIL import Image
 
 from dbd_ray import Detector
 from dbd_ray.config import PredictConfig
 from dbd_ray.detection.files import Prediction, predict_files
+from dbd_ray.detection.find_photos import find_photos
 from dbd_ray.errors import ConfigError, DbdRayError
 from dbd_ray.images.decode import decode_photo
 from dbd_ray.images.encode import decode_depth, decode_mask

@@ -5,8 +5,8 @@ import shutil
 from pathlib import Path
 
 import pytest
-from dbd_ray.detection.find_photos import find_photos
 
+from dbd_ray.detection.find_photos import find_photos
 from dbd_ray.errors import ConfigError
 
 

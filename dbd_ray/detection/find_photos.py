@@ -1,0 +1,59 @@
+"""The photo files that paths on a command line name; without torch, so that a wrong path is told at once."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from dbd_ray.errors import ConfigError
+from dbd_ray.storage import photos_in
+
+
+class FoundPhotos(NamedTuple):
+    """The photos that paths name, and what was passed over in folders.
+
+    Attributes:
+        photos: Paths of the photos, in the order of the paths that name them, those of a folder sorted.
+        other_files: Files passed over: hidden, results of `files.predict_files`, or without a photo's suffix.
+        folders: Folders that were not looked into.
+    """
+
+    photos: list[Path]
+    other_files: list[Path]
+    folders: list[Path]
+
+
+def find_photos(paths: Sequence[Path], *, recursive: bool = False) -> FoundPhotos:
+    """List the photos that paths name: files as given, folders by the photos in them (`storage.photos_in`).
+
+    Args:
+        paths: Files and folders.
+        recursive: Look into folders below these as well, except hidden ones and links.
+
+    Raises:
+        ConfigError: Paths do not exist, cannot be listed, or are folders without photos; all are listed.
+    """
+    missing = [str(path) for path in paths if not path.exists()]
+    if missing:
+        raise ConfigError(f"no such file or folder: {', '.join(missing)}")
+    photos: dict[Path, None] = {}
+    passed_over: dict[Path, bool] = {}  # whether it is a folder
+    barren: list[str] = []
+    for path in paths:
+        if not path.is_dir():
+            photos[path] = None
+            continue
+        inside = photos_in(path, recursive=recursive)
+        photos |= dict.fromkeys(path / name for name in inside.photos)
+        passed_over |= dict.fromkeys((path / name for name in inside.other_files), False)
+        passed_over |= dict.fromkeys((path / name for name in inside.folders), True)
+        if not inside.photos:
+            barren.append(str(path))
+    if barren or not photos:
+        below = "in or below" if recursive else "directly in"
+        raise ConfigError(
+            f"no photos {below} {', '.join(barren) or 'nothing'}; give folders that hold some, or the photos"
+        )
+    for path in (*photos, *paths):  # given by name after all
+        passed_over.pop(path, None)
+    other_files, folders = ([path for path in passed_over if passed_over[path] is kind] for kind in (False, True))
+    return FoundPhotos(list(photos), other_files, folders)
