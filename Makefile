@@ -10,7 +10,7 @@ READY := $(VENV)/.ready
 help:
 	@echo "make demo [DATA=folder in CUHK layout] [WEIGHTS=backbone.safetensors]   the whole job in miniature"
 	@echo "make test        the tests of every change"
-	@echo "make test-more   those that kill processes or start a Ray of their own"
+	@echo "make test-more   those that train on Ray, kill processes or start a Ray of their own"
 	@echo "make test-all    all of them, the slow ones too"
 	@echo "make lint        ruff and mypy"
 	@echo "make docs        the documentation's site, in site/"
@@ -35,10 +35,10 @@ ONE_BY_ONE := $(BIN)/python -m pytest $(addprefix --ignore=,$(APART))
 
 test: $(READY)
 	@$(TOGETHER) -m "not slow and not gpu"
-	@$(ONE_BY_ONE) -m "not slow and not gpu and not chaos and not cluster"
+	@$(ONE_BY_ONE) -m "not slow and not gpu and not chaos and not cluster and not workers"
 
 test-more: $(READY)
-	@$(ONE_BY_ONE) -m "(chaos or cluster) and not slow and not gpu"
+	@$(ONE_BY_ONE) -m "(chaos or cluster or workers) and not slow and not gpu"
 
 test-all: $(READY)
 	@$(TOGETHER)

@@ -19,7 +19,7 @@ from dbd_ray.training.open_run import ReadyRun, open_run
 from dbd_ray.training.run_folder import RESULT_FILE
 from dbd_ray.training.trainer import make_trainer, train
 
-pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("training_ray")]
+pytestmark = [pytest.mark.ray, pytest.mark.workers, pytest.mark.usefixtures("training_ray")]
 
 
 @pytest.fixture(scope="module")

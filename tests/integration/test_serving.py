@@ -124,6 +124,7 @@ def test_no_request_of_the_description_or_near_it_ends_in_a_fault_of_proxy_or_en
     check()
 
 
+@pytest.mark.cluster
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
@@ -158,6 +159,7 @@ except ConfigError as error:
 """
 
 
+@pytest.mark.cluster
 def test_a_ray_without_a_whole_processor_is_told() -> None:
     command = [sys.executable, "-c", _WITHOUT_PROCESSORS]
     said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
@@ -185,6 +187,7 @@ Path(sys.argv[2]).write_text(json.dumps(most))
 """
 
 
+@pytest.mark.cluster
 def test_replicas_are_limited_by_the_processors_that_ray_has(tiny_model: Path, tmp_path: Path) -> None:
     found = tmp_path / "most.json"
     command = [sys.executable, "-c", _ON_THREE_PROCESSORS, str(tiny_model), str(found)]
