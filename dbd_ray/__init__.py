@@ -4,7 +4,7 @@
 imported on first use, so that `import dbd_ray` is instant.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dbd_ray.errors import (
     CheckpointError,
@@ -15,6 +15,12 @@ from dbd_ray.errors import (
     TeacherError,
     TrainingError,
 )
+
+if TYPE_CHECKING:  # for editors and type checkers, which do not look into `__getattr__`
+    from dbd_ray.detection.detector import Detector
+    from dbd_ray.detection.focus_map import FocusMap
+    from dbd_ray.detection.predictor import FocusPredictor
+    from dbd_ray.images.read import read_photo
 
 __version__ = "0.1.0"
 __all__ = [
@@ -31,6 +37,10 @@ __all__ = [
     "__version__",
     "read_photo",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
 
 
 def __getattr__(name: str) -> Any:

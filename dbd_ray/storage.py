@@ -44,6 +44,9 @@ def open_storage(root: str) -> tuple[AbstractFileSystem, str]:
     Raises:
         DatasetError: Neither fsspec nor pyarrow knows this kind of storage, or the URI carries options.
     """
+    if "://" not in root:  # fsspec would take "::" in a local path for a chain of storages, and lose what is behind it
+        local = LocalFileSystem()
+        return local, str(local._strip_protocol(root)).rstrip("/")
     try:
         storage, path = url_to_fs(root)
     except (ImportError, ValueError, TypeError):
@@ -80,7 +83,7 @@ def list_folder(storage: AbstractFileSystem, folder: str) -> list[tuple[str, boo
         raise DatasetError(folder, [f"cannot be listed, {UNREACHABLE}: {error}"]) from None
     # object stores list a folder's own marker as an entry of it
     entries = [entry for entry in entries if entry["name"].rstrip("/") != folder]
-    return sorted((posixpath.basename(entry["name"].rstrip("/")), entry["type"] == "directory") for entry in entries)
+    return sorted((posixpath.basename(entry["name"].rstrip("/")), _is_folder(storage, entry)) for entry in entries)
 
 
 class PhotoFiles(NamedTuple):
@@ -183,16 +186,28 @@ def _path_entries(folder: Path) -> Iterator[tuple[str, _Kind]]:
     except OSError as error:
         raise ConfigError(f"{folder}: cannot be listed ({error.strerror}); check its permissions") from None
     for entry in entries:
-        if entry.is_dir():
-            yield entry.name, "link to a folder" if entry.is_symlink() else "folder"
-        else:
-            yield entry.name, "file" if entry.is_file() else "other"
+        yield entry.name, _kind_of(entry)
 
 
 def _uri_entries(folder: str, below: str) -> Iterator[tuple[str, _Kind]]:
     storage, path = open_storage(folder)
     for name, is_folder in list_folder(storage, f"{path}/{below}".rstrip("/")) or []:
-        yield name, "folder" if is_folder else "file"
+        if isinstance(storage, LocalFileSystem):
+            yield name, _kind_of(Path(path, below, name))
+        else:
+            yield name, "folder" if is_folder else "file"
+
+
+def _kind_of(path: Path) -> _Kind:
+    if path.is_dir():
+        return "link to a folder" if path.is_symlink() else "folder"
+    return "file" if path.is_file() else "other"
+
+
+def _is_folder(storage: AbstractFileSystem, entry: dict[str, Any]) -> bool:
+    if entry["type"] in ("directory", "file"):
+        return bool(entry["type"] == "directory")
+    return isinstance(storage, LocalFileSystem) and Path(entry["name"]).is_dir()  # a link to a folder
 
 
 def _open_with_arrow(root: str) -> tuple[AbstractFileSystem, str]:

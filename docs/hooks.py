@@ -28,6 +28,7 @@ ROOT = Path(__file__).parents[1]
 
 # files outside docs/ that are part of the site, by their place there
 FROM_ROOT = {"ARCHITECTURE.md": "architecture.md", "CONTRIBUTING.md": "contributing.md"}
+CODE_OR_LINK = r"(?P<code>^```.*?^```|`[^`\n]+`)|(?P<image>!?)\[(?P<text>[^\]]*)\]\((?P<target>[^)\s]+)\)"
 PICTURES_FROM_ROOT = {"benchmarks/results/robustness.png": "images/robustness.png"}
 
 PYTHON = {
@@ -74,6 +75,8 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     up = "../" * page.file.src_uri.count("/")
 
     def link(found: re.Match[str]) -> str:
+        if found["code"]:  # `handlers[name](request)` is no link
+            return found[0]
         image, text, target = found["image"], found["text"], found["target"]
         path, _, anchor = target.partition("#")
         start = ROOT if page.file.src_uri in FROM_ROOT.values() else ROOT / "docs" / Path(page.file.src_uri).parent
@@ -86,7 +89,7 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
             return f"{text} (`{name}`)" if text.strip("`") != name else f"`{name}`"
         return f"{image}[{text}]({up}{place}{'#' if anchor else ''}{anchor})"
 
-    return re.sub(r"(?P<image>!?)\[(?P<text>[^\]]*)\]\((?P<target>[^)\s]+)\)", link, markdown)
+    return re.sub(CODE_OR_LINK, link, markdown, flags=re.MULTILINE | re.DOTALL)
 
 
 def commands_page() -> str:

@@ -33,7 +33,10 @@ class PredictConfig(Settings):
     @field_validator("save", mode="before")
     @classmethod
     def _known_results(cls, save: Any) -> Any:
-        names = [name.strip() for name in save.split(",") if name.strip()] if isinstance(save, str) else list(save)
+        if not isinstance(save, str | list | tuple):
+            return save  # told by the field's own type
+        given = save.split(",") if isinstance(save, str) else map(str, save)
+        names = [name.strip() for name in given if name.strip()]
         unknown = [name for name in names if name not in RESULT_FILES]
         if unknown or not names:
             raise ConfigError(

@@ -33,7 +33,10 @@ def read_photo(
     if isinstance(photo, bytes | bytearray | memoryview):
         return decode_photo(bytes(photo), max_pixels=max_pixels)
     if hasattr(photo, "read"):
-        return decode_photo(photo.read(), max_pixels=max_pixels)
+        data = photo.read()
+        if not isinstance(data, bytes):
+            raise TypeError('expected a file that is open for reading bytes, got one of text; open it with mode "rb"')
+        return decode_photo(data, max_pixels=max_pixels)
     if not isinstance(photo, str | PathLike):
         raise TypeError(
             f"expected the path, the bytes or the open file of a photo, got {type(photo).__name__}; "
@@ -41,8 +44,8 @@ def read_photo(
         )
     try:
         data = Path(photo).read_bytes()
-    except OSError as error:
-        raise DbdRayError(f"{photo}: cannot be read ({error.strerror or error})") from error
+    except (OSError, ValueError) as error:  # ValueError: a zero byte in the path
+        raise DbdRayError(f"{photo}: cannot be read ({getattr(error, 'strerror', None) or error})") from error
     try:
         return decode_photo(data, max_pixels=max_pixels)
     except PhotoError as error:

@@ -15,7 +15,7 @@ from dbd_ray.datasets.prepare import list_photos
 from dbd_ray.detection.find_photos import find_photos
 from dbd_ray.errors import ConfigError
 from dbd_ray.names import RESULT_SUFFIXES, Layout
-from dbd_ray.storage import is_photo_name, photos_in, replace_bytes
+from dbd_ray.storage import is_photo_name, list_folder, open_storage, photos_in, replace_bytes
 from dbd_ray.teaching.sources import open_source
 
 HIDDEN = (".a.jpg", "._a.jpg")  # the second is what macOS leaves beside a photo on foreign disks
@@ -118,3 +118,32 @@ def test_a_full_disk_leaves_the_old_file_and_nothing_beside_it(tmp_path: Path, m
         replace_bytes(tmp_path / "file", b"new", sync=True)
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
     assert (tmp_path / "file").read_bytes() == b"old"
+
+
+def test_a_local_path_is_one_whatever_is_in_its_name(tmp_path: Path) -> None:
+    (tmp_path / "holiday").mkdir()
+    storage, path = open_storage(f"{tmp_path}/holiday::prepared/")
+    assert path == f"{tmp_path}/holiday::prepared", "fsspec takes :: for a chain of storages"
+    replace_bytes(f"{tmp_path}/holiday::prepared/dataset.json", b"{}")
+    assert storage.cat_file(f"{path}/dataset.json") == b"{}"
+    assert list((tmp_path / "holiday").iterdir()) == []
+
+
+@pytest.mark.parametrize("of_text", [False, True])
+def test_links_and_what_is_no_file_are_told_apart_for_paths_and_uris_alike(tmp_path: Path, of_text: bool) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "linked").symlink_to(tmp_path / "real")
+    (tmp_path / "photos" / "gone.jpg").symlink_to(tmp_path / "absent")
+    os.mkfifo(tmp_path / "photos" / "pipe.jpg")
+    found = photos_in(str(tmp_path / "photos") if of_text else tmp_path / "photos", recursive=True)
+    assert (found.photos, found.folders) == ([], ["linked"])
+    assert set(found.other_files) == {"gone.jpg", "pipe.jpg"}
+
+
+def test_a_link_to_a_folder_is_a_folder_of_a_labelled_set(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set" / "train").symlink_to(tmp_path / "elsewhere")
+    storage, path = open_storage(str(tmp_path / "set"))
+    assert list_folder(storage, path) == [("train", True)]

@@ -60,3 +60,9 @@ def test_a_wrong_option_is_told_in_one_line(settings: dict[str, Any], message: s
     with pytest.raises(ConfigError) as caught:
         build(PredictConfig, {"out": "o", **settings}, where="predict")
     assert str(caught.value) == message
+
+
+@pytest.mark.parametrize("save", [None, 3, b"focus", [1]])
+def test_what_is_no_list_of_results_is_told_as_a_setting(save: Any) -> None:
+    with pytest.raises(ConfigError, match="save"):
+        build(PredictConfig, {"out": "o", "save": save}, where="predict")

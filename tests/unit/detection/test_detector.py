@@ -2,6 +2,7 @@ import subprocess
 import sys
 import weakref
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -129,7 +130,7 @@ def test_a_stream_gives_a_result_per_item_in_their_order_with_what_failed_among_
     assert [first is item for (first, _), item in zip(found, items, strict=True)] == [True] * 5
     assert (found[1][1], found[4][1]) == ("half [truncated]", "cannot be read (gone)")
     for place, photo in ((0, photos[0]), (2, photos[1]), (3, photos[2])):
-        _same(found[place][1], detector.detect([photo])[0])
+        _same(cast(FocusMap, found[place][1]), detector.detect([photo])[0])
 
 
 def test_a_stream_holds_no_more_large_photos_than_its_share_of_memory(
@@ -193,7 +194,7 @@ def test_photos_are_left_as_they_are(model: Path, photos: list[np.ndarray]) -> N
         ([[1, 2, 3]], "list"),
     ],
 )
-def test_what_is_no_photo_is_refused_by_its_position_before_any_work(model: Path, bad: object, shown: str) -> None:
+def test_what_is_no_photo_is_refused_by_its_position_before_any_work(model: Path, bad: Any, shown: str) -> None:
     good = np.zeros((8, 8, 3), np.uint8)
     with pytest.raises(ValueError, match=rf"photo 1: expected uint8 H×W×3, got {shown}"):
         next(Detector.load(model).detect_each([good, bad], batch_size=1))
@@ -202,7 +203,7 @@ def test_what_is_no_photo_is_refused_by_its_position_before_any_work(model: Path
 def test_an_unknown_refinement_and_an_impossible_batch_size_are_refused(model: Path, photos: list[np.ndarray]) -> None:
     detector = Detector.load(model)
     with pytest.raises(ValueError, match="refine: 'none' is unknown, choose one of guided, bilinear"):
-        detector.detect(photos, refine="none")
+        detector.detect(photos, refine="none")  # type: ignore[arg-type]
     for batch_size in (0, -1):
         with pytest.raises(ValueError, match=f"batch_size: {batch_size}"):
             detector.detect(photos, batch_size=batch_size)

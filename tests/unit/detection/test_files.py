@@ -64,6 +64,7 @@ def test_every_output_is_written_for_every_photo_at_its_own_size(
         focus = decode_mask((out / f"{photo.stem}.focus.png").read_bytes(), polarity="focus")
         np.testing.assert_allclose(focus / 255, found.focus, atol=0.6 / 255)
         depth = decode_depth((out / f"{photo.stem}.depth.png").read_bytes())
+        assert found.depth is not None
         np.testing.assert_allclose(depth, found.depth, atol=1e-4)
         shown = decode_photo((out / f"{photo.stem}.overlay.jpg").read_bytes()).astype(float)
         assert np.abs(shown - overlay(pixels, found.focus)).mean() < 2  # what JPEG costs

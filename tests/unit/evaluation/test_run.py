@@ -18,6 +18,7 @@ from dbd_ray.evaluation.run import Evaluation, describe, evaluate
 from dbd_ray.images.decode import decode_photo
 from dbd_ray.images.encode import decode_mask, encode_mask, encode_photo
 from dbd_ray.metrics import FocusMetrics
+from dbd_ray.names import Refinement
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +38,7 @@ def measured(model: Path, native: Path, tmp_path_factory: pytest.TempPathFactory
 
 
 def _by_hand(
-    detector: Detector, pairs: dict[str, tuple[np.ndarray, np.ndarray]], refine: str = "guided"
+    detector: Detector, pairs: dict[str, tuple[np.ndarray, np.ndarray]], refine: Refinement = "guided"
 ) -> tuple[FocusMetrics, dict[str, dict[str, float]]]:
     metrics = FocusMetrics()
     values = {

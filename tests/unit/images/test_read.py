@@ -73,3 +73,14 @@ def test_what_is_no_photo_of_any_kind_is_told_by_its_type(photo: Path) -> None:
     for wrong in (None, 3, np.zeros((4, 4, 3), np.uint8)):
         with pytest.raises(TypeError, match=f"expected the path, .* got {type(wrong).__name__}"):
             dbd_ray.read_photo(wrong)
+
+
+def test_a_file_of_text_and_a_path_that_cannot_be_are_told(photo: Path) -> None:
+    with photo.open(encoding="latin-1") as text, pytest.raises(TypeError, match='open it with mode "rb"'):
+        dbd_ray.read_photo(text)  # type: ignore[arg-type]
+    with pytest.raises(dbd_ray.DbdRayError, match="cannot be read"):
+        dbd_ray.read_photo("a\0b.jpg")
+
+
+def test_the_lazy_names_are_listed() -> None:
+    assert set(dbd_ray.__all__) <= set(dir(dbd_ray))
