@@ -13,12 +13,10 @@ code at tiny sizes anywhere.
 import argparse
 import gc
 import json
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple, get_args
 
@@ -37,16 +35,18 @@ from gpu_cells import (
     peak_memory_mib,
     training_speed,
 )
-from gpu_report import ROOT, Row, describe, table
+from gpu_processes import compile_apart, run_tests
+from gpu_report import Row, describe, table, write
 
 from dbd_ray.checkpoints.authors import Architecture
-from dbd_ray.errors import ConfigError, DbdRayError
+from dbd_ray.errors import ConfigError
 from dbd_ray.hardware import choose_device, multiplies_bfloat16
 
 RESULTS = Path(__file__).parent / "results" / "gpu.json"
 BATCHES = (32, 8, 1, 64, 128)  # the most telling first
 START_S = 30.0  # for what is imported before the clock runs, and for a last cell that takes longer than expected
 FIRST_S = 15.0  # what a cell may take whose like was not measured yet
+SMALLEST_PX = 16  # what scenes are rendered at, at least
 
 
 class Cell(NamedTuple):
@@ -74,13 +74,13 @@ def main() -> int:
         torch.set_num_threads(1)  # tiny pictures gain nothing from more
     bench = make_bench(device, size=options.size, seconds=options.seconds, quick=options.quick)
     if options.compiled:
+        # a difference that is no number stays NaN on this way, for null is one that was not measured
         print(json.dumps(compiled_engine(bench, options.compiled, options.batches[0])._asdict()))
         return 0
+    facts = {**describe(device), "size_px": options.size, "quick": options.quick}  # now: a lost device tells nothing
     rows = measure(plan(bench, options, until), bench, until)
     print(table(rows))
-    facts = {**describe(device), "size_px": options.size, "quick": options.quick, "rows": rows}
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps(facts, indent=2) + "\n")
+    write(options.out, {**facts, "rows": rows})
     return int(any(row["status"] in ("differs", "failed") for row in rows))
 
 
@@ -101,47 +101,71 @@ def plan(bench: Bench, options: argparse.Namespace, until: float) -> Iterator[Ce
             yield Cell("inference", network, f"fused {low}", batch, partial(infer, "fused", batch))
             yield Cell("inference", network, "eager float32", batch, partial(infer, "eager", batch))
         if place == 0:
-            yield Cell("tests", "", "pytest -m gpu", None, partial(_tests, until))
+            yield Cell("tests", "", "pytest -m gpu", None, partial(run_tests, until))
             for network in bench.networks:
-                yield Cell("inference", network, f"compiled {low}", batch, partial(_compiled, network, options, until))
+                yield Cell(
+                    "inference", network, f"compiled {low}", batch, partial(compile_apart, network, options, until)
+                )
 
 
 def measure(cells: Iterable[Cell], bench: Bench, until: float) -> list[Row]:
-    """Measure cell after cell; one that fails, needs more memory or comes too late harms only itself."""
+    """Measure cell after cell; one that fails, needs more memory or comes too late harms only itself.
+
+    Only after an error that leaves the device unusable are all later cells skipped, with that error as the reason.
+    """
     rows: list[Row] = []
+    lost = ""
     for cell in cells:
         needed, left = _needed_s(cell, rows, bench), until - time.monotonic()
-        if bench.device.type == "cuda":
-            torch.cuda.reset_peak_memory_stats(bench.device)
-        if needed > left:
+        if lost:
+            status, found = "skipped", Measured(note=lost)
+        elif needed > left:
             status, found = "skipped", Measured(note=f"needs about {needed:.0f} s, and {max(left, 0):.0f} s are left")
         else:
-            status, found = _outcome(cell)
-        if status in ("ok", "differs") and found.peak_mib is None and cell.batch:
-            found = found._replace(peak_mib=peak_memory_mib(bench.device))
+            status, found = _outcome(cell, bench.device)
         what = {"part": cell.part, "network": cell.network, "how": cell.how, "batch": cell.batch}
         rows.append({**what, "status": status, **found._asdict()})
-        # what a cell held is freed before the next one is measured
-        gc.collect()
-        if bench.device.type == "cuda":
-            torch.cuda.empty_cache()
+        lost = lost or _free(bench.device)
         said = " ".join(str(value) for value in (*what.values(), status) if value)
         print(f"{until - time.monotonic():4.0f} s left after {said}", file=sys.stderr)
     return rows
 
 
-def _outcome(cell: Cell) -> tuple[str, Measured]:
+def _outcome(cell: Cell, device: torch.device) -> tuple[str, Measured]:
     try:
+        if device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(device)
         found = cell.run()
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)  # an error of a kernel that still runs is this cell's
+        if found.peak_mib is None and cell.batch:
+            found = found._replace(peak_mib=peak_memory_mib(device))
     except (Skipped, ConfigError) as reason:
         return "skipped", Measured(note=str(reason))
     except torch.OutOfMemoryError:
         return "out of memory", Measured()
-    except (RuntimeError, ValueError, OSError, DbdRayError) as error:
-        return "failed", Measured(note=f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}")
+    except Exception as error:  # noqa: BLE001 - whatever ends a cell, the others are measured and all are written
+        return "failed", Measured(note=_first_line(error))
     # this way round, so that a difference that is no number differs
     fits = found.difference is None or found.allowed is None or found.difference <= found.allowed
     return "ok" if fits else "differs", found
+
+
+def _free(device: torch.device) -> str:
+    """Free what a cell held, before the next one is measured; return why the device is lost, or ""."""
+    gc.collect()
+    if device.type == "cuda":
+        try:
+            torch.cuda.synchronize(device)
+            torch.cuda.empty_cache()
+        except RuntimeError as error:  # a kernel's error, say an illegal address, comes again with every later call
+            return f"the device is lost: {_first_line(error)}"
+    return ""
+
+
+def _first_line(error: Exception) -> str:
+    said = str(error).splitlines()
+    return f"{type(error).__name__}: {said[0]}" if said else type(error).__name__
 
 
 def _needed_s(cell: Cell, rows: list[Row], bench: Bench) -> float:
@@ -159,43 +183,13 @@ def _reference(bench: Bench, folder: Path | None, architecture: str) -> Measured
     return golden_reference(bench, folder, architecture)
 
 
-def _compiled(network: str, options: argparse.Namespace, until: float) -> Measured:
-    """Compile in a process of its own, which can be stopped."""
-    limit_s = min(options.compile_s, until - time.monotonic())
-    if limit_s <= 0:
-        raise Skipped(f"--compile-s {options.compile_s:g}")
-    if options.device != "cpu" and not find_spec("triton"):
-        raise Skipped("Triton is not installed")
-    command = [sys.executable, __file__, "--compiled", network, "--device", options.device, "--size", str(options.size)]
-    command += ["--seconds", str(options.seconds), "--batches", str(options.batches[0]), *["--quick"] * options.quick]
-    done = _run(command, limit_s)
-    if done.returncode:
-        raise Skipped(f"does not compile here: {(done.stderr.strip().splitlines() or ['no reason told'])[-1]}")
-    return Measured(**json.loads(done.stdout.splitlines()[-1]))
+def _at_least(lowest: int) -> Callable[[str], int]:
+    def whole_number(text: str) -> int:
+        if not text.isdecimal() or int(text) < lowest:
+            raise argparse.ArgumentTypeError(f"must be a whole number of at least {lowest}, not {text}")
+        return int(text)
 
-
-def _tests(until: float) -> Measured:
-    """Run the tests marked `gpu` whose files can be imported here."""
-    if not find_spec("pytest"):
-        raise Skipped("pytest is not installed")
-    files = [str(path) for path in sorted((ROOT / "tests").rglob("test_*.py")) if "mark.gpu" in path.read_text()]
-    if not files:
-        raise Skipped(f"{ROOT} has no tests marked gpu")
-    command = [sys.executable, "-m", "pytest", "-q", "-m", "gpu", "--continue-on-collection-errors", *files]
-    done = _run(command, until - time.monotonic(), cwd=ROOT)
-    said = (done.stdout.strip().splitlines() or [""])[-1].strip("= ")
-    if done.returncode:
-        raise RuntimeError(said)
-    if "passed" not in said:
-        raise Skipped(said)
-    return Measured(note=said)
-
-
-def _run(command: list[str], limit_s: float, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    try:
-        return subprocess.run(command, capture_output=True, text=True, check=False, timeout=limit_s, cwd=cwd)
-    except subprocess.TimeoutExpired:
-        raise Skipped(f"not done within {limit_s:.0f} s") from None
+    return whole_number
 
 
 def _options() -> argparse.Namespace:
@@ -205,8 +199,12 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--reference", type=Path, help="folder of golden_depth_distillation_*.npz and state_dict_*.json"
     )
-    parser.add_argument("--batches", type=int, nargs="+", help=f"photos at once (default: {BATCHES}; quick: 2)")
-    parser.add_argument("--size", type=int, help="height and width of the photos, px (default: 320; quick: 64)")
+    parser.add_argument(
+        "--batches", type=_at_least(1), nargs="+", help=f"photos at once (default: {BATCHES}; quick: 2)"
+    )
+    parser.add_argument(
+        "--size", type=_at_least(SMALLEST_PX), help="height and width of the photos, px (default: 320; quick: 64)"
+    )
     parser.add_argument("--seconds", type=float, help="of one measurement, at least (default: 2; quick: 0.05)")
     parser.add_argument("--compile-s", type=float, help="for one compilation (default: 120; quick: 0, which is none)")
     parser.add_argument("--quick", action="store_true", help="tiny sizes and a small backbone, to try the code")

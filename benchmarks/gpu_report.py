@@ -1,5 +1,7 @@
 """What benchmarks/gpu.py prints and writes beside its figures: the table, and the machine that it was measured on."""
 
+import json
+import math
 import os
 import platform
 import subprocess
@@ -29,6 +31,20 @@ def _text(name: str, value: object) -> str:
     if isinstance(value, float):
         return f"{value:.2g}" if name in ("difference", "allowed") else f"{value:.1f}"
     return "" if value is None else str(value)
+
+
+def write(path: Path, facts: dict[str, Any]) -> None:
+    """Write facts as JSON, which has no numbers that are not finite: null stands for them."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(_finite(facts), indent=2, allow_nan=False) + "\n")
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _finite(one) for name, one in value.items()}
+    if isinstance(value, list):
+        return [_finite(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def describe(device: torch.device) -> dict[str, Any]:

@@ -58,7 +58,10 @@ def main() -> int:
     package = parser.parse_args().tree / NAME
     if not package.is_dir():
         parser.error(f"{package}: no such folder; give the one that holds {NAME}/")
-    plan = read_plan(package)
+    try:
+        plan = read_plan(package)
+    except ValueError as error:
+        parser.error(str(error))
     counted = {
         "rooms": len(plan.rooms),
         "arrows": len(plan.arrows),
@@ -83,9 +86,11 @@ def read_plan(package: Path) -> Plan:
     """Read the plan of a package.
 
     Raises:
-        ValueError: A file has a relative import; names it.
+        ValueError: The package has no `__init__.py`, or a file has a relative import or is no Python; names it.
     """
     modules = find_modules(package)
+    if "" not in modules:
+        raise ValueError(f"{package}: no __init__.py in it; give a folder that holds the whole package {NAME}/")
     graph = import_graph(modules)
     del graph[""]  # the package's own file offers what lies in its rooms
     rooms = tuple(sorted({room_of(name) for name in graph}))
@@ -126,9 +131,15 @@ def read_imports(path: Path, modules: Mapping[str, Path], *, at_top: bool = Fals
         at_top: Leave out what functions import when they are called.
 
     Raises:
-        ValueError: It has a relative import.
+        ValueError: It has a relative import, or is no Python of UTF-8, with or without a byte order mark.
     """
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+    try:
+        tree = ast.parse(path.read_text(encoding="utf-8-sig"))
+    except SyntaxError as error:
+        line = f", line {error.lineno}" if error.lineno else ""  # null bytes have none
+        raise ValueError(f"{path}{line}: {error.msg}") from None
+    except ValueError as error:  # bytes that are no UTF-8; before Python 3.11.4 null bytes as well
+        raise ValueError(f"{path}: {error}") from None
     found: set[str] = set()
     for node in _top_level(tree) if at_top else ast.walk(tree):
         if isinstance(node, ast.Import):

@@ -3,9 +3,12 @@
 import importlib.util
 import json
 import os
+import select
 import subprocess
 import sys
 import time
+import zipfile
+from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, packages_distributions, requires
 from pathlib import Path
 from types import ModuleType
@@ -117,17 +120,18 @@ def bench(gpu: ModuleType) -> Any:
     return gpu.Bench(torch.device("cpu"), torch.zeros(1, 3, 64, 64, dtype=torch.uint8), (), seconds=0.01, quick=True)
 
 
+def _raising(error: Exception) -> Callable[[], None]:
+    def run() -> None:
+        raise error
+
+    return run
+
+
 def test_a_cell_that_fails_or_needs_too_much_memory_harms_only_itself(gpu: ModuleType, bench: Any) -> None:
-    def raising(error: Exception) -> Any:
-        def run() -> None:
-            raise error
-
-        return run
-
     runs = {
-        "out of memory": raising(torch.OutOfMemoryError("of 139 GiB")),
-        "failed": raising(RuntimeError("cuDNN is unhappy\nat length")),
-        "skipped": raising(gpu.Skipped("no Triton")),
+        "out of memory": _raising(torch.OutOfMemoryError("of 139 GiB")),
+        "failed": _raising(RuntimeError("cuDNN is unhappy\nat length")),
+        "skipped": _raising(gpu.Skipped("no Triton")),
         "differs": lambda: gpu.Measured(difference=0.2, allowed=0.1),
         "ok": lambda: gpu.Measured(images_per_s=3.0),
     }
@@ -137,6 +141,106 @@ def test_a_cell_that_fails_or_needs_too_much_memory_harms_only_itself(gpu: Modul
     assert [row["status"] for row in rows] == [cell.how for cell in cells]
     assert rows[1]["note"] == "RuntimeError: cuDNN is unhappy"
     assert rows[2]["note"] == "no Triton"
+
+
+@pytest.mark.parametrize(
+    ("error", "note"),
+    [
+        (zipfile.BadZipFile("File is not a zip file"), "BadZipFile: File is not a zip file"),
+        (EOFError("No data left in file"), "EOFError: No data left in file"),
+        (KeyError("input"), "KeyError: 'input'"),
+        (ImportError("no libcuda"), "ImportError: no libcuda"),
+        (AssertionError(), "AssertionError"),
+        (TypeError("no tensor"), "TypeError: no tensor"),
+        (MemoryError(), "MemoryError"),
+    ],
+)
+def test_whatever_error_ends_a_cell_the_next_one_is_measured(
+    gpu: ModuleType, bench: Any, error: Exception, note: str
+) -> None:
+    cells = [gpu.Cell("part", "lite", "bad", 8, _raising(error)), gpu.Cell("part", "lite", "good", 8, gpu.Measured)]
+    bad, good = gpu.measure(cells, bench, time.monotonic() + 600)
+    assert (bad["status"], bad["note"], good["status"]) == ("failed", note, "ok")
+
+
+def test_after_an_error_that_stays_the_device_is_said_to_be_lost(
+    gpu: ModuleType, bench: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken: list[str] = []
+
+    def call(*_: object) -> float:
+        if broken:
+            raise RuntimeError(f"{broken[0]}\nCUDA kernel errors might be reported later")
+        return 0.0
+
+    for name in ("reset_peak_memory_stats", "synchronize", "empty_cache", "max_memory_allocated"):
+        monkeypatch.setattr(torch.cuda, name, call)
+
+    def breaking() -> Any:
+        broken.append("CUDA error: an illegal memory access was encountered")
+        return gpu.Measured()  # the kernel's error comes later
+
+    runs = {"good": gpu.Measured, "breaks": breaking, "later": gpu.Measured, "last": gpu.Measured}
+    cells = [gpu.Cell("part", "lite", how, 8, run) for how, run in runs.items()]
+    rows = gpu.measure(cells, bench._replace(device=torch.device("cuda")), time.monotonic() + 600)
+    assert [row["status"] for row in rows] == ["ok", "failed", "skipped", "skipped"]
+    said = "RuntimeError: CUDA error: an illegal memory access was encountered"
+    assert [row["note"] for row in rows[1:]] == [said, *[f"the device is lost: {said}"] * 2]
+
+
+def test_a_run_with_a_bad_cell_is_written_without_nan(
+    gpu: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "deep" / "gpu.json"
+    cells = [
+        gpu.Cell("golden", "lite", "cut", 1, _raising(zipfile.BadZipFile("cut"))),
+        gpu.Cell("parity", "lite", "fused", 1, lambda: gpu.Measured(difference=float("nan"), allowed=0.1)),
+    ]
+    monkeypatch.setattr(gpu, "plan", lambda *_: iter(cells))
+    monkeypatch.setattr(gpu.torch, "set_num_threads", lambda _: None)  # it would stay for the other tests
+    monkeypatch.setattr(sys, "argv", ["gpu.py", "--device", "cpu", "--quick", "--out", str(out)])
+    assert gpu.main() == 1
+    assert "BadZipFile: cut" in capsys.readouterr().out
+    content = json.loads(out.read_text(), parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+    failed, differs = content["rows"]
+    assert failed["status"] == "failed"
+    assert (differs["status"], differs["difference"], differs["allowed"]) == ("differs", None, 0.1)
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "lowest"),
+    [("--size", "0", 16), ("--size", "many", 16), ("--batches", "0", 1), ("--batches", "-3", 1)],
+)
+def test_sizes_that_are_none_are_refused(
+    gpu: ModuleType,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    option: str,
+    value: str,
+    lowest: int,
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["gpu.py", "--device", "cpu", "--quick", option, value])
+    with pytest.raises(SystemExit) as stopped:
+        gpu.main()
+    assert stopped.value.code == 2
+    said = f"error: argument {option}: must be a whole number of at least {lowest}, not {value}"
+    assert capsys.readouterr().err.splitlines()[-1].endswith(said)
+
+
+def test_what_is_stopped_by_its_time_limit_leaves_no_process_behind(gpu: ModuleType, tmp_path: Path) -> None:
+    fifo = tmp_path / "alive"
+    os.mkfifo(fifo)
+    alive = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)  # read to its end once all are gone who hold it
+    try:
+        with pytest.raises(gpu.Skipped, match="not done within 2 s"):
+            sys.modules["gpu_processes"]._run(
+                ["sh", "-c", 'exec 3>"$0"; echo started >&3; sleep 60 & wait', str(fifo)], 2
+            )
+        assert os.read(alive, 100) == b"started\n"
+        assert select.select([alive], [], [], 10)[0], "the command's own child still runs"
+        assert os.read(alive, 100) == b""
+    finally:
+        os.close(alive)
 
 
 def test_what_the_time_does_not_suffice_for_is_skipped(gpu: ModuleType, bench: Any) -> None:
@@ -149,7 +253,7 @@ def test_what_the_time_does_not_suffice_for_is_skipped(gpu: ModuleType, bench: A
 def test_a_compilation_that_takes_too_long_is_given_up(gpu: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["gpu.py", "--device", "cpu", "--quick", "--compile-s", "0.1"])
     with pytest.raises(gpu.Skipped, match="not done within 0 s"):
-        gpu._compiled("lite", gpu._options(), time.monotonic() + 60)
+        gpu.compile_apart("lite", gpu._options(), time.monotonic() + 60)
 
 
 def test_the_compiled_engine_is_measured_in_a_process_of_its_own(
@@ -158,7 +262,7 @@ def test_the_compiled_engine_is_measured_in_a_process_of_its_own(
     monkeypatch.setenv("TORCH_COMPILE_DISABLE", "1")  # compiling takes minutes, and is torch's business
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.setattr(sys, "argv", ["gpu.py", "--device", "cpu", "--quick", "--compile-s", "300"])
-    found = gpu._compiled("lite", gpu._options(), time.monotonic() + 300)
+    found = gpu.compile_apart("lite", gpu._options(), time.monotonic() + 300)
     assert found.images_per_s > 0
     assert found.difference <= found.allowed
 

@@ -73,6 +73,37 @@ def test_relative_imports_are_refused(tree: Path) -> None:
     done = _count(str(tree))
     assert done.returncode != 0
     assert "relative imports hide where a name comes from" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_byte_order_mark_is_no_error(tree: Path) -> None:
+    path = tree / "dbd_ray/cli/app.py"
+    path.write_text(path.read_text(), encoding="utf-8-sig")
+    done = _count(str(tree))
+    assert done.returncode == 0, done.stderr
+    assert _numbers(done.stdout)["imports between rooms"] == 4
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"import json\ndef broken(:\n", "app.py, line 2: invalid syntax"),
+        (b"name = '\xff'\n", "app.py: 'utf-8' codec can't decode byte 0xff"),
+        (b"name = '\0'\n", "app.py: source code string cannot contain null bytes"),
+    ],
+)
+def test_a_file_that_is_no_python_is_named(tree: Path, content: bytes, reason: str) -> None:
+    (tree / "dbd_ray/cli/app.py").write_bytes(content)
+    done = _count(str(tree))
+    assert done.returncode == 2
+    assert reason in done.stderr.splitlines()[-1]
+
+
+def test_a_package_without_its_own_file_is_refused_in_one_line(tree: Path) -> None:
+    (tree / "dbd_ray/__init__.py").unlink()
+    done = _count(str(tree))
+    assert done.returncode == 2
+    assert f"{tree / 'dbd_ray'}: no __init__.py" in done.stderr.splitlines()[-1]
 
 
 def test_our_own_plan_has_neither_circles_nor_arrows_that_run_up() -> None:
