@@ -64,7 +64,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="module")
-def local_ray(s3: str) -> None:
+def local_ray(request: pytest.FixtureRequest, s3: str) -> Iterator[None]:
     """A Ray of two CPUs, started by the first file that asks for it; its workers know the address of the S3 server."""
     import ray.data
 
@@ -72,6 +72,9 @@ def local_ray(s3: str) -> None:
         # dashboard_port: see `cli.session`
         ray.init(address="local", num_cpus=2, include_dashboard=False, dashboard_port=0, logging_level=logging.WARNING)
     ray.data.DataContext.get_current().enable_progress_bars = False
+    yield
+    if any(item.path == request.path and item.get_closest_marker("chaos") for item in request.session.items):
+        ray.shutdown()  # what was killed may still hold processors that the next file needs
 
 
 @pytest.fixture(scope="module")
