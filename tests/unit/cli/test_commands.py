@@ -44,19 +44,6 @@ FROZEN = {
 }
 
 
-@pytest.fixture(scope="module")
-def model(tiny_model: Path) -> Path:
-    return tiny_model
-
-
-@pytest.fixture
-def photos(cuhk: Path, tmp_path: Path) -> Path:
-    (tmp_path / "photos").mkdir()
-    for source in sorted((cuhk / "image").iterdir())[:3]:
-        shutil.copy(source, tmp_path / "photos")
-    return tmp_path / "photos"
-
-
 @pytest.fixture
 def labelled(cuhk: Path, tmp_path: Path) -> Path:
     """A folder dataset of four real test photos and one to train on."""

@@ -12,19 +12,6 @@ from dbd_ray.cli import main
 from dbd_ray.names import MAX_PIXELS
 
 
-@pytest.fixture(scope="module")
-def model(tiny_model: Path) -> Path:
-    return tiny_model
-
-
-@pytest.fixture
-def photos(cuhk: Path, tmp_path: Path) -> Path:
-    (tmp_path / "photos").mkdir()
-    for source in sorted((cuhk / "image").iterdir())[:3]:
-        shutil.copy(source, tmp_path / "photos")
-    return tmp_path / "photos"
-
-
 @pytest.fixture(autouse=True)
 def _own_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
