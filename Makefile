@@ -29,7 +29,7 @@ demo: $(READY)
 	@$(BIN)/python jobs/demo.py $(if $(DATA),--data '$(DATA)') $(if $(WEIGHTS),--weights '$(WEIGHTS)')
 
 # what starts neither Ray nor a browser runs in as many processes as there are cores, the rest one by one on one Ray
-APART := tests/unit tests/contract
+APART := tests/contract tests/unit
 TOGETHER := $(BIN)/python -m pytest -n auto --dist loadfile $(APART)
 ONE_BY_ONE := $(BIN)/python -m pytest $(addprefix --ignore=,$(APART))
 

@@ -31,6 +31,17 @@ def _present(path: Path) -> Path:
     return path
 
 
+@pytest.fixture(scope="session", autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Folder where engines keep what takes seconds to make: one for all processes of these tests, not the user's."""
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("DBD_RAY_CACHE", str(folder / "cache"))
+        yield folder / "cache"
+
+
 @pytest.fixture(scope="session")
 def cuhk() -> Path:
     """The CUHK blur detection set, 704 photos (image/, gt/, test.txt)."""

@@ -17,7 +17,7 @@ from dbd_ray.names import EngineName
 
 ENGINES: tuple[str, ...] = get_args(EngineName)[1:]
 
-_PACKAGES = {"onnx": ("onnx", "onnxscript", "onnxruntime"), "openvino": ("openvino", "onnx", "onnxscript")}
+_PACKAGES = {"onnx": ("onnx", "onnxruntime"), "openvino": ("openvino", "onnx")}
 _MEASURED = Path(__file__).parent / "measured.json"
 _log = logging.getLogger(__name__)
 

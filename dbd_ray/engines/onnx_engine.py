@@ -3,6 +3,7 @@
 import json
 import os
 import tempfile
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,8 +18,8 @@ from dbd_ray.models import FocusNetwork
 from dbd_ray.storage import replace_bytes
 
 OPSET = 20
-CODE_VERSION = 1  # part of the kept files' names; raised when this code writes others for the same network
-HINT = "pip install onnx onnxscript onnxruntime (the extra onnx)"
+CODE_VERSION = 2  # part of the kept files' names; raised when this code writes others for the same network
+HINT = "pip install onnx onnxruntime (the extra onnx)"
 
 
 def export_onnx(
@@ -40,25 +41,26 @@ def export_onnx(
     """
     try:
         import onnx
-        import onnxscript  # noqa: F401 - torch's exporter needs it
     except ModuleNotFoundError as error:
         raise ConfigError(f"writing ONNX needs {error.name}: {HINT}") from None
-    function = FocusFunction(network.cpu()).eval()
     names = ["focus", "depth"] if network.shows_depth else ["focus"]
-    # two photos: the exporter takes a size of one for a constant
+    function = FocusFunction(network.cpu()).eval()
+    # two photos: a size of one may be taken for a constant
     example = torch.zeros(2, 3, *input_size, dtype=torch.uint8)
-    program = torch.onnx.export(
-        function,
-        (example,),
-        input_names=["photos"],
-        output_names=names,
-        dynamic_shapes={"photos": {0: torch.export.Dim("photos_at_once")}},
-        opset_version=OPSET,
-        dynamo=True,
-        verbose=False,
-    )
-    assert program is not None
-    model = program.model_proto
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of what is constant for photos of one size
+        # dynamo=False: torch's newer exporter takes ten times as long (25 s of processor time) for the same maps
+        torch.onnx.export(
+            function,
+            (example,),
+            path,
+            input_names=["photos"],
+            output_names=names,
+            dynamic_axes={name: {0: "photos_at_once"} for name in ("photos", *names)},
+            opset_version=OPSET,
+            dynamo=False,
+        )
+    model = onnx.load(path)
     onnx.helper.set_model_props(model, {"input_size": json.dumps(list(input_size)), **(facts or {})})
     onnx.save(model, path)
 

@@ -34,9 +34,7 @@ class OpenVinoEngine:
         try:
             import openvino
         except ModuleNotFoundError:
-            raise ConfigError(
-                "engine=openvino needs more: pip install openvino onnx onnxscript (the extra openvino)"
-            ) from None
+            raise ConfigError("engine=openvino needs more: pip install openvino onnx (the extra openvino)") from None
         threads = torch.get_num_threads()
         settings = {"INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY"}
         if threads < (os.cpu_count() or 1):

@@ -6,7 +6,7 @@ import os
 import threading
 from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -17,7 +17,7 @@ from dbd_ray.checkpoints.find import packaged_models
 from dbd_ray.engines import ENGINES, installed_engines, load_engine, openvino_engine, predict_focus
 from dbd_ray.engines.base import NetworkMaps
 from dbd_ray.engines.choose import choose_engine, measurements
-from dbd_ray.engines.onnx_engine import export_onnx, onnx_difference
+from dbd_ray.engines.onnx_engine import kept_onnx, onnx_difference
 from dbd_ray.errors import ConfigError
 from dbd_ray.images.decode import decode_photo
 from dbd_ray.models import FocusNetwork
@@ -29,17 +29,47 @@ SIZE = (320, 320)
 NAMES = [pytest.param(name, marks=[pytest.mark.slow] if name == "compiled" else []) for name in ENGINES]
 
 
-@pytest.fixture(autouse=True)
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty folder for what engines keep."""
-    monkeypatch.setenv("DBD_RAY_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache"
+class Given(NamedTuple):
+    """A network and what engines want to know of it."""
+
+    network: FocusNetwork
+    settings: dict[str, Any]
+
+    def kept(self) -> bytes:
+        """Give its ONNX file, which is written once for all tests."""
+        with kept_onnx(self.network, self.settings["input_size"], self.settings["fingerprint"]) as path:
+            return path.read_bytes()
+
+
+def _given(folder: Path, input_size: tuple[int, int] | None = None) -> Given:
+    network, card = load_checkpoint(folder)
+    settings = {"input_size": input_size or card.input_size, "device": CPU, "fingerprint": card.fingerprint}
+    return Given(network.eval(), settings)
 
 
 @pytest.fixture(scope="module", params=sorted(packaged_models()))
-def shipped(request: pytest.FixtureRequest) -> FocusNetwork:
+def shipped(request: pytest.FixtureRequest) -> Given:
     """A network that comes with the package."""
-    return load_checkpoint(packaged_models()[request.param])[0].eval()
+    return _given(packaged_models()[request.param], SIZE)
+
+
+@pytest.fixture
+def tiny(tiny_model: Path) -> Given:
+    """A network of which a pass takes a moment."""
+    return _given(tiny_model)
+
+
+@pytest.fixture
+def exports(tiny: Given, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """Where the tiny network's ONNX file was written, in a test that writes it in a moment."""
+    whole, written = tiny.kept(), list[Path]()
+
+    def export(network: FocusNetwork, path: Path, **_: object) -> None:
+        path.write_bytes(whole)
+        written.append(path)
+
+    monkeypatch.setattr("dbd_ray.engines.onnx_engine.export_onnx", export)
+    return written
 
 
 @pytest.fixture(scope="module")
@@ -55,10 +85,10 @@ class TestEngine:
 
     @pytest.mark.parametrize("name", NAMES)
     def test_its_maps_are_those_of_the_network_within_a_hundredth(
-        self, name: EngineName, shipped: FocusNetwork, photos: torch.Tensor
+        self, name: EngineName, shipped: Given, photos: torch.Tensor
     ) -> None:
-        expected = predict_focus(shipped, photos)
-        engine = load_engine(shipped, input_size=SIZE, device=CPU, engine=name)
+        expected = predict_focus(shipped.network, photos)
+        engine = load_engine(shipped.network, engine=name, **shipped.settings)
         found = engine(photos)
         assert engine.name == name
         assert found.focus.shape == (len(photos), *SIZE)
@@ -68,11 +98,10 @@ class TestEngine:
 
     @pytest.mark.parametrize("name", NAMES)
     def test_it_takes_any_number_of_photos_and_keeps_what_it_gave(
-        self, name: EngineName, tiny_model: Path, photos: torch.Tensor
+        self, name: EngineName, tiny: Given, photos: torch.Tensor
     ) -> None:
-        network, card = load_checkpoint(tiny_model)
-        small = torch.nn.functional.interpolate(photos.float(), card.input_size).to(torch.uint8)
-        engine = load_engine(network.eval(), input_size=card.input_size, device=CPU, engine=name)
+        small = _small(photos, tiny)
+        engine = load_engine(tiny.network, engine=name, **tiny.settings)
         first = engine(small[:1]).focus
         kept = first.clone()
         everything = engine(small).focus
@@ -81,56 +110,54 @@ class TestEngine:
         assert torch.allclose(everything[:1], first, atol=0.02)
 
     @pytest.mark.parametrize("name", NAMES)
-    def test_the_network_stays_as_it_was(self, name: EngineName, tiny_model: Path) -> None:
-        network, card = load_checkpoint(tiny_model)
-        before = {key: value.clone() for key, value in network.state_dict().items()}
-        load_engine(network.eval(), input_size=card.input_size, device=CPU, engine=name)
-        after = network.state_dict()
+    def test_the_network_stays_as_it_was(self, name: EngineName, tiny: Given) -> None:
+        before = {key: value.clone() for key, value in tiny.network.state_dict().items()}
+        load_engine(tiny.network, engine=name, **(tiny.settings | {"fingerprint": None}))
+        after = tiny.network.state_dict()
         assert list(after) == list(before)
         assert all(torch.equal(after[key], value) for key, value in before.items())
 
 
+def _small(photos: torch.Tensor, given: Given) -> torch.Tensor:
+    return torch.nn.functional.interpolate(photos.float(), given.settings["input_size"]).to(torch.uint8)
+
+
 def test_a_network_with_depth_shows_it_by_every_engine(tiny_depth_model: Path, photos: torch.Tensor) -> None:
-    network, card = load_checkpoint(tiny_depth_model)
-    small = torch.nn.functional.interpolate(photos.float(), card.input_size).to(torch.uint8)
-    expected = predict_focus(network.eval(), small).depth
+    given = _given(tiny_depth_model)
+    small = _small(photos, given)
+    expected = predict_focus(given.network, small).depth
     assert expected is not None
     names: tuple[EngineName, ...] = ("fused", "onnx", "openvino")
     for name in names:
-        engine = load_engine(network, input_size=card.input_size, device=CPU, engine=name)
+        engine = load_engine(given.network, engine=name, **given.settings)
         depth = engine(small).depth
         assert depth is not None
         assert float((depth - expected).abs().mean()) <= 0.02
 
 
 def test_what_took_seconds_is_kept_for_the_next_time(
-    tiny_model: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+    tiny: Given, exports: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    network, card = load_checkpoint(tiny_model)
-    settings: dict[str, Any] = {"input_size": card.input_size, "device": CPU, "fingerprint": card.fingerprint}
-    load_engine(network.eval(), engine="onnx", **settings)
-    (kept,) = cache.glob("*.onnx")
-    assert kept.name.startswith(card.fingerprint[:32])
-
-    def refuse(*_: object, **__: object) -> None:
-        raise AssertionError("written again")
-
-    monkeypatch.setattr("dbd_ray.engines.onnx_engine.export_onnx", refuse)
-    load_engine(network, engine="onnx", **settings)
-    load_engine(network, engine="openvino", **settings)
+    monkeypatch.setenv("DBD_RAY_CACHE", str(tmp_path))
+    names: tuple[EngineName, ...] = ("onnx", "onnx", "openvino")
+    for name in names:
+        load_engine(tiny.network, engine=name, **tiny.settings)
+    assert len(exports) == 1
+    (kept,) = tmp_path.glob("*.onnx")
+    assert kept.name.startswith(tiny.settings["fingerprint"][:32])
 
 
 def test_a_cache_that_cannot_be_written_does_no_harm(
-    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny: Given, exports: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").write_text("in the way")
     monkeypatch.setenv("DBD_RAY_CACHE", str(tmp_path / "file"))
-    network, card = load_checkpoint(tiny_model)
-    load_engine(network, input_size=card.input_size, device=CPU, engine="onnx", fingerprint=card.fingerprint)
+    load_engine(tiny.network, engine="onnx", **tiny.settings)
+    assert exports
 
 
 def test_auto_takes_the_fastest_that_was_measured_here_and_says_why(
-    tiny_model: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    tiny: Given, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     speeds = {"eager": 10.0, "fused": 20.0, "onnx": 30.0, "compiled": 90.0, "openvino": 40.0}
     found = {"cpu test": {"DepthDistillation": speeds}}
@@ -139,9 +166,8 @@ def test_auto_takes_the_fastest_that_was_measured_here_and_says_why(
     assert choose_engine("DepthDistillation", CPU, ENGINES)[0] == "openvino", "compiling is never a surprise"
     assert choose_engine("DepthDistillation", CPU, ("eager", "fused", "onnx"))[0] == "onnx"
     assert choose_engine("Other", CPU, ENGINES) == ("fused", "nothing was measured of Other on cpu test")
-    network, card = load_checkpoint(tiny_model)
     with caplog.at_level(logging.INFO):
-        load_engine(network, input_size=card.input_size, device=CPU)
+        load_engine(tiny.network, **tiny.settings)
     assert "engine openvino: frames/s measured of DepthDistillation on cpu test: openvino 40, onnx 30" in caplog.text
 
 
@@ -151,36 +177,34 @@ def test_what_was_measured_names_engines_that_exist() -> None:
             assert speeds.keys() <= set(ENGINES)
 
 
-def test_engines_that_cannot_run_here_say_what_to_do(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    network, card = load_checkpoint(tiny_model)
+def test_engines_that_cannot_run_here_say_what_to_do(tiny: Given, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ConfigError, match="engine=tensorrt: unknown, choose one of auto, eager"):
-        load_engine(network, input_size=card.input_size, device=CPU, engine="tensorrt")  # type: ignore[arg-type]
+        load_engine(tiny.network, engine="tensorrt", **tiny.settings)  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="engine=onnx runs on the CPU only"):
-        load_engine(network, input_size=card.input_size, device=torch.device("cuda"), engine="onnx")
+        load_engine(tiny.network, engine="onnx", **(tiny.settings | {"device": torch.device("cuda")}))
     monkeypatch.setitem(__import__("sys").modules, "openvino", None)
     with pytest.raises(ConfigError, match="pip install openvino"):
-        load_engine(network, input_size=card.input_size, device=CPU, engine="openvino")
+        load_engine(tiny.network, engine="openvino", **tiny.settings)
     assert installed_engines(torch.device("cuda")) == ("eager", "fused", "compiled")
 
 
-def test_an_exported_file_needs_nothing_of_ours(shipped: FocusNetwork, photos: torch.Tensor, tmp_path: Path) -> None:
+def test_an_exported_file_needs_nothing_of_ours(shipped: Given, photos: torch.Tensor, tmp_path: Path) -> None:
     import onnxruntime
 
     path = tmp_path / "model.onnx"
-    export_onnx(shipped, path, input_size=SIZE, facts={"name": "shipped"})
+    path.write_bytes(shipped.kept())
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     assert json.loads(session.get_modelmeta().custom_metadata_map["input_size"]) == list(SIZE)
-    assert session.get_modelmeta().custom_metadata_map["name"] == "shipped"
     for several in (1, 3):
         (focus,) = session.run(["focus"], {"photos": photos[:several].numpy()})
-        expected = predict_focus(shipped, photos[:several]).focus.numpy()
+        expected = predict_focus(shipped.network, photos[:several]).focus.numpy()
         assert np.abs(focus - expected).max() <= 1e-3
-    assert onnx_difference(shipped, path, input_size=SIZE) <= 1e-3
+    assert onnx_difference(shipped.network, path, input_size=SIZE) <= 1e-3
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="a matter of Linux")
 def test_openvino_meets_others_of_its_kind_neither_on_a_processor_nor_in_its_first_pass(
-    tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+    tiny: Given, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     locked: list[bool] = []
     run = openvino_engine.OpenVinoEngine.__call__
@@ -193,9 +217,8 @@ def test_openvino_meets_others_of_its_kind_neither_on_a_processor_nor_in_its_fir
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # as in a worker of Ray, of which a machine has several
     try:
-        network, card = load_checkpoint(tiny_model)
-        engine = load_engine(network.eval(), input_size=card.input_size, device=CPU, engine="openvino")
-        photos = torch.zeros(4, 3, *card.input_size, dtype=torch.uint8)
+        engine = load_engine(tiny.network, engine="openvino", **tiny.settings)
+        photos = torch.zeros(4, 3, *tiny.settings["input_size"], dtype=torch.uint8)
         with ThreadPoolExecutor(1) as pool:
             worker = pool.submit(threading.get_native_id).result()
             passes = pool.submit(lambda: [engine(photos) for _ in range(300)])

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import onnxruntime
 import pytest
 import timm
 import torch
@@ -13,6 +14,8 @@ from torch import nn
 from dbd_ray.checkpoints.card import make_card
 from dbd_ray.checkpoints.files import load_checkpoint, save_checkpoint
 from dbd_ray.config import NetworkConfig, ObjectiveConfig
+from dbd_ray.engines import predict_focus
+from dbd_ray.engines.onnx_engine import export_onnx
 from dbd_ray.errors import CheckpointError, ConfigError
 from dbd_ray.models import FocusNetwork, architectures, build, build_encoder, build_network, register_model
 from dbd_ray.models.lite import Lite
@@ -154,6 +157,18 @@ class TestNetwork:
     def test_too_small_a_photo_is_refused_with_the_smallest_size(self, network: FocusNetwork) -> None:
         with pytest.raises(ConfigError, match=r"31×40 px .* at least 32"):
             network(_image(1, 3, 31, 40))
+
+
+@pytest.mark.parametrize("name", [name for name in CASES if not name.startswith(("vgg16-", "resnet18-"))])
+def test_an_exported_file_gives_the_networks_maps_for_any_number_of_photos(name: str, tmp_path: Path) -> None:
+    network = _seeded(NetworkConfig(**CASES[name])).eval()
+    export_onnx(network, tmp_path / "network.onnx", input_size=(67, 96))
+    session = onnxruntime.InferenceSession(tmp_path / "network.onnx", providers=["CPUExecutionProvider"])
+    for several in (1, 3):
+        photos = torch.randint(0, 256, (several, 3, 67, 96), dtype=torch.uint8)
+        found = [torch.from_numpy(maps) for maps in session.run(None, {"photos": photos.numpy()})]
+        expected = [maps for maps in predict_focus(network, photos) if maps is not None]
+        torch.testing.assert_close(found, expected, rtol=0, atol=1e-4)
 
 
 def test_the_light_network_has_at_most_two_million_parameters() -> None:

@@ -16,7 +16,6 @@ from dbd_ray.images.decode import decode_photo
 
 @pytest.fixture(autouse=True)
 def _own_folders(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("DBD_RAY_CACHE", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)
 
 
@@ -53,9 +52,9 @@ def test_formats_that_are_not_there_are_refused_with_those_that_are(
 def test_a_library_that_is_missing_is_named_with_the_command_that_brings_it(
     tiny_model: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "onnxscript", None)
+    monkeypatch.setitem(__import__("sys").modules, "onnx", None)
     assert _run("export", "onnx", "--model", tiny_model, "--out", "tiny.onnx") == 2
-    assert "pip install onnx onnxscript" in capsys.readouterr().err
+    assert "pip install onnx onnxruntime" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("options", [("--tile", "3"), ("--engine", "openvino")])
