@@ -8,6 +8,8 @@ import typer
 
 from dbd_ray.cli import data, models, predict, serve, training
 from dbd_ray.cli.console import accept_any_text
+from dbd_ray.cli.session import present_token
+from dbd_ray.cli.signals import stop_by_signals
 from dbd_ray.errors import DbdRayError
 
 app = typer.Typer(
@@ -37,6 +39,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         arguments: Command and options; those of this process by default.
     """
     accept_any_text()
+    stop_by_signals()
+    present_token()
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")  # read when MLflow is imported; else it lists its tables
     try:
         app(args=None if arguments is None else list(arguments), prog_name="dbd-ray")

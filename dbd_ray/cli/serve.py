@@ -137,8 +137,6 @@ def _serve(settings: ServeConfig, host: str, port: int) -> None:
     open_to_all = not load_keys(settings.keys_file) and not _is_loopback(host)
     try:
         with local_or_cluster(), endpoint(settings, host=host, port=port) as url:
-            # as from the keyboard, so that Serve and Ray are shut down; only now, for ray.init sets its own handler
-            signal.signal(signal.SIGTERM, signal.default_int_handler)
             page = "the page is there too; " if settings.page else ""
             say(f"{settings.model} answers at {url} ({page}Ctrl-C stops it)")
             if open_to_all:

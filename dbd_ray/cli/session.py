@@ -1,16 +1,18 @@
 """The surroundings of a command: the Ray that it uses, free ports, and a submitted job's folder."""
 
+import io
 import json
 import logging
 import os
 import socket
 import sys
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, redirect_stdout
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from dbd_ray.cli.signals import stop_by_signals, stopping
 from dbd_ray.errors import ConfigError, DbdRayError
 
 CONNECT_TIMEOUT_S = 10.0
@@ -55,6 +57,28 @@ def local_or_cluster(*, data_bars: bool = False, dashboard: bool = False) -> Ite
     if not cluster:
         dashboard_arguments = own_dashboard() if dashboard else no_dashboard()
     with dashboard_arguments as arguments:
+        try:
+            _connect(cluster, arguments)
+            yield
+        finally:
+            with redirect_stdout(io.StringIO()):  # see `serving.local`: what Ray prints may come late
+                ray.shutdown()
+
+
+def present_token() -> None:
+    """Show a cluster the token that lies here, as `ray start` asks for one where it finds one, and clients do not.
+
+    Ray reads this when it is imported. A cluster that asks for none takes no notice.
+    """
+    token = Path(os.environ.get("HOME") or "/", ".ray", "auth_token")
+    if os.environ.get("RAY_ADDRESS") and token.is_file():
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
+
+
+def _connect(cluster: str | None, arguments: dict[str, Any], *, again: bool = True) -> None:
+    import ray
+
+    try:
         ray.init(
             address=None if cluster else "local",
             logging_level=logging.ERROR,
@@ -62,10 +86,24 @@ def local_or_cluster(*, data_bars: bool = False, dashboard: bool = False) -> Ite
             log_to_driver=bool(os.environ.get("DBD_RAY_VERBOSE")),
             **arguments,
         )
-        try:
-            yield
-        finally:
+    except SystemExit:  # ray.init has a handler of SIGTERM of its own, which stays behind
+        raise stopping() from None
+    except Exception as error:  # Ray raises plain Exceptions here, among others
+        reason = str(error).strip().partition("\n")[0]
+        if not cluster and again:
+            sys.stderr.write(f"Ray did not start ({reason}); trying once more\n")
             ray.shutdown()
+            _connect(cluster, arguments, again=False)
+            return
+        where = f"RAY_ADDRESS={cluster}: this Ray" if cluster else "Ray"
+        raise DbdRayError(
+            f"{where} cannot be used ({reason}): is the machine very busy, or its memory or {_temporary()} full?"
+        ) from error
+    stop_by_signals()
+
+
+def _temporary() -> str:
+    return os.environ.get("RAY_TMPDIR") or "/tmp"
 
 
 @contextmanager

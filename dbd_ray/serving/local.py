@@ -1,9 +1,10 @@
 """The endpoint on the Ray of this process, as a context that shuts it down at its end."""
 
+import io
 import logging
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 
 import ray
 from ray import serve
@@ -54,7 +55,8 @@ def endpoint(config: ServeConfig, *, host: str = "127.0.0.1", port: int) -> Iter
         here = "127.0.0.1" if host in ("0.0.0.0", "::") else host
         yield f"http://{f'[{here}]' if ':' in here else here}:{port}"
     finally:
-        serve.shutdown()
+        with redirect_stdout(io.StringIO()):  # Ray prints there that its controller, which ends itself, had failed
+            serve.shutdown()
 
 
 def _free(host: str, port: int) -> int:
