@@ -28,21 +28,23 @@ $(READY): pyproject.toml constraints.txt
 demo: $(READY)
 	@$(BIN)/python jobs/demo.py $(if $(DATA),--data '$(DATA)') $(if $(WEIGHTS),--weights '$(WEIGHTS)')
 
-# what starts neither Ray nor a browser runs in as many processes as there are cores, the rest one by one on one Ray
-APART := tests/contract tests/unit
-TOGETHER := $(BIN)/python -m pytest -n auto --dist loadfile $(APART)
-ONE_BY_ONE := $(BIN)/python -m pytest $(addprefix --ignore=,$(APART))
+# a file's tests stay in one process, with one Ray; tests that kill processes run alone, since they say how long it takes
+PYTEST := $(BIN)/python -m pytest
+WITHOUT_RAY := $(PYTEST) -n auto --dist loadfile tests/contract tests/unit
+WITH_RAY := $(PYTEST) $(addprefix --ignore=,tests/contract tests/unit)
+PAIRED := $(WITH_RAY) -n 2 --dist loadfile
 
 test: $(READY)
-	@$(TOGETHER) -m "not slow and not gpu"
-	@$(ONE_BY_ONE) -m "not slow and not gpu and not chaos and not cluster and not workers"
+	@$(WITHOUT_RAY) -m "not slow and not gpu"
+	@$(PAIRED) -m "not slow and not gpu and not chaos and not cluster and not workers"
 
 test-more: $(READY)
-	@$(ONE_BY_ONE) -m "(chaos or cluster or workers) and not slow and not gpu"
+	@$(PAIRED) -m "(cluster or workers) and not chaos and not slow and not gpu"
+	@$(WITH_RAY) -m "chaos and not slow and not gpu"
 
-test-all: $(READY)
-	@$(TOGETHER)
-	@$(ONE_BY_ONE)
+test-all: test test-more
+	@$(WITHOUT_RAY) -m "slow or gpu"
+	@$(WITH_RAY) -m "slow or gpu"
 
 lint: $(READY)
 	@$(BIN)/ruff check .

@@ -59,6 +59,7 @@ def test_every_row_gets_the_depth_that_the_teacher_sees_in_its_original(
         assert np.abs(stored - expected).mean() < 0.05
 
 
+@pytest.mark.workers
 def test_decoding_beside_the_teachers_or_in_them_gives_the_same_depths(
     prepared: Path, teacher: str, tmp_path: Path, run: Run, rows_of: RowsOf
 ) -> None:
@@ -79,6 +80,7 @@ def test_running_again_repeats_nothing(prepared: Path, teacher: str, run: Run) -
     assert read_info(prepared) == dataset
 
 
+@pytest.mark.workers
 def test_changed_weights_teach_anew(
     prepared: Path, teacher: str, tiny_depth_model: Path, tmp_path: Path, run: Run, rows_of: RowsOf
 ) -> None:
@@ -96,6 +98,7 @@ def test_changed_weights_teach_anew(
     assert {row["depth_teacher"] for row in rows_of(prepared).values()} == {first.teacher}
 
 
+@pytest.mark.workers
 def test_only_a_photo_that_changed_is_looked_at_again(prepared: Path, labelled: Path, teacher: str, run: Run) -> None:
     run(teacher=teacher, data=str(prepared))
     changed = sorted((labelled / "image").iterdir())[3]
