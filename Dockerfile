@@ -18,7 +18,7 @@ FROM build AS build-cpu
 # Address of an index with torch and torchvision for the CPU alone, in constraints.txt's versions: gigabytes less.
 # Without it the image works too and carries CUDA's libraries unused.
 ARG TORCH_INDEX=
-RUN pip install ${TORCH_INDEX:+--extra-index-url "$TORCH_INDEX"} -c constraints.txt '.[heif,openvino]' \
+RUN pip install ${TORCH_INDEX:+--extra-index-url "$TORCH_INDEX"} -c constraints.txt '.[heif]' \
     && rm -rf build dbd_ray *.egg-info
 COPY dbd_ray dbd_ray
 RUN pip install --no-deps --force-reinstall .

@@ -1,5 +1,8 @@
 """Choice of device and number format by the hardware, each with its reason."""
 
+import os
+import platform
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -78,9 +81,44 @@ def multiplies_bfloat16(device: torch.device) -> bool:
 
 
 def describe_device(device: torch.device) -> str:
-    """Name the kind of a device, by which the measured speeds of engines are looked up."""
+    """Name a device as people know it, with what matters for speed."""
     if device.type == "cuda":
-        return f"cuda sm_{''.join(map(str, torch.cuda.get_device_capability(device)))}"
+        return f"{torch.cuda.get_device_name(device)} sm_{''.join(map(str, torch.cuda.get_device_capability(device)))}"
     kinds = ("amx_bf16", "avx512_bf16", "avx512_f", "avx2")
     found = torch.cpu.get_capabilities()
-    return f"cpu {next((kind for kind in kinds if found.get(kind)), str(found.get('architecture', 'unknown')))}"
+    kind = next((kind for kind in kinds if found.get(kind)), str(found.get("architecture", "unknown")))
+    return f"{_processor_name()} ({kind})"
+
+
+def _processor_name() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(named, platform.processor() or platform.machine())
+
+
+def engine_threads() -> int:
+    """Count the threads for a network's pass: torch's, but no more than the processors that this process may use."""
+    return max(1, min(torch.get_num_threads(), usable_processors()))
+
+
+def usable_processors() -> int:
+    """Count the processors that this process may use, by its affinity and by the limit of its cgroup (containers)."""
+    affine = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(affine, _cgroup_processors() or affine))
+
+
+def _cgroup_processors() -> int | None:
+    try:  # cgroup 2, as a container sees its own
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        return None if quota == "max" else max(1, round(int(quota) / int(period)))
+    except (OSError, ValueError):
+        pass
+    try:  # cgroup 1
+        quota_us = int(Path("/sys/fs/cgroup/cpu/cpu.cfs_quota_us").read_text())
+        period_us = int(Path("/sys/fs/cgroup/cpu/cpu.cfs_period_us").read_text())
+        return None if quota_us <= 0 else max(1, round(quota_us / period_us))
+    except (OSError, ValueError, ZeroDivisionError):
+        return None

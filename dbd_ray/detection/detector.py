@@ -90,6 +90,8 @@ class Detector:
 
         Raises:
             ValueError: A photo is not uint8 H×W×3 (names its position), or an option is out of range.
+            MemoryError: There is not enough memory for a photo.
+            DbdRayError: This is a forked copy of the process that loaded the detector; load one in each process.
         """
         return list(self.detect_each(photos, refine=refine, batch_size=batch_size, tile=tile))
 
@@ -97,6 +99,7 @@ class Detector:
         self, photos: Sequence[np.ndarray], *, refine: Refinement = "guided", batch_size: int = 8, tile: int = 1
     ) -> Iterator[FocusMap]:
         """Like `detect`, one FocusMap at a time: native-size maps of many photos need not fit in memory."""
+        self.engine.check_process()  # before OpenCV, whose threads are not in a forked copy either
         if refine not in get_args(Refinement):
             raise ValueError(f"refine: {refine!r} is unknown, choose one of {', '.join(get_args(Refinement))}")
         if batch_size < 1:
@@ -123,15 +126,25 @@ class Detector:
                 )
 
     def network_maps(self, pictures: np.ndarray) -> PhotoMaps:
-        """Run the network once.
+        """Run the network on pictures; where memory does not suffice for all at once, on half of them at a time.
 
         Args:
             pictures: uint8 n×h×w×3 of the network's input size, see `transforms.network_pictures`.
 
         Returns:
             The network's maps, one per picture, at its own size.
+
+        Raises:
+            MemoryError: Memory does not suffice for a single picture.
+            DbdRayError: This is a forked copy of the process that loaded the detector.
         """
-        maps = self.engine(torch.from_numpy(pictures).permute(0, 3, 1, 2))
+        try:
+            maps = self.engine(torch.from_numpy(pictures).permute(0, 3, 1, 2))
+        except MemoryError:
+            if len(pictures) == 1:
+                raise
+            half = len(pictures) // 2
+            return PhotoMaps.join([self.network_maps(pictures[:half]), self.network_maps(pictures[half:])])
         return PhotoMaps(maps.focus.numpy(), None if maps.depth is None else maps.depth.numpy())
 
     def _maps_of(self, photos: Sequence[np.ndarray], tile: int, batch_size: int) -> Iterator[PhotoMaps]:

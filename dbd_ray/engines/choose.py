@@ -1,15 +1,14 @@
 """Choice and loading of the engine that runs a network on the hardware at hand."""
 
-import json
 import logging
-from collections.abc import Iterable
 from importlib.util import find_spec
-from pathlib import Path
 from typing import cast, get_args
 
 import torch
 
 from dbd_ray.engines.base import Engine
+from dbd_ray.engines.guard import GuardedEngine
+from dbd_ray.engines.measure import measured_speeds
 from dbd_ray.errors import ConfigError
 from dbd_ray.hardware import describe_device
 from dbd_ray.models import FocusNetwork
@@ -17,8 +16,9 @@ from dbd_ray.names import EngineName
 
 ENGINES: tuple[str, ...] = get_args(EngineName)[1:]
 
-_PACKAGES = {"onnx": ("onnx", "onnxruntime"), "openvino": ("openvino", "onnx")}
-_MEASURED = Path(__file__).parent / "measured.json"
+_PACKAGES = {"onnx": "onnxruntime", "openvino": "openvino"}
+# never chosen: fused is eager made faster, and compiling would keep the first photos waiting for minutes
+_ONLY_AS_ASKED = ("eager", "compiled")
 _log = logging.getLogger(__name__)
 
 
@@ -29,15 +29,15 @@ def load_engine(
     device: torch.device,
     engine: EngineName = "auto",
     fingerprint: str | None = None,
-) -> Engine:
+) -> GuardedEngine:
     """Make a network ready to run.
 
     Args:
         network: The network.
         input_size: (height, width) in pixels of the photos that it will be given.
         device: Device to run on.
-        engine: Name of the engine; "auto": the fastest of those installed, by what was measured on such hardware. It
-            never compiles, since the first photos would wait for minutes.
+        engine: Name of the engine; "auto": the fastest of those installed, measured once on this machine, see
+            `measure.measured_speeds`. It never compiles, since the first photos would wait for minutes.
         fingerprint: Fingerprint of the network's weights, under which engines cache what takes seconds to make; None:
             nothing is cached.
 
@@ -46,12 +46,26 @@ def load_engine(
     """
     if engine not in get_args(EngineName):
         raise ConfigError(f"engine={engine}: unknown, choose one of {', '.join(get_args(EngineName))}")
-    name, reason = str(engine), "as asked"
-    if engine == "auto":
-        name, reason = choose_engine(type(network).__name__, device, installed_engines(device))
-    if name in _PACKAGES and device.type != "cpu":
-        raise ConfigError(f"engine={name} runs on the CPU only: use device=cpu, or engine=auto")
-    _log.info("engine %s: %s", name, reason)
+    if engine != "auto":
+        if engine in _PACKAGES and device.type != "cpu":
+            raise ConfigError(f"engine={engine} runs on the CPU only: use device=cpu, or engine=auto")
+        _log.info("engine %s: as asked", engine)
+        return GuardedEngine(_load(engine, network, input_size, device, fingerprint))
+    return GuardedEngine(_fastest(network, input_size, device, fingerprint))
+
+
+def installed_engines(device: torch.device) -> tuple[str, ...]:
+    """List the engines that run on a device and whose libraries are installed."""
+    return tuple(
+        name
+        for name in ENGINES
+        if name not in _PACKAGES or (device.type == "cpu" and find_spec(_PACKAGES[name]) is not None)
+    )
+
+
+def _load(
+    name: str, network: FocusNetwork, input_size: tuple[int, int], device: torch.device, fingerprint: str | None
+) -> Engine:
     if name == "onnx":
         from dbd_ray.engines.onnx_engine import OnnxEngine
 
@@ -65,37 +79,25 @@ def load_engine(
     return TorchEngine(cast(TorchEngineName, name), network, device)
 
 
-def installed_engines(device: torch.device) -> tuple[str, ...]:
-    """List the engines that run on a device and whose libraries are installed."""
-    return tuple(
-        name
-        for name in ENGINES
-        if name not in _PACKAGES or (device.type == "cpu" and all(find_spec(package) for package in _PACKAGES[name]))
-    )
-
-
-def choose_engine(network: str, device: torch.device, installed: Iterable[str]) -> tuple[str, str]:
-    """Choose the fastest engine by what was measured (`benchmarks/detector.py`) of such a network on such hardware.
-
-    Args:
-        network: Name of the network's class.
-        device: Device to run on.
-        installed: Engines to choose from.
-
-    Returns:
-        The engine's name and the reason.
-    """
-    kind = describe_device(device)
-    measured = measurements().get(kind, {}).get(network, {})
-    speeds = {name: fps for name, fps in measured.items() if name in installed and name != "compiled"}
-    if not speeds:
-        return "fused", f"nothing was measured of {network} on {kind}"
+def _fastest(
+    network: FocusNetwork, input_size: tuple[int, int], device: torch.device, fingerprint: str | None
+) -> Engine:
+    loaded: dict[str, Engine] = {}
+    for name in installed_engines(device):
+        if name in _ONLY_AS_ASKED:
+            continue
+        try:
+            loaded[name] = _load(name, network, input_size, device, fingerprint)
+        except Exception as error:  # noqa: BLE001 - what is installed may be broken in any way, and others are at hand
+            _log.warning("engine %s is installed but does not load: %s", name, error)
+    if len(loaded) == 1:
+        ((name, only),) = loaded.items()
+        _log.info("engine %s: the only one installed for %s", name, device)
+        return only
+    speeds = measured_speeds(network, input_size, device, loaded)
     best = max(speeds, key=lambda name: speeds[name])
-    others = ", ".join(f"{name} {fps:.0f}" for name, fps in sorted(speeds.items(), key=lambda item: -item[1]))
-    return best, f"frames/s measured of {network} on {kind}: {others}"
-
-
-def measurements() -> dict[str, dict[str, dict[str, float]]]:
-    """Give what `benchmarks/detector.py` measured: frames/s by kind of hardware, network and engine."""
-    found: dict[str, dict[str, dict[str, float]]] = json.loads(_MEASURED.read_text())
-    return found
+    figures = ", ".join(f"{name} {speed:.1f}" for name, speed in sorted(speeds.items(), key=lambda item: -item[1]))
+    _log.info(
+        "engine %s: photos/s of this %s on %s: %s", best, type(network).__name__, describe_device(device), figures
+    )
+    return loaded[best]

@@ -14,12 +14,13 @@ from torch import Tensor
 
 from dbd_ray.engines.base import FocusFunction, NetworkMaps, as_maps, predict_focus
 from dbd_ray.errors import ConfigError
+from dbd_ray.hardware import engine_threads
 from dbd_ray.models import FocusNetwork
 from dbd_ray.storage import replace_bytes
 
 OPSET = 20
 CODE_VERSION = 2  # part of the kept files' names; raised when this code writes others for the same network
-HINT = "pip install onnx onnxruntime (the extra onnx)"
+HINT = "pip install onnxruntime (the extra onnx)"
 
 
 def export_onnx(
@@ -35,14 +36,9 @@ def export_onnx(
         path: The file; replaced if it is there.
         input_size: (height, width) in pixels of the photos that the file takes.
         facts: Texts by key, kept in the file's metadata beside the input size.
-
-    Raises:
-        ConfigError: A library is missing.
     """
-    try:
-        import onnx
-    except ModuleNotFoundError as error:
-        raise ConfigError(f"writing ONNX needs {error.name}: {HINT}") from None
+    import onnx  # takes a second, which only whoever writes a file waits for
+
     names = ["focus", "depth"] if network.shows_depth else ["focus"]
     function = FocusFunction(network.cpu()).eval()
     # two photos: a size of one may be taken for a constant
@@ -89,9 +85,6 @@ def kept_onnx(network: FocusNetwork, input_size: tuple[int, int], fingerprint: s
         network: The network to export.
         input_size: (height, width) in pixels of the photos that the file takes.
         fingerprint: Fingerprint of the network's weights, by which the file is found again; None: it is not kept.
-
-    Raises:
-        ConfigError: A library is missing.
     """
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.onnx"
@@ -147,5 +140,5 @@ def _session(path: Path) -> Any:
     except ModuleNotFoundError:
         raise ConfigError(f"ONNX Runtime is missing: {HINT}") from None
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = torch.get_num_threads()
+    options.intra_op_num_threads = engine_threads()
     return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])

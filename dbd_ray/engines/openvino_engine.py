@@ -9,6 +9,7 @@ from torch import Tensor
 from dbd_ray.engines.base import NetworkMaps, as_maps
 from dbd_ray.engines.onnx_engine import cache_folder, kept_onnx
 from dbd_ray.errors import ConfigError
+from dbd_ray.hardware import engine_threads
 from dbd_ray.models import FocusNetwork
 
 # two threads whose engines make the first pass of a process at the same time may deadlock: OpenVINO's Python binding
@@ -35,7 +36,7 @@ class OpenVinoEngine:
             import openvino
         except ModuleNotFoundError:
             raise ConfigError("engine=openvino needs more: pip install openvino onnx (the extra openvino)") from None
-        threads = torch.get_num_threads()
+        threads = engine_threads()
         settings = {"INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY"}
         if threads < (os.cpu_count() or 1):
             settings["ENABLE_CPU_PINNING"] = False  # else all processes would compute on the same first processors
@@ -45,11 +46,15 @@ class OpenVinoEngine:
         # by way of a file: OpenVINO's own converter of torch networks reports its use over the network
         with kept_onnx(network, input_size, fingerprint) as path:
             self._request = core.compile_model(core.read_model(path), "CPU", settings).create_infer_request()
+        self._turn = threading.Lock()
         with _FIRST_PASS:
             self(torch.zeros(1, 3, *input_size, dtype=torch.uint8))
 
     def __call__(self, photos: Tensor) -> NetworkMaps:
         """Turn uint8 N×3×h×w RGB in main memory into maps there."""
-        results = self._request.infer([photos.contiguous().numpy()]).to_tuple()
-        # copies: the request's own memory holds the next photos' maps
-        return as_maps(tuple(torch.from_numpy(result.copy()) for result in results))
+        given = photos.contiguous().numpy()
+        # one request for all threads, in turns: a pass takes all processors anyway, and each request has its own memory
+        with self._turn:
+            results = self._request.infer([given]).to_tuple()
+            # copies: the request's own memory holds the next photos' maps
+            return as_maps(tuple(torch.from_numpy(result.copy()) for result in results))

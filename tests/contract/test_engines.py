@@ -1,8 +1,9 @@
 """What every engine promises: the same maps, from the same call."""
 
 import json
-import logging
 import os
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
@@ -16,7 +17,6 @@ from dbd_ray.checkpoints.files import load_checkpoint
 from dbd_ray.checkpoints.find import packaged_models
 from dbd_ray.engines import ENGINES, installed_engines, load_engine, openvino_engine, predict_focus
 from dbd_ray.engines.base import NetworkMaps
-from dbd_ray.engines.choose import choose_engine, measurements
 from dbd_ray.engines.onnx_engine import kept_onnx, onnx_difference
 from dbd_ray.errors import ConfigError
 from dbd_ray.images.decode import decode_photo
@@ -57,6 +57,13 @@ def shipped(request: pytest.FixtureRequest) -> Given:
 def tiny(tiny_model: Path) -> Given:
     """A network of which a pass takes a moment."""
     return _given(tiny_model)
+
+
+@pytest.fixture
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder for what engines keep."""
+    monkeypatch.setenv("DBD_RAY_CACHE", str(tmp_path))
+    return tmp_path
 
 
 @pytest.fixture
@@ -110,6 +117,39 @@ class TestEngine:
         assert torch.allclose(everything[:1], first, atol=0.02)
 
     @pytest.mark.parametrize("name", NAMES)
+    def test_every_one_of_many_threads_gets_its_own_photos_maps(self, name: EngineName, tiny: Given) -> None:
+        engine = load_engine(tiny.network, engine=name, **tiny.settings)
+        shape = (24, 1, 3, *tiny.settings["input_size"])
+        photos = torch.randint(0, 256, shape, dtype=torch.uint8, generator=torch.Generator().manual_seed(2))
+        alone = [engine(photo).focus for photo in photos]
+        assert all(float((one - alone[0]).abs().max()) > 0.01 for one in alone[1:]), "the photos must differ"
+        with ThreadPoolExecutor(6) as pool:
+            found = list(pool.map(lambda turn: engine(photos[turn % 24]).focus, range(240)))
+        for turn, focus in enumerate(found):
+            torch.testing.assert_close(focus, alone[turn % 24], rtol=0, atol=1e-3)
+
+    @pytest.mark.skipif(not hasattr(os, "fork"), reason="a matter of POSIX")
+    @pytest.mark.parametrize("name", ["fused", "openvino"])
+    def test_a_forked_copy_says_so_at_once(self, name: EngineName, tiny_model: Path) -> None:
+        script = f"""
+import os
+import numpy as np
+from dbd_ray import Detector, DbdRayError
+detector = Detector.load({str(tiny_model)!r}, engine={name!r}, device="cpu")
+photo = np.zeros((80, 90, 3), np.uint8)
+detector.detect([photo])
+child = os.fork()
+if child == 0:
+    try:
+        detector.detect([photo])
+    except DbdRayError as error:
+        os._exit(7 if "load a detector in each process" in str(error) else 8)
+    os._exit(9)
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+"""
+        subprocess.run([sys.executable, "-c", script], check=True, timeout=300)
+
+    @pytest.mark.parametrize("name", NAMES)
     def test_the_network_stays_as_it_was(self, name: EngineName, tiny: Given) -> None:
         before = {key: value.clone() for key, value in tiny.network.state_dict().items()}
         load_engine(tiny.network, engine=name, **(tiny.settings | {"fingerprint": None}))
@@ -135,15 +175,12 @@ def test_a_network_with_depth_shows_it_by_every_engine(tiny_depth_model: Path, p
         assert float((depth - expected).abs().mean()) <= 0.02
 
 
-def test_what_took_seconds_is_kept_for_the_next_time(
-    tiny: Given, exports: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("DBD_RAY_CACHE", str(tmp_path))
+def test_what_took_seconds_is_kept_for_the_next_time(tiny: Given, exports: list[Path], own_cache: Path) -> None:
     names: tuple[EngineName, ...] = ("onnx", "onnx", "openvino")
     for name in names:
         load_engine(tiny.network, engine=name, **tiny.settings)
     assert len(exports) == 1
-    (kept,) = tmp_path.glob("*.onnx")
+    (kept,) = own_cache.glob("*.onnx")
     assert kept.name.startswith(tiny.settings["fingerprint"][:32])
 
 
@@ -154,27 +191,6 @@ def test_a_cache_that_cannot_be_written_does_no_harm(
     monkeypatch.setenv("DBD_RAY_CACHE", str(tmp_path / "file"))
     load_engine(tiny.network, engine="onnx", **tiny.settings)
     assert exports
-
-
-def test_auto_takes_the_fastest_that_was_measured_here_and_says_why(
-    tiny: Given, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    speeds = {"eager": 10.0, "fused": 20.0, "onnx": 30.0, "compiled": 90.0, "openvino": 40.0}
-    found = {"cpu test": {"DepthDistillation": speeds}}
-    monkeypatch.setattr("dbd_ray.engines.choose.measurements", lambda: found)
-    monkeypatch.setattr("dbd_ray.engines.choose.describe_device", lambda device: "cpu test")
-    assert choose_engine("DepthDistillation", CPU, ENGINES)[0] == "openvino", "compiling is never a surprise"
-    assert choose_engine("DepthDistillation", CPU, ("eager", "fused", "onnx"))[0] == "onnx"
-    assert choose_engine("Other", CPU, ENGINES) == ("fused", "nothing was measured of Other on cpu test")
-    with caplog.at_level(logging.INFO):
-        load_engine(tiny.network, **tiny.settings)
-    assert "engine openvino: frames/s measured of DepthDistillation on cpu test: openvino 40, onnx 30" in caplog.text
-
-
-def test_what_was_measured_names_engines_that_exist() -> None:
-    for networks in measurements().values():
-        for speeds in networks.values():
-            assert speeds.keys() <= set(ENGINES)
 
 
 def test_engines_that_cannot_run_here_say_what_to_do(tiny: Given, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,3 +1,7 @@
+import os
+import subprocess
+import sys
+
 import pytest
 import torch
 
@@ -62,3 +66,15 @@ def test_gpus_train_in_what_they_multiply_natively_and_say_so() -> None:
     assert precision.dtype == (torch.bfloat16 if native else torch.float32)
     assert torch.cuda.get_device_name(gpu) in precision.reason
     assert choose_training_precision(gpu, "float32").reason == "float32: as configured"
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="a matter of Linux")
+def test_engines_take_no_more_threads_than_the_process_may_use() -> None:
+    script = """
+import os, torch
+os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+torch.set_num_threads(8)
+from dbd_ray.hardware import engine_threads, usable_processors
+print(engine_threads(), usable_processors())
+"""
+    assert subprocess.run([sys.executable, "-c", script], capture_output=True, text=True).stdout.split() == ["1", "1"]
