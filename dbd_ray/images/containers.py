@@ -102,6 +102,8 @@ def ends_early(data: bytes, container: Container) -> bool:
             return int.from_bytes(data[2:6], "little") > len(data)
         case "avif" | "heif":
             return _last_box_end(data) > len(data)
+        case "tiff":
+            return _directory_end(data) > len(data)
         case _:
             return False
 
@@ -134,6 +136,15 @@ def _is_raw_tiff(data: bytes) -> bool:
         return (reduced and _SUB_IFDS in directory) or directory.get(_COMPRESSION) in _SENSOR_COMPRESSIONS
     except Exception:  # noqa: BLE001 - a damaged directory raises almost anything; decoding then names the damage
         return False
+
+
+def _directory_end(data: bytes) -> int:
+    # the first list of tags, which many programs write behind the pixels
+    order: Literal["little", "big"] = "little" if data.startswith(b"II") else "big"
+    big = 43 in data[2:4]
+    header, count_bytes, entry_bytes = (16, 8, 20) if big else (8, 2, 12)
+    at = int.from_bytes(data[header // 2 : header], order)
+    return at + count_bytes + entry_bytes * int.from_bytes(data[at : at + count_bytes], order)
 
 
 def _last_box_end(data: bytes) -> int:
