@@ -24,17 +24,18 @@ class JpegFile(JpegImagePlugin.JpegImageFile):
             return super().load()
         except OSError:
             # whether a progressive picture lacks its last scans cannot be told from its pixels
-            if not tile or self.fp is None or self.info.get("progressive"):
+            if not tile or not isinstance(self.fp, io.BytesIO) or self.info.get("progressive"):
                 raise
-            first, *others = (self._filled(tile, filling) for filling in _FILLINGS)
+            # half a mark at the end would be another mark with what follows it
+            coded = self.fp.getvalue().rstrip(_END[:1])
+            first, *others = (self._filled(coded + filling + _END, tile) for filling in _FILLINGS)
             if any(ImageChops.difference(first, other).getbbox() for other in others):
                 raise
             self.im, self.tile = first.im, []
             return super().load()
 
-    def _filled(self, tile: list[Any], filling: bytes) -> JpegImagePlugin.JpegImageFile:
-        coded = self.fp.getvalue().rstrip(_END[:1])  # half a mark: with what follows it would be another one
-        image = JpegImagePlugin.JpegImageFile(io.BytesIO(coded + filling + _END))
+    def _filled(self, data: bytes, tile: list[Any]) -> JpegImagePlugin.JpegImageFile:
+        image = JpegImagePlugin.JpegImageFile(io.BytesIO(data))
         image._size, image._mode = self._size, self._mode
         image.tile, image.decoderconfig = list(tile), self.decoderconfig
         image.load()

@@ -2,7 +2,7 @@
 
 from os import PathLike
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -54,7 +54,7 @@ def read_photo(
         raise PhotoError(error.reason, f"{photo}: {error.message}") from error
 
 
-def _stands_at_end(file: BinaryIO) -> bool:
+def _stands_at_end(file: Any) -> bool:
     try:
         return file.seekable() and file.tell() > 0
     except (AttributeError, OSError):  # a pipe, or something that can only be read

@@ -1,5 +1,6 @@
 """TIFF files of every arrangement of samples: read rightly, or refused by what they hold."""
 
+import io
 from typing import Any
 
 import cv2
@@ -89,6 +90,8 @@ class TiffFile(TiffImagePlugin.TiffImageFile):
             self.info["icc_profile"] = self.tag_v2[_ICC_PROFILE]
 
     def _decode(self) -> np.ndarray:
+        if not isinstance(self.fp, io.BytesIO):
+            raise TypeError("TIFF files are opened from memory, as io.BytesIO")
         data = np.frombuffer(self.fp.getbuffer(), np.uint8)
         values = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)  # turned upright, whatever the flags say
         if values is None or values.shape[:2] != self._size[::-1]:

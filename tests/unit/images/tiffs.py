@@ -81,7 +81,7 @@ def _rows(block: np.ndarray, order: str, bits: int, predictor: int) -> list[byte
         count = block.shape[2]
         split[:, count:] -= split[:, :-count].copy()
         return [row.tobytes() for row in split]
-    return [row.tobytes() for row in stored.astype(stored.dtype.newbyteorder(order))]
+    return [row.tobytes() for row in stored.astype(np.dtype(order + stored.dtype.str[1:]))]
 
 
 def _compressed(rows: list[bytes], compression: int) -> bytes:
