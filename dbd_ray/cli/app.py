@@ -2,6 +2,7 @@
 
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 
 import typer
@@ -42,6 +43,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     stop_by_signals()
     present_token()
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")  # read when MLflow is imported; else it lists its tables
+    # damaged EXIF says nothing about the pixels, and its lines would break the display of progress
+    warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
     try:
         app(args=None if arguments is None else list(arguments), prog_name="dbd-ray")
     except DbdRayError as error:

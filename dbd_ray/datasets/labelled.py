@@ -5,9 +5,9 @@ from collections.abc import Callable
 import numpy as np
 
 from dbd_ray.datasets.layouts import LabelledPhoto, scan_layout
+from dbd_ray.datasets.truth import mask_levels, truth_of
 from dbd_ray.errors import DatasetError, PhotoError
 from dbd_ray.images.decode import decode_photo
-from dbd_ray.images.encode import decode_mask
 from dbd_ray.names import Layout, Polarity
 from dbd_ray.storage import read_bytes
 
@@ -54,19 +54,19 @@ def read_labelled(photo: LabelledPhoto, *, allow_constant: bool = False) -> tupl
     picture = _read(photo.image_uri, decode_photo)
     if photo.mask_uri is None:
         return picture if isinstance(picture, str) else (picture, np.full(picture.shape[:2], 255, np.uint8))
-    labels = _read(photo.mask_uri, lambda data: decode_mask(data, polarity=photo.polarity))
+    labels = _read(photo.mask_uri, lambda data: mask_levels(data, photo.polarity))
     found = [read for read in (picture, labels) if isinstance(read, str)]
+    truth = labels
     if not isinstance(labels, str):
         if not isinstance(picture, str) and picture.shape[:2] != labels.shape:
             sizes = [f"{width}x{height}" for height, width in (labels.shape, picture.shape[:2])]
             found.append(f"{photo.mask_uri}: the mask is {sizes[0]} but the photo, as displayed, is {sizes[1]} (w x h)")
-        in_focus = labels > 127
-        if not allow_constant and (in_focus.all() or not in_focus.any()):
-            one_class = "all in focus" if in_focus.all() else "all out of focus"
-            found.append(f"{photo.mask_uri}: empty mask, nothing is labelled apart ({one_class})")
-    if isinstance(picture, str) or isinstance(labels, str) or found:
+        truth = truth_of(labels, photo.polarity, allow_constant=allow_constant)
+        if isinstance(truth, str):
+            found.append(f"{photo.mask_uri}: {truth}")
+    if isinstance(picture, str) or isinstance(truth, str) or found:
         return "; ".join(found)
-    return picture, labels
+    return picture, truth
 
 
 def _read(uri: str, decode: Callable[[bytes], np.ndarray]) -> np.ndarray | str:

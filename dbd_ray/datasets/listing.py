@@ -1,6 +1,7 @@
 """Listing of labelled files and of `test.txt`, with every problem reported."""
 
 import posixpath
+import unicodedata
 from collections.abc import Mapping
 
 from fsspec import AbstractFileSystem
@@ -9,6 +10,11 @@ from dbd_ray.storage import list_folder
 
 MASK_SUFFIXES = frozenset({".png", ".bmp", ".jpg", ".jpeg", ".tif", ".tiff", ".gif", ".webp"})
 _SYSTEM_FILES = frozenset({"thumbs.db", "desktop.ini"})
+
+
+def one_form(name: str) -> str:
+    """Write a name in Unicode's form NFC: archives from a Mac hold ü as u and dots, other tools as one letter."""
+    return unicodedata.normalize("NFC", name)
 
 
 def files_by_stem(
@@ -24,7 +30,7 @@ def files_by_stem(
         problems: Gets one more line for every file or folder that does not belong there.
 
     Returns:
-        File name by stem, or None when the folder is missing.
+        File name as it is stored by stem in NFC, or None when the folder is missing.
     """
     entries = list_folder(storage, f"{root}/{folder}")
     if entries is None:
@@ -32,7 +38,7 @@ def files_by_stem(
         return None
     files: dict[str, str] = {}
     for name, is_folder in entries:
-        stem, suffix = posixpath.splitext(name)
+        stem, suffix = posixpath.splitext(one_form(name))
         if name.startswith(".") or name.lower() in _SYSTEM_FILES:
             continue
         if is_folder:
@@ -42,7 +48,9 @@ def files_by_stem(
                 f"{folder}/{name}: {suffix or 'no suffix'} is none of {' '.join(sorted(suffixes))}; move it away"
             )
         elif stem in files:
-            problems.append(f"{folder}/{name}: same name as {files[stem]} but for the suffix, keep one of them")
+            same_form = posixpath.splitext(name)[0] == posixpath.splitext(files[stem])[0]
+            difference = "the suffix" if same_form else "the Unicode form of its letters"
+            problems.append(f"{folder}/{name}: same name as {files[stem]} but for {difference}, keep one of them")
         else:
             files[stem] = name
     if not files:
@@ -78,10 +86,11 @@ def read_test_stems(
         problems.append(f"test.txt: not UTF-8 text ({error.reason} at byte {error.start})")
         return set()
     # published lists disagree with the files about .jpg and .JPG
-    known = {stem + posixpath.splitext(name)[1].lower(): stem for stem, name in images.items()}
+    known = {stem + posixpath.splitext(one_form(name))[1].lower(): stem for stem, name in images.items()}
     stems: set[str] = set()
     for number, name in enumerate((line.strip() for line in lines), start=1):
-        stem = known.get(posixpath.splitext(name)[0] + posixpath.splitext(name)[1].lower())
+        listed, suffix = posixpath.splitext(one_form(name))
+        stem = known.get(listed + suffix.lower())
         if name and stem is None and images:
             problems.append(f"test.txt line {number}: {name!r} is not in image/")
         elif stem in stems:

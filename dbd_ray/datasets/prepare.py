@@ -11,6 +11,7 @@ import ray.data
 
 from dbd_ray.config import PrepareConfig, build
 from dbd_ray.datasets.layouts import LabelledPhoto, scan_layout
+from dbd_ray.datasets.listing import one_form
 from dbd_ray.datasets.prepared import SCHEMA, PreparedInfo
 from dbd_ray.datasets.rows import LabelledRows, RenderedRows
 from dbd_ray.datasets.scenes import SceneConfig
@@ -150,6 +151,7 @@ def corrected(
     Returns:
         The photos that remain, and one line for each id that changes nothing.
     """
+    inverted, exclude = ([one_form(id) for id in ids] for ids in (inverted, exclude))
     masks = {photo.id: photo.mask_uri for photo in photos}
     idle = [f"inverted: no photo {id}; remove it" for id in inverted if id not in masks]
     idle += [f"inverted: photo {id} has no mask; remove it" for id in inverted if masks.get(id, "") is None]

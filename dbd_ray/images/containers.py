@@ -2,6 +2,8 @@
 
 import io
 import struct
+import zlib
+from collections.abc import Iterator
 from typing import Literal
 
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
@@ -27,6 +29,8 @@ _RAW_MAGICS = (
     b"\0MRM",  # Minolta MRW
     b"II\x1a\0\0\0HEAPCCDR",  # Canon CRW
 )
+
+_LARGEST_PROFILE_BYTES = 2**24
 
 _NEW_SUBFILE_TYPE, _COMPRESSION, _PHOTOMETRIC, _MAKE = 0x00FE, 0x0103, 0x0106, 0x010F
 _SUB_IFDS, _DNG_VERSION = 0x014A, 0xC612
@@ -76,15 +80,40 @@ def webp_size(data: bytes) -> tuple[int, int] | None:
     return None
 
 
-def png_exif(data: bytes) -> bytes | None:
-    """Find a PNG file's EXIF block, which may also stand behind the pixels, without decoding them."""
+def _chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
     at = 8
     while at + 8 <= len(data):
-        length = int.from_bytes(data[at : at + 4], "big")
-        if data[at + 4 : at + 8] == b"eXIf":
-            return data[at + 8 : at + 8 + length]
-        at += 12 + length
+        end = at + 12 + int.from_bytes(data[at : at + 4], "big")
+        yield data[at + 4 : at + 8], at, min(end, len(data))
+        at = end
+
+
+def png_exif(data: bytes) -> bytes | None:
+    """Find a PNG file's EXIF block, which may also stand behind the pixels, without decoding them."""
+    return next((data[start + 8 : end - 4] for kind, start, end in _chunks(data) if kind == b"eXIf"), None)
+
+
+def png_profile(data: bytes) -> bytes | None:
+    """Find a PNG file's colour profile; None where it has none, or one that is damaged or above 16 MiB."""
+    for kind, start, end in _chunks(data):
+        if kind == b"iCCP":
+            packed = data[start + 8 : end - 4].partition(b"\0")[2][1:]
+            unpacking = zlib.decompressobj()
+            try:
+                profile = unpacking.decompress(packed, _LARGEST_PROFILE_BYTES)
+            except zlib.error:
+                return None
+            return profile if unpacking.eof else None
     return None
+
+
+def png_pixels(data: bytes) -> bytes:
+    """Leave out of a PNG file what does not make its pixels: Pillow refuses photos for damaged or large texts."""
+    makes_pixels = [kind[:1].isupper() or kind == b"tRNS" for kind, _, _ in _chunks(data)]
+    if all(makes_pixels):
+        return data
+    kept = (data[start:end] for (_, start, end), makes in zip(_chunks(data), makes_pixels, strict=True) if makes)
+    return data[:8] + b"".join(kept)
 
 
 def ends_early(data: bytes, container: Container) -> bool:
@@ -102,6 +131,8 @@ def ends_early(data: bytes, container: Container) -> bool:
             return int.from_bytes(data[2:6], "little") > len(data)
         case "avif" | "heif":
             return _last_box_end(data) > len(data)
+        case "tiff":
+            return _directory_end(data) > len(data)
         case _:
             return False
 
@@ -134,6 +165,15 @@ def _is_raw_tiff(data: bytes) -> bool:
         return (reduced and _SUB_IFDS in directory) or directory.get(_COMPRESSION) in _SENSOR_COMPRESSIONS
     except Exception:  # noqa: BLE001 - a damaged directory raises almost anything; decoding then names the damage
         return False
+
+
+def _directory_end(data: bytes) -> int:
+    # the first list of tags, which many programs write behind the pixels
+    order: Literal["little", "big"] = "little" if data.startswith(b"II") else "big"
+    big = 43 in data[2:4]
+    header, count_bytes, entry_bytes = (16, 8, 20) if big else (8, 2, 12)
+    at = int.from_bytes(data[header // 2 : header], order)
+    return at + count_bytes + entry_bytes * int.from_bytes(data[at : at + count_bytes], order)
 
 
 def _last_box_end(data: bytes) -> int:

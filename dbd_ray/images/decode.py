@@ -20,9 +20,11 @@ from PIL import (
 
 from dbd_ray.errors import PhotoError
 from dbd_ray.images.colour import to_srgb
-from dbd_ray.images.containers import Container, ends_early, identify, png_exif, webp_size
+from dbd_ray.images.containers import Container, ends_early, identify, png_exif, png_pixels, png_profile, webp_size
+from dbd_ray.images.jpeg import JpegFile
 from dbd_ray.images.raw import open_raw_preview
 from dbd_ray.images.resize import resize_photo
+from dbd_ray.images.tiff import TiffFile
 from dbd_ray.names import MAX_PIXELS
 
 MAX_BYTES = 256 * 2**20
@@ -39,21 +41,13 @@ _TRANSPOSES = {
 }
 
 
-class _Tiff(TiffImagePlugin.TiffImageFile):
-    def load_prepare(self) -> None:
-        # taking the memory here keeps Pillow from applying its own pixel limit after ours has let the photo pass
-        if self._im is None:
-            self.im = Image.core.new(self.mode, self._tile_size)
-        super().load_prepare()
-
-
 # opened by their own classes: Image.open would also try formats that nobody asked for (one of them starts
 # Ghostscript), and its pixel limit is a module-wide setting that only warns up to a point
 _OPENERS: dict[Container, type[ImageFile.ImageFile]] = {
-    "jpeg": JpegImagePlugin.JpegImageFile,
+    "jpeg": JpegFile,
     "png": PngImagePlugin.PngImageFile,
     "webp": WebPImagePlugin.WebPImageFile,
-    "tiff": _Tiff,
+    "tiff": TiffFile,
     "bmp": BmpImagePlugin.BmpImageFile,
     "gif": GifImagePlugin.GifImageFile,
 }
@@ -155,14 +149,18 @@ def _open(data: bytes, container: Container, max_bytes: int, max_pixels: int) ->
     if len(data) > max_bytes:
         raise PhotoError(
             "too_many_bytes",
-            f"the file has {len(data)} bytes, the limit is {max_bytes}: save it as JPEG, "
-            "or give decode_photo a larger max_bytes",
+            f"the file has {len(data)} bytes, the limit is {max_bytes}: save it as JPEG "
+            "(in Python, decode_photo takes a larger max_bytes)",
         )
+    if container == "tiff" and ends_early(data, container):
+        raise EOFError("truncated directory")  # what is left of its tags would tell of another picture
     if container == "webp":
         _check_pixels(webp_size(data) or (0, 0), max_pixels)
-    image = _open_container(data, container)
+    image = _open_container(png_pixels(data) if container == "png" else data, container)
     if container == "png" and (exif := png_exif(data)):
         image.info["exif"] = b"Exif\0\0" + exif
+    if container == "png" and (profile := png_profile(data)):
+        image.info["icc_profile"] = profile
     _check_pixels((image.height, image.width), max_pixels)
     return image
 

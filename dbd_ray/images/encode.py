@@ -12,6 +12,8 @@ from dbd_ray.images.colour import to_eight_bits
 from dbd_ray.images.decode import decode_as_stored
 from dbd_ray.names import Polarity
 
+_PHOTOMETRIC = 262  # TIFF tag
+
 _DEPTH_PNG = (
     *(cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE),
     *(cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_PAETH),
@@ -40,7 +42,8 @@ def decode_mask(data: bytes, *, polarity: Polarity) -> np.ndarray:
 
     Args:
         data: The encoded file. Colours are turned to gray without following colour profiles;
-            where only the transparency varies (a cut-out), opaque is taken for white.
+            where only the transparency varies (a cut-out), opaque is taken for white. Two values of more than
+            8 bits that would become one level are taken for black and white.
         polarity: Meaning of white in the file.
 
     Returns:
@@ -49,8 +52,12 @@ def decode_mask(data: bytes, *, polarity: Polarity) -> np.ndarray:
     Raises:
         PhotoError: When the bytes cannot be decoded.
     """
-    image = to_eight_bits(decode_as_stored(data))
+    stored = decode_as_stored(data)
+    image = to_eight_bits(stored)
     gray = image.convert("L")
+    if image is not stored and _is_flat(gray):
+        white_is_zero = getattr(stored, "tag_v2", {}).get(_PHOTOMETRIC) == 0
+        gray = Image.fromarray(_apart(np.asarray(stored), np.asarray(gray), white_is_zero))
     if image.has_transparency_data and _is_flat(gray):
         alpha = image.convert("RGBA").getchannel("A")
         gray = gray if _is_flat(alpha) else alpha
@@ -128,6 +135,12 @@ def _checked_map(values: np.ndarray, name: str) -> np.ndarray:
 
 def _is_flat(gray: Image.Image) -> bool:
     return len(set(gray.getextrema())) == 1
+
+
+def _apart(values: np.ndarray, gray: np.ndarray, white_is_zero: bool) -> np.ndarray:
+    low, high = values.min(), values.max()
+    two = low < high and bool(((values == low) | (values == high)).all())
+    return np.where(values == (low if white_is_zero else high), np.uint8(255), np.uint8(0)) if two else gray
 
 
 def _png(levels: np.ndarray) -> bytes:

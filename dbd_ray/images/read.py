@@ -2,7 +2,7 @@
 
 from os import PathLike
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -36,6 +36,8 @@ def read_photo(
         data = photo.read()
         if not isinstance(data, bytes):
             raise TypeError('expected a file that is open for reading bytes, got one of text; open it with mode "rb"')
+        if not data and _stands_at_end(photo):
+            raise PhotoError("empty_file", "the open file stands at its end, nothing is left to read: seek(0) first")
         return decode_photo(data, max_pixels=max_pixels)
     if not isinstance(photo, str | PathLike):
         raise TypeError(
@@ -50,3 +52,10 @@ def read_photo(
         return decode_photo(data, max_pixels=max_pixels)
     except PhotoError as error:
         raise PhotoError(error.reason, f"{photo}: {error.message}") from error
+
+
+def _stands_at_end(file: Any) -> bool:
+    try:
+        return file.seekable() and file.tell() > 0
+    except (AttributeError, OSError):  # a pipe, or something that can only be read
+        return False
