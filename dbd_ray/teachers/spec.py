@@ -39,7 +39,7 @@ class TeacherSpec(NamedTuple):
         """
         where, question, query = text.partition("?")
         kind, colon, target = where.partition(":")
-        if absolute and colon and target and Path(target).exists():
+        if absolute and colon and target and _is_there(target):
             target = str(Path(target).absolute())
             text = f"{kind}:{target}{question}{query}"
         if not (colon and kind and target):
@@ -92,3 +92,10 @@ class TeacherSpec(NamedTuple):
             raise ConfigError(f"{self.label}: {self.kind} teachers run on the CPU, device={device} has no effect")
         if precision == "bfloat16":
             raise ConfigError(f"{self.label}: precision=bfloat16 has no effect on {self.kind} teachers")
+
+
+def _is_there(target: str) -> bool:
+    try:
+        return Path(target).exists()
+    except OSError:  # too long for a file's name
+        return False

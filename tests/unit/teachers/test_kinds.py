@@ -111,3 +111,7 @@ def test_help_on_teachers_waits_for_nothing_heavy() -> None:
     assert not {name.partition(".")[0] for name in done.stdout.split()} & {
         *("torch", "transformers", "ai_edge_litert", "cv2", "pyarrow", "ray")
     }
+
+
+def test_a_target_that_is_too_long_for_a_file_stays_as_it_is() -> None:
+    assert TeacherSpec.parse(f"hf:{'x' * 300}", absolute=True).target == "x" * 300
