@@ -3,6 +3,7 @@
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from shlex import quote
 from typing import Annotated, Any, get_args
 
 import typer
@@ -74,7 +75,8 @@ def evaluate(
     if found.decision:
         say(found.decision, aside=True)
     say(f"report: {found.files['html']}", aside=True)
-    say(f"MLflow run {found.run_id}: mlflow ui --backend-store-uri {tracking_uri(settings.storage)}", aside=True)
+    uri = tracking_uri(settings.storage)
+    say(f"MLflow run {found.run_id}: mlflow ui --backend-store-uri {quote(uri)}", aside=True)
 
 
 def export(

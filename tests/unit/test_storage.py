@@ -174,3 +174,19 @@ def test_a_local_path_is_made_absolute_and_opened_however_it_is_written(
 @pytest.mark.parametrize("uri", ["s3://bucket/a", "models:/name@champion", "memory://a", "simplecache::s3://bucket/a"])
 def test_a_uri_stays_as_it_is(uri: str) -> None:
     assert as_uri(uri) == as_uri(f"{uri}/") == uri
+
+
+def test_a_photo_whose_name_is_not_utf8_is_taught_under_an_escaped_name(folder: Path, tmp_path: Path) -> None:
+    shutil.copy(folder / "a.jpg", folder / os.fsdecode(b"caf\xe9.jpg"))
+    taught = TeachConfig(teacher="hf:any", photos=str(folder), out=str(tmp_path / "out"))
+    assert open_source(taught).rows["id"].to_pylist() == ["a.jpg", "caf\\udce9.jpg"]
+
+
+def test_a_labelled_photo_whose_name_is_not_utf8_is_a_problem(folder: Path, tmp_path: Path) -> None:
+    for name in ("image", "mask"):
+        (tmp_path / "set" / name).mkdir(parents=True)
+        for photo in ("a.jpg", os.fsdecode(b"caf\xe9.jpg")):
+            shutil.copy(folder / "a.jpg", tmp_path / "set" / name / photo)
+    photos, problems = scan_layout(str(tmp_path / "set"), "folder", polarity="focus")
+    assert [photo.id for photo in photos if "caf" in photo.id] == []
+    assert [problem for problem in problems if "caf\\udce9.jpg: the name is not UTF-8; rename it" in problem]
