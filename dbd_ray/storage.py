@@ -7,8 +7,8 @@ import uuid
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
+from stat import S_ISDIR, S_ISREG
 from typing import Any, Literal, NamedTuple
-from urllib.parse import urlsplit
 
 import pyarrow
 import pyarrow.fs
@@ -22,14 +22,21 @@ from dbd_ray.images.containers import PHOTO_SUFFIXES
 from dbd_ray.names import RESULT_SUFFIXES
 
 UNREACHABLE = "check the address, the network and the credentials in the environment"
+_URI = re.compile(r"[A-Za-z][\w+.-]*:/|[^/]+://")
+_FILE = re.compile(r"^file:(//)?(?=/)|^file://", re.IGNORECASE)
 
 
 def as_uri(location: str | Path) -> str:
-    """Make a local path absolute (Ray's workers run in other folders); take slashes from the end of a URI."""
-    text = str(location)
-    if urlsplit(text).scheme not in ("", "file"):
+    """Make a local path absolute (Ray's workers run in other folders); take slashes from the end of a URI.
+
+    A text is a URI if a slash follows its first colon, as in s3://bucket and models:/name, or :// is in it; `file:` is
+    taken away, and `~` is the user's folder.
+    """
+    text = str(location) if isinstance(location, Path) else _FILE.sub("", location)
+    if not isinstance(location, Path) and _URI.match(text):
         return text.rstrip("/")  # object stores take the name behind a double slash for another one
-    return str(Path(text.removeprefix("file://")).absolute())
+    path = Path(text)
+    return str(path.expanduser() if path.parts[:1] == ("~",) else path.absolute())
 
 
 def open_storage(root: str) -> tuple[AbstractFileSystem, str]:
@@ -44,7 +51,9 @@ def open_storage(root: str) -> tuple[AbstractFileSystem, str]:
     Raises:
         DatasetError: Neither fsspec nor pyarrow knows this kind of storage, or the URI carries options.
     """
-    if "://" not in root:  # fsspec would take "::" in a local path for a chain of storages, and lose what is behind it
+    root = as_uri(root)
+    # fsspec would take "::" in a local path for a chain of storages, and lose what is behind it
+    if root.startswith("/"):
         local = LocalFileSystem()
         return local, str(local._strip_protocol(root)).rstrip("/")
     try:
@@ -70,6 +79,15 @@ def read_bytes(uri: str) -> bytes:
     storage, path = open_storage(uri)
     content: bytes = storage.cat_file(path)
     return content
+
+
+def kind_at(path: str | Path) -> Literal["file", "folder", "other"] | None:
+    """Tell what is at a local path, links followed; None where nothing is, or can be, or can be reached."""
+    try:
+        mode = Path(path).stat().st_mode
+    except (OSError, ValueError):  # a name that is too long or forbidden, a zero byte
+        return None
+    return "folder" if S_ISDIR(mode) else "file" if S_ISREG(mode) else "other"
 
 
 def list_folder(storage: AbstractFileSystem, folder: str) -> list[tuple[str, bool]] | None:
@@ -199,15 +217,14 @@ def _uri_entries(folder: str, below: str) -> Iterator[tuple[str, _Kind]]:
 
 
 def _kind_of(path: Path) -> _Kind:
-    if path.is_dir():
-        return "link to a folder" if path.is_symlink() else "folder"
-    return "file" if path.is_file() else "other"
+    kind = kind_at(path)
+    return "link to a folder" if kind == "folder" and path.is_symlink() else kind or "other"
 
 
 def _is_folder(storage: AbstractFileSystem, entry: dict[str, Any]) -> bool:
     if entry["type"] in ("directory", "file"):
         return bool(entry["type"] == "directory")
-    return isinstance(storage, LocalFileSystem) and Path(entry["name"]).is_dir()  # a link to a folder
+    return isinstance(storage, LocalFileSystem) and kind_at(entry["name"]) == "folder"  # a link to a folder
 
 
 def _open_with_arrow(root: str) -> tuple[AbstractFileSystem, str]:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import re
 import uuid
 from collections.abc import Mapping
@@ -17,6 +18,7 @@ from torch import Tensor
 from dbd_ray.checkpoints.card import FORMAT_VERSION, Card
 from dbd_ray.errors import CheckpointError, ConfigError
 from dbd_ray.models import FocusNetwork, build_network
+from dbd_ray.storage import kind_at
 
 WEIGHTS = "model.safetensors"
 CARD = "card.json"
@@ -40,9 +42,11 @@ def save_checkpoint(folder: str | Path, network: FocusNetwork, card: Card, *, ha
         The card as written.
 
     Raises:
-        CheckpointError: The folder is not local or cannot be written, or the card is not JSON.
+        CheckpointError: The folder is not local, cannot be written or has such files of somebody else's, or the card
+            is not JSON.
     """
     folder = _local(folder)
+    _require_place(folder)
     # save_file would leave the file readable by its owner alone
     weights = save({name: _stored(tensor, half) for name, tensor in network.state_dict().items()})
     parameters = sum(parameter.numel() for parameter in network.parameters())
@@ -84,7 +88,7 @@ def load_checkpoint(folder: str | Path) -> tuple[FocusNetwork, Card]:
             f"{folder}: pickled weights are not loaded, they could run code; convert an authors' release with "
             "`dbd-ray import`, and then give the folder that it writes"
         )
-    if not folder.is_dir():
+    if kind_at(folder) != "folder":
         raise CheckpointError(f"{folder}: no such folder; give one that holds {CARD} and {WEIGHTS}")
     card = read_card(folder)
     path = find_weights(card, folder)
@@ -200,6 +204,18 @@ def _fill(network: FocusNetwork, weights: dict[str, Tensor], path: Path) -> None
             "use the dbd_ray and timm versions that saved it, or copy both files from the same checkpoint"
         )
     network.load_state_dict(weights)
+
+
+def _require_place(folder: Path) -> None:
+    there = [name for name in (CARD, WEIGHTS) if os.path.lexists(folder / name)]
+    try:
+        card = json.loads((folder / CARD).read_bytes()) if there else {}
+    except (OSError, ValueError, RecursionError):
+        card = None
+    if there and not (isinstance(card, dict) and {"format_version", "fingerprint"} <= card.keys()):
+        raise CheckpointError(
+            f"{folder}: holds {' and '.join(there)} that are no checkpoint, and would lose them: choose another folder"
+        )
 
 
 def _local(folder: str | Path) -> Path:

@@ -8,6 +8,7 @@ from pathlib import Path
 import dbd_ray
 from dbd_ray.checkpoints.files import CARD
 from dbd_ray.errors import CheckpointError
+from dbd_ray.storage import kind_at
 
 _REGISTERED = "models:/"
 
@@ -40,7 +41,7 @@ def find_checkpoint(model: str, *, registry: str | None = None) -> Path:
     packaged = packaged_models()
     if model in packaged:
         return packaged[model]
-    if not Path(model).exists():
+    if kind_at(model) is None:
         raise CheckpointError(
             f"{model}: neither a checkpoint folder nor a model of the package ({', '.join(packaged) or 'none yet'}); "
             "train one with `dbd-ray train`, or give models:/NAME@ALIAS"

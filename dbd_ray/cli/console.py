@@ -35,7 +35,7 @@ def accept_any_text() -> None:
 
 def say(text: str, *, aside: bool = False) -> None:
     """Write a line of a command's answer, or beside it (to stderr): what a program that reads the answer would skip."""
-    Console(stderr=aside).print(text, highlight=False, markup=False, soft_wrap=True)
+    Console(stderr=aside).print(text, highlight=False, markup=False, emoji=False, soft_wrap=True)
 
 
 def show_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, title: str | None = None) -> None:
@@ -137,7 +137,7 @@ def show_training() -> Iterator[Callable[["Event"], None]]:
 
         def show(event: "Event") -> None:
             if isinstance(event, str):
-                bar.console.print(event, highlight=False, markup=False)
+                bar.console.print(event, highlight=False, markup=False, emoji=False)
             else:
                 done = (event.epoch - 1) * event.steps + event.step
                 bar.update(task, completed=done, total=event.epochs * event.steps, description=event.short())

@@ -1,7 +1,9 @@
 """The commands about trained models: `evaluate`, `export`, `import`, `models`."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
+from shlex import quote
 from typing import Annotated, Any, get_args
 
 import typer
@@ -73,7 +75,8 @@ def evaluate(
     if found.decision:
         say(found.decision, aside=True)
     say(f"report: {found.files['html']}", aside=True)
-    say(f"MLflow run {found.run_id}: mlflow ui --backend-store-uri {tracking_uri(settings.storage)}", aside=True)
+    uri = tracking_uri(settings.storage)
+    say(f"MLflow run {found.run_id}: mlflow ui --backend-store-uri {quote(uri)}", aside=True)
 
 
 def export(
@@ -86,6 +89,8 @@ def export(
     dbd-ray export onnx --out dbd.onnx
     """
     _choice("format", format, ("onnx",))
+    if os.path.lexists(out) and not _is_exported(out):
+        raise ConfigError(f"{out}: is there already and no file of this command; choose another --out, or delete it")
     from dbd_ray.detection.detector import Detector
     from dbd_ray.engines.onnx_engine import export_onnx, onnx_difference
 
@@ -143,3 +148,18 @@ def _choice(name: str, value: str, choices: Sequence[Any]) -> Any:
     if value not in choices:
         raise ConfigError(f"{name}: {value!r} is unknown, choose one of {', '.join(choices)}")
     return value
+
+
+def _is_exported(file: Path) -> bool:
+    if not file.is_file():
+        return False
+    try:
+        import onnx
+        from google.protobuf.message import DecodeError
+    except ModuleNotFoundError:
+        return True  # nothing is written without it, which the export says
+    try:
+        properties = onnx.load(file, load_external_data=False).metadata_props
+    except (OSError, DecodeError):
+        return False
+    return {"input_size", "fingerprint"} <= {one.key for one in properties}

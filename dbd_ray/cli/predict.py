@@ -27,6 +27,9 @@ def predict(
     max_pixels: Annotated[
         int | None, typer.Option(min=1, help="Refuse photos of more pixels; default 160 million.")
     ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace files that are no results of the same photo, too.")
+    ] = False,
     recursive: Annotated[bool, typer.Option("--recursive", help="Look into folders below the given ones too.")] = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     engine: Annotated[str, typer.Option(help="auto, eager, fused, compiled, onnx or openvino.")] = "auto",
@@ -44,6 +47,7 @@ def predict(
         polarity=polarity,
         batch_size=batch_size,
         max_pixels=max_pixels,
+        force=force,
         device=device,
         engine=engine,
     )

@@ -1,6 +1,7 @@
 """The commands that train: one run (`train`), or many of one study (`tune`, `ablate`)."""
 
 from collections.abc import Callable, Sequence
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
@@ -59,7 +60,7 @@ def train(
     ]
     say(f"best epoch {trained.metrics['epoch']:.0f} of {settings.epochs}: {', '.join(values) or 'no validation split'}")
     say(f"model: {trained.folder}")
-    say(f"MLflow run {trained.run_id}: mlflow ui --backend-store-uri {trained.tracking_uri}")
+    say(f"MLflow run {trained.run_id}: mlflow ui --backend-store-uri {quote(trained.tracking_uri)}")
 
 
 def tune(
@@ -158,4 +159,4 @@ def _show_grid(grid: "Grid") -> None:
 def _show_files(files: Sequence[str], run_id: str, tracking_uri: str) -> None:
     for file in files:
         say(file, aside=True)
-    say(f"MLflow run {run_id}: mlflow ui --backend-store-uri {tracking_uri}", aside=True)
+    say(f"MLflow run {run_id}: mlflow ui --backend-store-uri {quote(tracking_uri)}", aside=True)

@@ -25,6 +25,7 @@ class PredictConfig(Settings):
     polarity: Polarity = Field("focus", description="What white means in the focus maps.")
     batch_size: int = Field(8, ge=1, description="Photos per forward pass; fewer where they are large.")
     max_pixels: int = Field(MAX_PIXELS, ge=1, description="Larger photos are refused, height × width.")
+    force: bool = Field(False, description="Replace files that are no results of the same photo, too.")
     device: str = Field("auto", description="auto, cpu, cuda or cuda:N.")
     engine: EngineName = Field("auto", description="What runs the network, see docs/engines.md.")
 

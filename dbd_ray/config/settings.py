@@ -15,6 +15,9 @@ Side = Annotated[int, Field(ge=32, le=8192)]
 # name of a registered model: MLflow refuses / and :, and what follows @ is an alias
 ModelName = Annotated[str, Field(pattern=r"^\w[\w.-]*$")]
 
+# PyYAML lets Python's errors of 2024-02-30, of 0x_ and of deep nesting pass
+_NOT_YAML = (yaml.YAMLError, ValueError, RecursionError)
+
 
 def _folder_name(name: str) -> str:
     if not re.fullmatch(r"\w[\w.+=-]*", name):
@@ -47,10 +50,10 @@ def build(kind: type[AnySettings], settings: Mapping[str, Any], *, where: str) -
 def read_yaml(path: str | Path) -> dict[str, Any]:
     """Read a YAML file whose top level is a mapping."""
     try:
-        loaded = yaml.safe_load(Path(path).read_text())
+        loaded = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror})") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except _NOT_YAML as error:
         raise ConfigError(f"{path}: not valid YAML: {error}") from None
     if not isinstance(loaded, dict):
         raise ConfigError(f"{path}: must hold a mapping of settings, found {type(loaded).__name__}")
@@ -66,7 +69,7 @@ def parse_overrides(overrides: Sequence[str]) -> dict[str, Any]:
             raise ConfigError(f"--set {override}: write it as name=value, e.g. optimizer.lr=0.001")
         try:
             nested: Any = yaml.safe_load(value)
-        except yaml.YAMLError as error:
+        except _NOT_YAML as error:
             raise ConfigError(f"--set {override}: the value is not valid YAML: {error}") from None
         for part in reversed(key.split(".")):
             nested = {part: nested}

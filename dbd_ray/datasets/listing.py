@@ -43,6 +43,8 @@ def files_by_stem(
             continue
         if is_folder:
             problems.append(f"{folder}/{name}: a folder, but files must lie directly in {folder}/")
+        elif not _is_utf8(name):
+            problems.append(f"{folder}/{ascii(name)[1:-1]}: the name is not UTF-8; rename it")
         elif suffix.lower() not in suffixes:
             problems.append(
                 f"{folder}/{name}: {suffix or 'no suffix'} is none of {' '.join(sorted(suffixes))}; move it away"
@@ -100,3 +102,8 @@ def read_test_stems(
     if not any(line.strip() for line in lines):
         problems.append("test.txt: names no photo")
     return stems
+
+
+def _is_utf8(name: str) -> bool:
+    # names of other encodings come with surrogates, which no Parquet file can hold
+    return not any("\ud800" <= sign <= "\udfff" for sign in name)

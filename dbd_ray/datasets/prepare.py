@@ -12,13 +12,13 @@ import ray.data
 from dbd_ray.config import PrepareConfig, build
 from dbd_ray.datasets.layouts import LabelledPhoto, scan_layout
 from dbd_ray.datasets.listing import one_form
-from dbd_ray.datasets.prepared import SCHEMA, PreparedInfo
+from dbd_ray.datasets.prepared import SCHEMA, PreparedInfo, require_place
 from dbd_ray.datasets.rows import LabelledRows, RenderedRows
 from dbd_ray.datasets.scenes import SceneConfig
 from dbd_ray.datasets.write_prepared import ROWS_PER_FILE, write_prepared
 from dbd_ray.errors import ConfigError, DatasetError
 from dbd_ray.names import Polarity
-from dbd_ray.storage import as_uri, open_storage, photos_in
+from dbd_ray.storage import as_uri, photos_in
 
 _CHECKED_SCHEMA = SCHEMA.append(pa.field("problem", pa.string()))
 
@@ -183,7 +183,7 @@ def _write(
         rows = [make_row(item) for item in batch.to_pylist()]
         return pa.table({f.name: pa.array([row.get(f.name) for row in rows], f.type) for f in _CHECKED_SCHEMA})
 
-    open_storage(as_uri(out))  # a storage that nobody knows must not show only when all rows are made
+    require_place(out)  # what cannot be written there must not show only when all rows are made
     dataset = ray.data.from_items(items, override_num_blocks=max(1, len(items) // ROWS_PER_FILE))
     # complete before anything is written: one unusable photo must not leave half a dataset
     made = dataset.map_batches(make_table, batch_format="pyarrow", batch_size=ROWS_PER_FILE).materialize()

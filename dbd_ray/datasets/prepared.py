@@ -17,11 +17,13 @@ sees either the old dataset or the new one.
 """
 
 import hashlib
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
 import pyarrow as pa
+import pyarrow.fs
 import pyarrow.parquet as pq
 from pydantic import Field, ValidationError
 
@@ -92,6 +94,28 @@ def read_info(location: str | Path) -> PreparedInfo:
         raise DatasetError(where, [f"this storage cannot be read, {UNREACHABLE}: {error}"]) from None
 
 
+def require_place(location: str | Path) -> None:
+    """Check that a prepared dataset may be written to a place: there is none, or it replaces one of any version.
+
+    Raises:
+        DatasetError: The place has a `dataset.json` that is no prepared dataset's, or cannot be read.
+    """
+    where = as_uri(location)
+    storage, path = open_storage(where)
+    try:
+        content = json.loads(storage.cat_file(f"{path}/dataset.json"))
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    except (ValueError, RecursionError):
+        content = None
+    except OSError as error:
+        raise DatasetError(where, [f"this storage cannot be read, {UNREACHABLE}: {error}"]) from None
+    if not (isinstance(content, dict) and {"parts", "fingerprint"} <= content.keys()):
+        raise DatasetError(
+            where, ["dataset.json is no prepared dataset's, and would be lost: choose another folder, or move it"]
+        )
+
+
 def write_info(location: str, info: PreparedInfo) -> None:
     """Replace a dataset's `dataset.json` in one step, after which readers see its new parts.
 
@@ -107,6 +131,19 @@ def write_info(location: str, info: PreparedInfo) -> None:
 def parts_uri(location: str | Path, info: PreparedInfo) -> str:
     """Give the URI of the folder of a prepared dataset's Parquet files."""
     return f"{as_uri(location)}/{info.parts}"
+
+
+def open_parts(location: str | Path, parts: str) -> tuple[pyarrow.fs.FileSystem, str]:
+    """Open the folder of a prepared dataset's Parquet files for Ray Data.
+
+    Returns:
+        The file system, and the folder's path on it. On local disks that is the name of the folder alone: Ray Data
+        takes a ? in a path for the beginning of a URI's options.
+    """
+    filesystem, path = open_arrow_storage(location if isinstance(location, str) else str(location))
+    if isinstance(filesystem, pyarrow.fs.LocalFileSystem):
+        return pyarrow.fs.SubTreeFileSystem(path, filesystem), parts
+    return filesystem, f"{path}/{parts}"
 
 
 def read_rows(location: str | Path, split: Split, *, columns: Sequence[str] | None = None) -> pa.Table:

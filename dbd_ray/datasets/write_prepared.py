@@ -9,10 +9,18 @@ from pathlib import Path
 import pyarrow as pa
 import ray.data
 
-from dbd_ray.datasets.prepared import SCHEMA, PreparedInfo, image_digest, read_info, write_info
+from dbd_ray.datasets.prepared import (
+    SCHEMA,
+    PreparedInfo,
+    image_digest,
+    open_parts,
+    read_info,
+    require_place,
+    write_info,
+)
 from dbd_ray.datasets.rows import row_fingerprint
 from dbd_ray.errors import DatasetError
-from dbd_ray.storage import UNREACHABLE, as_uri, list_folder, open_arrow_storage, open_storage
+from dbd_ray.storage import UNREACHABLE, as_uri, list_folder, open_storage
 
 ROWS_PER_FILE = 32
 
@@ -33,17 +41,18 @@ def write_prepared(dataset: ray.data.Dataset, out: str | Path, *, input_size: tu
         DatasetError: The storage cannot be written; the old dataset remains.
     """
     location = as_uri(out)
+    require_place(location)
     parts = f"parts-{uuid.uuid4().hex[:12]}"
     storage, folder = open_storage(f"{location}/{parts}")
-    filesystem, _ = open_arrow_storage(location)
+    filesystem, path = open_parts(location, parts)
     try:
         dataset.map_batches(_conform, batch_format="pyarrow", batch_size=ROWS_PER_FILE).write_parquet(
-            folder, filesystem=filesystem, min_rows_per_file=ROWS_PER_FILE
+            path, filesystem=filesystem, min_rows_per_file=ROWS_PER_FILE
         )
         if not list_folder(storage, folder):
             reason = "there are none, or the workers see another storage under this name"
             raise DatasetError(location, [f"cannot be written, no rows arrived there: {reason}"])
-        info = _describe(ray.data.read_parquet(folder, filesystem=filesystem), parts, input_size)
+        info = _describe(ray.data.read_parquet(path, filesystem=filesystem), parts, input_size)
         previous = _present_parts(location)
         write_info(location, info)
     except BaseException as error:

@@ -11,13 +11,21 @@ import numpy as np
 from dbd_ray.config import PredictConfig
 from dbd_ray.detection.detector import Detector
 from dbd_ray.detection.focus_map import FocusMap
+from dbd_ray.detection.ownership import (
+    OF_THE_NAME,
+    Origin,
+    in_the_way,
+    name_error,
+    origin_of,
+    unusable_name,
+    write_result,
+)
 from dbd_ray.detection.stream import detect_stream
 from dbd_ray.errors import ConfigError, DbdRayError
 from dbd_ray.images.decode import decode_photo
 from dbd_ray.images.encode import encode_depth, encode_mask, encode_photo
 from dbd_ray.images.overlay import overlay
 from dbd_ray.names import RESULT_SUFFIXES, ResultFile
-from dbd_ray.storage import replace_bytes
 from dbd_ray.summary import Summary
 
 
@@ -46,6 +54,9 @@ def predict_files(
 ) -> list[Prediction]:
     """Detect focus in photo files and write what was asked for; a bad photo harms only itself.
 
+    Every result names its photo inside. What is there already is replaced only if it is a result of the same photo (or
+    with `force`); else that photo fails, and nothing is written for it.
+
     Args:
         detector: The loaded detector, see `Detector.load`; `model`, `device` and `engine` of the settings are not read.
         photos: Paths of the photos, see `find_photos.find_photos`.
@@ -70,18 +81,27 @@ def predict_files(
             f"{out}: cannot be made a folder ({error.strerror}); choose another for the results"
         ) from None
     names = _names(photos)
+    origins: dict[Path, Origin] = {}
+
+    def open_photo(photo: Path) -> np.ndarray | str:
+        content = photo.read_bytes()
+        origins[photo] = origin_of(photo, content)
+        # before the photo costs anything; once more in `finish`, for other processes write there as well
+        return _refusal(_files(names[photo], config), origins[photo], config) or decode_photo(
+            content, max_pixels=config.max_pixels
+        )
 
     def finish(photo: Path, pixels: np.ndarray, found: FocusMap) -> Prediction:
-        try:
-            return Prediction(photo, found.summary, _write(photo, pixels, found, names[photo], config), "")
-        except OSError as error:
-            raise DbdRayError(f"{out}: cannot be written ({error})") from error
+        origin = origins.pop(photo)
+        files = _files(names[photo], config)
+        refusal = _refusal(files, origin, config) or _write(files, photo, pixels, found, origin, config)
+        return Prediction(photo, None, (), refusal) if refusal else Prediction(photo, found.summary, files, "")
 
     predictions = []
     for prediction in detect_stream(
         detector,
         photos,
-        open_photo=lambda photo: decode_photo(photo.read_bytes(), max_pixels=config.max_pixels),
+        open_photo=open_photo,
         finish=finish,
         fail=lambda photo, error: Prediction(photo, None, (), error),
         refine=config.refine,
@@ -93,26 +113,50 @@ def predict_files(
     return predictions
 
 
-def _write(photo: Path, pixels: np.ndarray, found: FocusMap, name: str, config: PredictConfig) -> tuple[Path, ...]:
-    files = []
-    for result in config.save:
-        path = config.out / f"{name}{RESULT_SUFFIXES[result]}"
-        # complete or absent: whoever watches the folder must not read half a picture
-        replace_bytes(path, _content(result, photo, pixels, found, config))
-        files.append(path)
-    return tuple(files)
+def _files(name: str, config: PredictConfig) -> tuple[Path, ...]:
+    return tuple(config.out / f"{name}{RESULT_SUFFIXES[result]}" for result in config.save)
 
 
-def _content(result: ResultFile, photo: Path, pixels: np.ndarray, found: FocusMap, config: PredictConfig) -> bytes:
+def _refusal(files: Sequence[Path], origin: Origin, config: PredictConfig) -> str:
+    try:
+        return unusable_name(files) or ("" if config.force else in_the_way(files, origin))
+    except OSError as error:
+        raise _unwritable(config, error) from error
+
+
+def _write(
+    files: Sequence[Path], photo: Path, pixels: np.ndarray, found: FocusMap, origin: Origin, config: PredictConfig
+) -> str:
+    # the JSON file last: one of an earlier version says whose the others are
+    for path, result in sorted(zip(files, config.save, strict=True), key=lambda pair: pair[1] == "json"):
+        content = _content(result, photo, pixels, found, origin, config)
+        try:
+            refusal = write_result(path, content, origin, force=config.force)
+        except OSError as error:
+            if error.errno not in OF_THE_NAME:
+                raise _unwritable(config, error) from error
+            refusal = name_error(error)
+        if refusal:
+            return refusal
+    return ""
+
+
+def _unwritable(config: PredictConfig, error: OSError) -> DbdRayError:
+    return DbdRayError(f"{config.out}: cannot be written ({error})")
+
+
+def _content(
+    result: ResultFile, photo: Path, pixels: np.ndarray, found: FocusMap, origin: Origin, config: PredictConfig
+) -> bytes:
     if result == "focus":
-        return encode_mask(found.focus, polarity=config.polarity)
+        return encode_mask(found.focus, polarity=config.polarity, origin=origin.as_text())
     if result == "overlay":
-        return encode_photo(overlay(pixels, found.focus))
+        return encode_photo(overlay(pixels, found.focus), origin=origin.as_text())
     if result == "depth":
         assert found.depth is not None  # `predict_files` and PredictConfig have refused it else
-        return encode_depth(found.depth)
+        return encode_depth(found.depth, origin=origin.as_text())
     height, width = found.focus.shape
-    about = {"photo": str(photo), "width": width, "height": height, **found.summary.as_dict()}
+    about = {"photo": str(photo), **origin._asdict(), "width": width, "height": height, **found.summary.as_dict()}
     return json.dumps(about, indent=2).encode()
 
 

@@ -32,9 +32,18 @@ def find_photos(paths: Sequence[Path], *, recursive: bool = False) -> FoundPhoto
     Raises:
         ConfigError: Paths do not exist, cannot be listed, or are folders without photos; all are listed.
     """
-    missing = [str(path) for path in paths if not path.exists()]
+    missing, unusable = [], []
+    for path in paths:
+        try:
+            path.stat()
+        except (FileNotFoundError, NotADirectoryError):
+            missing.append(str(path))
+        except OSError as error:
+            unusable.append(f"{path} ({error.strerror})")
     if missing:
         raise ConfigError(f"no such file or folder: {', '.join(missing)}")
+    if unusable:
+        raise ConfigError(f"cannot be opened, check names and permissions: {', '.join(unusable)}")
     photos: dict[Path, None] = {}
     passed_over: dict[Path, bool] = {}  # whether it is a folder
     barren: list[str] = []

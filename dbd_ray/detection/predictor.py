@@ -1,13 +1,16 @@
 """The detector as a stage of a Ray Data pipeline."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from dbd_ray.detection.detector import Detector
 from dbd_ray.detection.focus_map import FocusMap
 from dbd_ray.detection.stream import detect_stream
 from dbd_ray.errors import ConfigError, PhotoError
+from dbd_ray.images.colour import to_srgb
 from dbd_ray.images.decode import decode_photo
 from dbd_ray.images.encode import encode_mask
 from dbd_ray.names import MAX_PIXELS, OUTPUT_COLUMNS, EngineName, Refinement
@@ -30,7 +33,8 @@ class FocusPredictor:
 
     Args:
         model: Packaged model, checkpoint folder or models:/ URI, see `Detector.load`.
-        column: The column with encoded photos (bytes) or with uint8 RGB arrays; by default `bytes` or `image`.
+        column: The column of photos, by default `bytes` or `image`: encoded (bytes), structs {bytes, path} as Hugging
+            Face's image datasets have them, or uint8 arrays: gray H×W and H×W×1, RGB H×W×3, RGBA H×W×4 (over white).
         refine: How maps are resized to the photo, see `Detector.detect`.
         tile: Number of tiles along the longer side of a photo, see `Detector.detect`.
         device: Device, see `Detector.load`; with num_gpus in map_batches, "auto" finds the assigned GPU.
@@ -65,8 +69,14 @@ class FocusPredictor:
         """Add the focus columns to a batch in Ray Data's default (numpy) format.
 
         Raises:
-            ConfigError: There is no column of photos, or a column of the batch would be overwritten.
+            ConfigError: The batch has another format, there is no column of photos, or a column of the batch would be
+                overwritten.
         """
+        if not isinstance(batch, Mapping):
+            raise ConfigError(
+                f"FocusPredictor takes batches of NumPy arrays by column, got {type(batch).__name__}: give map_batches "
+                "batch_format='numpy', or leave it out"
+            )
         column = self._photo_column(batch)
         kept = {name: values for name, values in batch.items() if not (self.drop_photo and name == column)}
         names = {name: name if name == "error" else f"{self.prefix}{name}" for name in OUTPUT_COLUMNS}
@@ -146,11 +156,22 @@ def _is_missing(value: Any) -> bool:
 
 
 def _photo(item: Any, max_pixels: int) -> np.ndarray:
+    if isinstance(item, Mapping) and "bytes" in item:
+        if item["bytes"] is None and item.get("path"):
+            # not read here: whoever made the dataset would choose which files of this machine are opened
+            raise PhotoError("empty_file", f"the row holds no bytes, but the path {item['path']}: read the files first")
+        item = item["bytes"]
     if isinstance(item, bytes | bytearray | memoryview):
         return decode_photo(bytes(item), max_pixels=max_pixels)
-    if isinstance(item, np.ndarray) and item.dtype == np.uint8 and item.ndim == 3 and item.shape[2] == 3 and item.size:
-        return item
+    if isinstance(item, np.ndarray) and item.dtype == np.uint8 and item.size:
+        if item.ndim == 3 and item.shape[2] == 3:
+            return item
+        if item.ndim == 2 or (item.ndim == 3 and item.shape[2] in (1, 4)):
+            return np.array(to_srgb(Image.fromarray(item[:, :, 0] if item.shape[2:] == (1,) else item)))
     if item is None:
         raise PhotoError("empty_file", "the row holds no photo")
     kind = f"{item.dtype} array of shape {item.shape}" if isinstance(item, np.ndarray) else type(item).__name__
-    raise PhotoError("not_an_image", f"expected encoded bytes or a uint8 H×W×3 array, got {kind}")
+    raise PhotoError(
+        "not_an_image",
+        f"expected encoded bytes, {{bytes, path}} or a uint8 array (gray H×W, RGB H×W×3, RGBA H×W×4), got {kind}",
+    )

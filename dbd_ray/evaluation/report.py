@@ -18,6 +18,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from dbd_ray.evaluation.charts import loss_chart, pr_curve_chart
 from dbd_ray.evaluation.comparison import Comparison
 from dbd_ray.evaluation.published import COMPARISON_REMARK, ComparisonRow, comparison_rows
+from dbd_ray.evaluation.report_folder import REPORT_FILES, require_report_folder
 from dbd_ray.evaluation.thumbnails import EvaluatedPhoto, data_uri, panels, picture_uri, strip_png
 from dbd_ray.metrics import METRIC_DEFINITIONS, METRIC_NAMES, PrCurve, lower_is_better
 from dbd_ray.names import F_BETA
@@ -75,28 +76,24 @@ def write_report(report: Report, folder: Path) -> dict[str, Path]:
         (photo, truth, prediction, absolute error).
 
     Raises:
+        ConfigError: The folder has files of these names that are no report.
         ValueError: A metric is missing, `worst` are not the worst, or `compare_with` is set although split is not test.
     """
     _check(report)
     worst = sorted(report.worst, key=lambda photo: photo.mae, reverse=True)
     worst_files = {f"{rank:02d}_{_file_stem(photo.id)}.png": photo for rank, photo in enumerate(worst, 1)}
     rows = comparison_rows(report.compare_with, report.metrics, _label(report)) if report.compare_with else []
-    paths = {
-        "metrics": folder / "metrics.json",
-        "per_image": folder / "per_image.csv",
-        "pr_curve": folder / "pr_curve.svg",
-        "markdown": folder / "report.md",
-        "html": folder / "report.html",
-        "worst": folder / "worst",
-    }
-    paths["worst"].mkdir(parents=True, exist_ok=True)
+    require_report_folder(folder)
+    paths = {name: folder / file for name, file in REPORT_FILES.items()}
+    # first, for it tells that the others are of a report, should this one end before them
+    replace_bytes(paths["metrics"], _metrics_json(report).encode(), sync=True)
+    paths["worst"].mkdir(exist_ok=True)
     for stale in paths["worst"].iterdir():
         if _WORST_NAME.fullmatch(stale.name) and stale.name not in worst_files:
             stale.unlink()
     for name, photo in worst_files.items():
         replace_bytes(paths["worst"] / name, strip_png(photo), sync=True)
     texts = {
-        "metrics": _metrics_json(report),
         "per_image": _per_image_csv(report.per_image),
         "pr_curve": pr_curve_chart({_label(report): report.curve}),
         "markdown": _markdown(report, rows, worst_files),

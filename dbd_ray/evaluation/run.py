@@ -21,6 +21,7 @@ from dbd_ray.errors import CheckpointError, ConfigError, DatasetError, PhotoErro
 from dbd_ray.evaluation.comparison import Comparison
 from dbd_ray.evaluation.promotion import Rival, choose_rival, decide, find_champion_to_beat
 from dbd_ray.evaluation.report import Report, write_report
+from dbd_ray.evaluation.report_folder import require_report_folder
 from dbd_ray.evaluation.thumbnails import EvaluatedPhoto, keep_worst, thumbnail
 from dbd_ray.images.decode import decode_photo
 from dbd_ray.images.encode import decode_mask
@@ -79,6 +80,7 @@ def evaluate(config: EvaluateConfig, *, on_photo: Callable[[int, int], Any] = la
     """
     uri = tracking_uri(config.storage)  # a mistake in where results go must not show only when they are there
     _make_folder(Path(config.out))
+    require_report_folder(Path(config.out))
     with opened_checkpoint(config.model, registry=uri) as checkpoint:
         return _evaluate(config, checkpoint, uri, on_photo)
 
@@ -217,7 +219,7 @@ def _chunks(images: Iterable[LabelledImage], size: int) -> Iterator[list[Labelle
 def _history(checkpoint: Path) -> list[dict[str, float]] | None:
     path = checkpoint / "history.json"
     try:
-        history: list[dict[str, float]] | None = json.loads(path.read_text()) if path.is_file() else None
+        history: list[dict[str, float]] | None = json.loads(path.read_bytes()) if path.is_file() else None
     except ValueError as error:
         raise CheckpointError(f"{path}: is damaged ({error}); delete it, or copy it from the run again") from None
     return history

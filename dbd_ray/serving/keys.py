@@ -54,7 +54,7 @@ def load_keys(keys_file: str | None) -> ApiKeys:
     """
     if keys_file is not None:
         try:
-            lines = Path(keys_file).read_text().splitlines()
+            lines = Path(keys_file).read_text(encoding="utf-8-sig").splitlines()
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigError(f"keys_file={keys_file}: cannot be read ({error})") from None
         keys = [line for line in map(str.strip, lines) if line and not line.startswith("#")]

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from dbd_ray.errors import TeacherError
 from dbd_ray.names import PrecisionName
+from dbd_ray.storage import kind_at
 from dbd_ray.teachers.base import LargerIs
 from dbd_ray.teachers.loading import fingerprint_of, optional_package
 from dbd_ray.teachers.spec import TeacherSpec
@@ -102,7 +103,7 @@ def load(spec: TeacherSpec, device: str, precision: PrecisionName) -> HuggingFac
         },
     )
     folder = Path(where)
-    name = f"{spec.kind}:{folder.absolute().name if folder.is_dir() else where}"
+    name = f"{spec.kind}:{folder.absolute().name if kind_at(folder) == 'folder' else where}"
     return HuggingFaceTeacher(
         name,
         fingerprint,
@@ -119,7 +120,7 @@ def _open(transformers: Any, spec: TeacherSpec) -> tuple[Any, Any, dict[str, Any
         try:
             return _load(transformers, spec.target, local_only=True)
         except OSError:
-            if Path(spec.target).is_dir():
+            if kind_at(spec.target) == "folder":
                 raise
         _check_hub(spec)
         return _load(transformers, spec.target, local_only=False)

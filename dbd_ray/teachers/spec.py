@@ -37,9 +37,9 @@ class TeacherSpec(NamedTuple):
             TeacherError: The kind or the target is missing.
             ConfigError: The options are not written as name=value, or one is given twice.
         """
-        where, question, query = text.partition("?")
-        kind, colon, target = where.partition(":")
-        if absolute and colon and target and Path(target).exists():
+        kind, colon, rest = text.partition(":")
+        target, question, query = _split(rest)
+        if absolute and colon and target and _is_there(target):
             target = str(Path(target).absolute())
             text = f"{kind}:{target}{question}{query}"
         if not (colon and kind and target):
@@ -92,3 +92,18 @@ class TeacherSpec(NamedTuple):
             raise ConfigError(f"{self.label}: {self.kind} teachers run on the CPU, device={device} has no effect")
         if precision == "bfloat16":
             raise ConfigError(f"{self.label}: precision=bfloat16 has no effect on {self.kind} teachers")
+
+
+def _split(rest: str) -> tuple[str, str, str]:
+    # a folder may have a ? in its name
+    for target, question, query in ((rest, "", ""), rest.rpartition("?")):
+        if target and _is_there(target):
+            return target, question, query
+    return rest.partition("?")
+
+
+def _is_there(target: str) -> bool:
+    try:
+        return Path(target).exists()
+    except OSError:  # too long for a file's name
+        return False

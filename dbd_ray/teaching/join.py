@@ -7,9 +7,8 @@ import pyarrow as pa
 import ray
 import ray.data
 
-from dbd_ray.datasets.prepared import SCHEMA, PreparedInfo, parts_uri
+from dbd_ray.datasets.prepared import SCHEMA, PreparedInfo, open_parts
 from dbd_ray.datasets.write_prepared import write_prepared
-from dbd_ray.storage import open_arrow_storage
 from dbd_ray.teaching.sources import scan_prepared
 from dbd_ray.teaching.store import ROWS_PER_FILE, Committed, Key, read_depths
 
@@ -36,7 +35,7 @@ def join_depths(
         return None
     files = {key: name for key, name in committed.files.items() if key in wanted}
     add = _AddDepths(folder, ray.put(files), ray.put(frozenset(wanted)))
-    storage, path = open_arrow_storage(parts_uri(location, info))
+    storage, path = open_parts(location, info.parts)
     dataset = ray.data.read_parquet(path, filesystem=storage, columns=SCHEMA.names)
     joined = dataset.map_batches(add, batch_format="pyarrow", batch_size=ROWS_PER_FILE)
     return write_prepared(joined, location, input_size=info.input_size)

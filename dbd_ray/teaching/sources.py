@@ -140,7 +140,8 @@ def _prepared(config: TeachConfig) -> Source:
 def _photos(config: TeachConfig) -> Source:
     location, out = as_uri(str(config.photos)), as_uri(str(config.out))
     if not _is_manifest(location):
-        uris = _photos_of(location)
+        # Parquet holds no names that are not UTF-8: escaped, such a photo is one that cannot be read, and fails alone
+        uris = [uri.encode(errors="backslashreplace").decode() for uri in _photos_of(location)]
         rows = pa.table({"id": [uri.rsplit("/", 1)[1] for uri in uris], "uri": uris})
     else:
         rows = scan(location, ("id", "digest", "uri"))

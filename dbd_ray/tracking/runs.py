@@ -1,10 +1,11 @@
 """MLflow runs: settings, metrics, tags and files of a training, an evaluation or a study."""
 
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag
@@ -13,11 +14,12 @@ from mlflow.utils.time import get_current_time_millis
 
 from dbd_ray.config import flatten
 from dbd_ray.errors import ConfigError
+from dbd_ray.storage import as_uri
 
 EXPERIMENT = "dbd-ray"
 RUN_TAG = "dbd_ray.run"
 PARENT_TAG = "mlflow.parentRunId"
-SQLITE = "sqlite:///"
+_SQLITE = re.compile(r"sqlite(\+pysqlite)?:///")
 _PARAM_LIMIT = 6000
 _WITHOUT_ADDRESS = ("databricks", "databricks-uc")  # MLflow takes the address from its own profile
 
@@ -40,12 +42,19 @@ def tracking_uri(storage: str | Path = "runs") -> str:
             raise ConfigError(
                 f"MLFLOW_TRACKING_URI={uri}: MLflow refuses file stores; use sqlite:///…/mlflow.db or a server's URL"
             )
-        return _absolute_database(uri) if uri.startswith(SQLITE) else uri
-    if "://" in str(storage):
+        return _absolute_database(uri)
+    where = as_uri(storage)
+    if "://" in where and not isinstance(storage, Path):
         raise ConfigError(f"storage {storage} is remote: set MLFLOW_TRACKING_URI to an MLflow server")
-    folder = Path(storage).absolute()
+    folder = Path(where)
     folder.mkdir(parents=True, exist_ok=True)
-    return f"{SQLITE}{folder}/mlflow.db"
+    return _database_uri(folder / "mlflow.db")
+
+
+def database_file(uri: str) -> Path | None:
+    """Give the path of the database file that a tracking URI names; None where it names something else."""
+    scheme = _SQLITE.match(uri)
+    return Path(unquote(uri[scheme.end() :].partition("?")[0])) if scheme else None
 
 
 def attempt(action: Callable[[], Any], on_failure: Callable[[str], Any]) -> None:
@@ -142,10 +151,18 @@ class RunLog:
 
 
 def _absolute_database(uri: str) -> str:
-    path, *options = uri.removeprefix(SQLITE).split("?", 1)
-    database = Path(path).absolute()
-    database.parent.mkdir(parents=True, exist_ok=True)
-    return "?".join([f"{SQLITE}{database}", *options])
+    database = database_file(uri)
+    if database is None:
+        return uri
+    database.absolute().parent.mkdir(parents=True, exist_ok=True)
+    return "".join([_database_uri(database.absolute()), *uri.partition("?")[1:]])
+
+
+def _database_uri(database: Path) -> str:
+    path = str(database).replace("%", "%25").replace("?", "%3F")
+    # with the driver's name where there are escapes: MLflow makes the folder of a plain sqlite:/// URI, and takes the
+    # escapes for its name
+    return f"sqlite{'' if path == str(database) else '+pysqlite'}:///{path}"
 
 
 def _experiment(client: MlflowClient, uri: str) -> str:
@@ -153,6 +170,7 @@ def _experiment(client: MlflowClient, uri: str) -> str:
     if found:
         return str(found.experiment_id)
     artifacts = None
-    if uri.startswith(SQLITE):  # beside the database, not in whatever folder the command ran in
-        artifacts = (Path(uri.removeprefix(SQLITE)).parent / "mlartifacts").as_uri()
+    database = database_file(uri)
+    if database:  # beside the database, not in whatever folder the command ran in
+        artifacts = (database.parent / "mlartifacts").as_uri()
     return str(client.create_experiment(EXPERIMENT, artifact_location=artifacts))

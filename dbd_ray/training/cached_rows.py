@@ -2,7 +2,7 @@
 
 import ray.data
 
-from dbd_ray.datasets.prepared import parts_uri, read_info, require_rows
+from dbd_ray.datasets.prepared import open_parts, read_info, require_rows
 from dbd_ray.errors import DatasetError
 from dbd_ray.names import Split
 from dbd_ray.training.samples import EncodedRow
@@ -29,9 +29,10 @@ def read_split(locations: tuple[str, ...], split: Split) -> ray.data.Dataset:
 
 def _read_whole(location: str, split: Split) -> ray.data.Dataset:
     info = read_info(location)
+    filesystem, path = open_parts(location, info.parts)
     try:
         dataset = (
-            ray.data.read_parquet(parts_uri(location, info), columns=[*EncodedRow._fields, "split"])
+            ray.data.read_parquet(path, filesystem=filesystem, columns=[*EncodedRow._fields, "split"])
             .filter(expr=f"split == '{split}'")
             .drop_columns(["split"])
             .materialize()

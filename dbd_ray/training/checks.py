@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from dbd_ray.config import ObjectiveConfig, TrainConfig, WorkersConfig
@@ -10,8 +9,8 @@ from dbd_ray.datasets.prepared import common_input_size, read_info
 from dbd_ray.errors import ConfigError
 from dbd_ray.metrics import METRIC_NAMES
 from dbd_ray.models.output import SMALLEST_SIDE_PX
-from dbd_ray.storage import as_uri
-from dbd_ray.tracking.runs import SQLITE
+from dbd_ray.storage import as_uri, kind_at
+from dbd_ray.tracking.runs import database_file
 
 Nodes = Sequence[Mapping[str, Any]]
 
@@ -34,7 +33,7 @@ def check_settings(config: TrainConfig) -> None:
             "network sees, and crops are not enlarged; prepare it at a larger --size and set input_size, or set it to 1"
         )
     network = config.network
-    if network.backbone_weights not in (None, "timm") and not Path(as_uri(str(network.backbone_weights))).is_file():
+    if network.backbone_weights not in (None, "timm") and kind_at(as_uri(str(network.backbone_weights))) != "file":
         raise ConfigError(
             f"network.backbone_weights: {network.backbone_weights} is no local file; correct it, or give 'timm' to "
             f"have the weights of {network.backbone} downloaded, or null for random ones"
@@ -119,7 +118,7 @@ def check_store(tracking_uri: str, nodes: Nodes) -> None:
         ConfigError: The store is such a file, and more than one node is alive.
     """
     count = len(_alive(nodes))
-    if tracking_uri.startswith(SQLITE) and count > 1:
+    if database_file(tracking_uri) and count > 1:
         raise ConfigError(
             f"{tracking_uri}: the cluster has {count} nodes, and an sqlite file is safe on one only; start "
             "`mlflow server` and set MLFLOW_TRACKING_URI to its address"

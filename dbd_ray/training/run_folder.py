@@ -10,7 +10,7 @@ from dbd_ray.checkpoints.files import CARD, WEIGHTS
 from dbd_ray.config import TrainConfig, flatten, merge
 from dbd_ray.datasets.prepared import read_info
 from dbd_ray.errors import ConfigError, DatasetError
-from dbd_ray.storage import UNREACHABLE, open_storage, replace_text
+from dbd_ray.storage import UNREACHABLE, list_folder, open_storage, replace_text
 
 SETTINGS_FILE = "train.json"
 RESULT_FILE = "result.json"
@@ -90,7 +90,8 @@ def has_checkpoint(config: NamedSettings) -> bool:
     """Whether a run has completed an epoch, from which it goes on."""
     with _storage_errors(config):
         storage, path = open_storage(_folder(config))
-        return bool(storage.glob(f"{path}/checkpoint_*/{CARD}"))
+        names = [name for name, _ in list_folder(storage, path) or [] if name.startswith("checkpoint_")]
+        return any(storage.exists(f"{path}/{name}/{CARD}") for name in names)
 
 
 def new_key() -> str:
@@ -115,7 +116,10 @@ def read_result(config: TrainConfig) -> TrainedModel | None:
         storage, model = open_storage(model_folder(config))
         if result is None or not all(storage.exists(f"{model}/{name}") for name in MODEL_FILES):
             return None
-    return TrainedModel(**{**result, "folder": model_folder(config)})
+    try:
+        return TrainedModel(**{**result, "folder": model_folder(config)})
+    except TypeError as error:
+        raise ConfigError(f"{_folder(config)}/{RESULT_FILE} is damaged ({error}): delete it to train again") from None
 
 
 def finished_run(config: TrainConfig) -> TrainedModel | None:
@@ -153,10 +157,12 @@ def read_record(config: NamedSettings, name: str) -> dict[str, Any] | None:
     with _storage_errors(config):
         storage, path = open_storage(f"{_folder(config)}/{name}")
         try:
-            content: dict[str, Any] = json.loads(storage.cat_file(path))
+            content = json.loads(storage.cat_file(path))
+            if not isinstance(content, dict):
+                raise ValueError(f"holds no mapping, but {type(content).__name__}")
         except FileNotFoundError:
             return None
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ConfigError(
                 f"{_folder(config)}/{name} is damaged ({error}): delete it if you know the run's settings to be these"
             ) from None

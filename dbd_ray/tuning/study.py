@@ -18,7 +18,7 @@ from dbd_ray.config import MeasuredSplit, StudyConfig, TrainConfig, TuneConfig, 
 from dbd_ray.config.study import AnyStudy
 from dbd_ray.datasets.prepared import read_info
 from dbd_ray.errors import ConfigError, DatasetError
-from dbd_ray.storage import open_storage
+from dbd_ray.storage import list_folder, open_storage
 from dbd_ray.tracking.runs import RunLog, attempt, tracking_uri
 from dbd_ray.training.checks import check_settings, check_store, check_workers, room_for
 from dbd_ray.training.local_paths import absolute, absolute_value
@@ -227,7 +227,7 @@ def end_forgotten(study: Study, known: Collection[str]) -> None:
 
 def _has_record(folder: str) -> bool:
     storage, path = open_storage(folder)
-    return bool(storage.glob(f"{path}/experiment_state-*.json"))
+    return any(name.startswith("experiment_state-") for name, _ in list_folder(storage, path) or [])
 
 
 def _concurrent(config: StudyConfig) -> int:

@@ -16,6 +16,7 @@ from dbd_ray.datasets.prepared import SCHEMA, image_digest, parts_uri, read_info
 from dbd_ray.datasets.write_prepared import write_prepared
 from dbd_ray.errors import DatasetError
 from dbd_ray.images.encode import encode_depth, encode_mask, encode_photo
+from dbd_ray.training.cached_rows import read_split
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("local_ray")]
 SIZE = (32, 48)
@@ -65,6 +66,16 @@ def test_rows_become_a_dataset_that_counts_what_was_written(tmp_path: Path) -> N
     assert read_rows(tmp_path, "val")["uri"].to_pylist() == ["/photos/p0.jpg"]
     table = read_rows(tmp_path, "train")
     assert table["digest"].to_pylist() == [image_digest(image) for image in table["image"].to_pylist()]
+
+
+@pytest.mark.parametrize("name", ["what?", "50%2F [a] #1; 'b' é"])
+def test_a_dataset_lies_in_a_folder_of_any_name(tmp_path: Path, name: str) -> None:
+    for count in (3, 4):
+        info = write_prepared(_dataset([_row(index) for index in range(count)]), tmp_path / name, input_size=SIZE)
+        assert info.rows == {"val": 1, "train": count - 1}
+    assert _named(tmp_path) == {name}
+    assert _named(tmp_path / name) == {"dataset.json", info.parts}
+    assert read_rows(tmp_path / name, "train").num_rows == read_split((str(tmp_path / name),), "train").count() == 3
 
 
 def test_a_dataset_is_replaced_by_its_own_rows_with_depths_filled_in(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from dbd_ray.datasets.prepare import list_photos
 from dbd_ray.detection.find_photos import find_photos
 from dbd_ray.errors import ConfigError
 from dbd_ray.names import RESULT_SUFFIXES, Layout
-from dbd_ray.storage import is_photo_name, list_folder, open_storage, photos_in, replace_bytes
+from dbd_ray.storage import as_uri, is_photo_name, list_folder, open_storage, photos_in, replace_bytes
 from dbd_ray.teaching.sources import open_source
 
 HIDDEN = (".a.jpg", "._a.jpg")  # the second is what macOS leaves beside a photo on foreign disks
@@ -147,3 +147,46 @@ def test_a_link_to_a_folder_is_a_folder_of_a_labelled_set(tmp_path: Path) -> Non
     (tmp_path / "set" / "train").symlink_to(tmp_path / "elsewhere")
     storage, path = open_storage(str(tmp_path / "set"))
     assert list_folder(storage, path) == [("train", True)]
+
+
+@pytest.mark.parametrize(
+    ("text", "path"),
+    [
+        ("photos:2024/a", "{here}/photos:2024/a"),
+        ("file:/data/a b", "/data/a b"),
+        ("FILE:///data/50%25", "/data/50%25"),
+        ("what?/#1 [x]", "{here}/what?/#1 [x]"),
+        ("~/runs", "{home}/runs"),
+        ("~runs", "{here}/~runs"),
+    ],
+)
+def test_a_local_path_is_made_absolute_and_opened_however_it_is_written(
+    text: str, path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    expected = path.format(here=tmp_path, home=tmp_path / "home")
+    assert as_uri(text) == expected
+    assert open_storage(text)[1] == expected
+    assert as_uri(as_uri(text)) == expected
+
+
+@pytest.mark.parametrize("uri", ["s3://bucket/a", "models:/name@champion", "memory://a", "simplecache::s3://bucket/a"])
+def test_a_uri_stays_as_it_is(uri: str) -> None:
+    assert as_uri(uri) == as_uri(f"{uri}/") == uri
+
+
+def test_a_photo_whose_name_is_not_utf8_is_taught_under_an_escaped_name(folder: Path, tmp_path: Path) -> None:
+    shutil.copy(folder / "a.jpg", folder / os.fsdecode(b"caf\xe9.jpg"))
+    taught = TeachConfig(teacher="hf:any", photos=str(folder), out=str(tmp_path / "out"))
+    assert open_source(taught).rows["id"].to_pylist() == ["a.jpg", "caf\\udce9.jpg"]
+
+
+def test_a_labelled_photo_whose_name_is_not_utf8_is_a_problem(folder: Path, tmp_path: Path) -> None:
+    for name in ("image", "mask"):
+        (tmp_path / "set" / name).mkdir(parents=True)
+        for photo in ("a.jpg", os.fsdecode(b"caf\xe9.jpg")):
+            shutil.copy(folder / "a.jpg", tmp_path / "set" / name / photo)
+    photos, problems = scan_layout(str(tmp_path / "set"), "folder", polarity="focus")
+    assert [photo.id for photo in photos if "caf" in photo.id] == []
+    assert [problem for problem in problems if "caf\\udce9.jpg: the name is not UTF-8; rename it" in problem]

@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from dbd_ray.checkpoints.card import Card, make_card
 from dbd_ray.checkpoints.files import load_checkpoint, save_checkpoint, staged_names
+from dbd_ray.checkpoints.find import find_checkpoint
 from dbd_ray.config import NetworkConfig
 from dbd_ray.errors import CheckpointError
 from dbd_ray.models import FocusNetwork, build_network
@@ -265,3 +266,18 @@ def test_half_precision_halves_the_file_and_loads_as_float32(tmp_path: Path) -> 
         assert exact if tensor.ndim < 2 else torch.allclose(stored, tensor, rtol=1e-3, atol=1e-6)
     sizes = [(tmp_path / kind / "model.safetensors").stat().st_size for kind in ("half", "full")]
     assert sizes[0] < 0.6 * sizes[1]
+
+
+@pytest.mark.parametrize("name", ["card.json", "model.safetensors"])
+def test_files_of_another_program_are_not_replaced(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text('{"name": "of another program"}')
+    with pytest.raises(CheckpointError, match=f"holds {name} that are no checkpoint"):
+        _save(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    assert "another program" in (tmp_path / name).read_text()
+
+
+def test_a_name_that_is_too_long_is_no_model() -> None:
+    for find in (find_checkpoint, load_checkpoint):
+        with pytest.raises(CheckpointError, match=r"neither a checkpoint folder|no such folder"):
+            find("x" * 300)

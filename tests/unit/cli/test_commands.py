@@ -35,7 +35,8 @@ FROZEN = {
         "model --root --layout --polarity --prepared --split --refine --out --device --against --promote --config --set"
     ),
     "predict": (
-        "photos --out --model --save --refine --tile --polarity --batch-size --max-pixels --recursive --device --engine"
+        "photos --out --model --save --refine --tile --polarity --batch-size --max-pixels --force --recursive --device "
+        "--engine"
     ),
     "serve": "--model --host --port --keys-file --haproxy --config --set",
     "export": "format --out --model",

@@ -93,3 +93,8 @@ def test_names_that_the_terminal_cannot_write_do_no_harm() -> None:
             [sys.executable, "-c", NAMES], capture_output=True, check=True, env={"PYTHONIOENCODING": encoding}
         )
         assert done.stdout == expected
+
+
+def test_colons_in_a_name_are_colons(capsys: pytest.CaptureFixture[str]) -> None:
+    console.say("results in photos:x:2024")
+    assert capsys.readouterr().out == "results in photos:x:2024\n"

@@ -75,3 +75,16 @@ def test_an_engine_that_is_unknown_is_refused_before_any_photo(
     (tmp_path / "one.jpg").write_bytes(b"never read")
     assert _run("predict", "one.jpg", "--model", tiny_model, "--out", "found", "--engine", "warp") == 2
     assert "engine" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("content", [b"of another program", b""])
+def test_a_file_of_another_program_is_not_replaced(
+    tiny_model: Path, capsys: pytest.CaptureFixture[str], content: bytes
+) -> None:
+    Path("tiny.onnx").write_bytes(content)
+    assert _run("export", "onnx", "--model", tiny_model, "--out", "tiny.onnx") == 2
+    assert "tiny.onnx: is there already and no file of this command" in capsys.readouterr().err
+    assert Path("tiny.onnx").read_bytes() == content
+    Path("tiny.onnx").unlink()
+    assert _run("export", "onnx", "--model", tiny_model, "--out", "tiny.onnx") == 0
+    assert _run("export", "onnx", "--model", tiny_model, "--out", "tiny.onnx") == 0

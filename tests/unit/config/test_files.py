@@ -1,11 +1,16 @@
 """Files of settings, and what is written over them."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import dbd_ray
 from dbd_ray.config import load_train_config, merge, parse_overrides
+from dbd_ray.config.settings import read_yaml
 from dbd_ray.errors import ConfigError
 
 
@@ -76,3 +81,26 @@ def test_merging_changes_neither_side() -> None:
     assert merge(base, over) == {"a": {"b": 3, "c": 2}, "d": [2]}
     assert base == {"a": {"b": 1, "c": 2}, "d": [1]}
     assert over == {"a": {"b": 3}, "d": [2]}
+
+
+@pytest.mark.parametrize("value", ["2024-02-30", "0x_", "[" * 5000], ids=lambda value: value[:10])
+def test_what_only_looks_like_a_value_is_no_yaml(tmp_path: Path, value: str) -> None:
+    with pytest.raises(ConfigError, match="the value is not valid YAML"):
+        parse_overrides([f"name={value}"])
+    (tmp_path / "settings.yaml").write_text(f"name: {value}")
+    with pytest.raises(ConfigError, match=r"settings\.yaml: not valid YAML"):
+        read_yaml(tmp_path / "settings.yaml")
+
+
+def test_settings_and_keys_are_utf8_whatever_the_locale(tmp_path: Path) -> None:
+    (tmp_path / "settings.yaml").write_text("out: Grüße aus 京都", encoding="utf-8")
+    (tmp_path / "keys.txt").write_text("# Schlüssel\n0123456789abcdef\n", encoding="utf-8-sig")
+    code = (
+        "from dbd_ray.config.settings import read_yaml\n"
+        "from dbd_ray.serving.keys import load_keys\n"
+        "print(ascii(read_yaml('settings.yaml')), bool(load_keys('keys.txt')))"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(Path(dbd_ray.__file__).parents[1])}
+    environment |= {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.stdout == f"{ {'out': 'Grüße aus 京都'}!a} True\n", done.stderr

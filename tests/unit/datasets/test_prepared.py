@@ -19,6 +19,7 @@ from dbd_ray.datasets.prepared import (
     parts_uri,
     read_info,
     read_rows,
+    require_place,
     require_rows,
     write_info,
 )
@@ -233,3 +234,19 @@ def test_datasets_of_one_size_agree_and_others_are_listed(tmp_path: Path) -> Non
         common_input_size([one, three])
     assert len(error.value.problems) == 2
     assert "prepared at (8, 8): prepare all at one --size" in str(error.value)
+
+
+@pytest.mark.parametrize("content", ['{"images": []}', "null", "[]", "no JSON", "[" * 100_000])
+def test_a_dataset_json_of_another_program_is_not_replaced(tmp_path: Path, content: str) -> None:
+    (tmp_path / "dataset.json").write_text(content)
+    with pytest.raises(DatasetError, match="is no prepared dataset's, and would be lost: choose another folder"):
+        require_place(tmp_path)
+    assert (tmp_path / "dataset.json").read_text() == content
+
+
+def test_a_place_is_free_or_holds_a_dataset_of_any_version(tmp_path: Path) -> None:
+    require_place(tmp_path / "new")
+    write_info(str(tmp_path), _info())
+    require_place(tmp_path)
+    replace_text(tmp_path / "dataset.json", json.dumps(_info().model_dump() | {"format_version": 99}))
+    require_place(tmp_path)

@@ -218,7 +218,6 @@ def test_running_again_replaces_results_and_leaves_nothing_half_done(
 ) -> None:
     out = tmp_path / "out"
     out.mkdir()
-    (out / f"{photos[0].stem}.json").write_text("old")
     (out / "mine.txt").write_text("not a result")
     predict_files(detector, photos[:1], PredictConfig(out=out, save=("focus", "json")))
     predict_files(detector, photos[:1], PredictConfig(out=out, save=("focus", "json")))
@@ -229,10 +228,17 @@ def test_running_again_replaces_results_and_leaves_nothing_half_done(
 def test_a_result_that_cannot_be_written_stops_the_job_and_says_where(
     detector: Detector, photos: list[Path], tmp_path: Path
 ) -> None:
-    (tmp_path / "out" / f"{photos[0].stem}.json").mkdir(parents=True)
+    out = tmp_path / "out"
+    heard: list[Prediction] = []
+
+    def vanish(prediction: Prediction) -> None:
+        heard.append(prediction)
+        shutil.rmtree(out)
+        out.touch()
+
     with pytest.raises(DbdRayError, match="out: cannot be written"):
-        predict_files(detector, photos[:1], PredictConfig(out=tmp_path / "out", save=("json",)))
-    assert _names(tmp_path / "out") == {f"{photos[0].stem}.json"}
+        predict_files(detector, photos, PredictConfig(out=out, save=("json",), batch_size=1), on_photo=vanish)
+    assert [one.photo for one in heard] == photos[:1]
 
 
 def test_an_output_folder_that_is_a_file_is_refused(detector: Detector, photos: list[Path], tmp_path: Path) -> None:

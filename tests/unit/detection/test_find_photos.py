@@ -78,3 +78,15 @@ def test_a_folder_that_may_not_be_listed_is_named(tmp_path: Path) -> None:
     (tmp_path / "locked").mkdir(mode=0o000)
     with pytest.raises(ConfigError, match=r"locked: cannot be listed \(Permission denied\)"):
         find_photos([tmp_path / "locked"])
+
+
+def test_names_that_no_file_can_have_are_told_in_one_error(tmp_path: Path) -> None:
+    long = tmp_path / ("x" * 300)
+    with pytest.raises(ConfigError, match=r"^cannot be opened, check names .*xxx \(File name too long\)$"):
+        find_photos([tmp_path, long])
+
+
+def test_a_link_to_a_name_that_is_too_long_is_passed_over(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").touch()
+    (tmp_path / "link.jpg").symlink_to("x" * 300)
+    assert find_photos([tmp_path]) == ([tmp_path / "a.jpg"], [tmp_path / "link.jpg"], [])

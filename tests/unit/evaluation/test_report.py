@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from dbd_ray.errors import ConfigError
 from dbd_ray.evaluation import (
     PUBLISHED,
     EvaluatedPhoto,
@@ -263,3 +264,19 @@ def test_a_thumbnail_is_never_larger_than_the_photo() -> None:
     assert np.array_equal(small.photo, photo.photo)
     assert np.array_equal(small.truth > 127, photo.truth)
     np.testing.assert_array_equal(small.focus, photo.focus)
+
+
+@pytest.mark.parametrize("name", ["metrics.json", "report.md", "worst"])
+def test_a_file_that_is_no_report_is_not_replaced(report: Report, tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text('{"metrics": "of another program"}')
+    with pytest.raises(ConfigError, match=f"holds {name}, but no report .* choose another folder"):
+        write_report(report, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    assert "another program" in (tmp_path / name).read_text()
+
+
+def test_a_report_that_was_interrupted_is_replaced(report: Report, tmp_path: Path) -> None:
+    paths = write_report(report, tmp_path)
+    for name in ("per_image", "pr_curve", "markdown", "html"):
+        paths[name].unlink()
+    assert all(path.exists() for path in write_report(report, tmp_path).values())

@@ -111,3 +111,18 @@ def test_help_on_teachers_waits_for_nothing_heavy() -> None:
     assert not {name.partition(".")[0] for name in done.stdout.split()} & {
         *("torch", "transformers", "ai_edge_litert", "cv2", "pyarrow", "ray")
     }
+
+
+def test_a_target_that_is_too_long_for_a_file_stays_as_it_is() -> None:
+    assert TeacherSpec.parse(f"hf:{'x' * 300}", absolute=True).target == "x" * 300
+
+
+def test_a_file_in_a_folder_with_a_question_mark_is_a_target(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "what?").mkdir()
+    (tmp_path / "what?" / "net.tflite").touch()
+    monkeypatch.chdir(tmp_path)
+    for text in ("litert:what?/net.tflite", "litert:what?/net.tflite?threads=2"):
+        spec = TeacherSpec.parse(text, absolute=True)
+        assert spec.target == f"{tmp_path}/what?/net.tflite"
+        assert spec.text == f"litert:{tmp_path}/{text.removeprefix('litert:')}"
+        assert TeacherSpec.parse(spec.text) == spec

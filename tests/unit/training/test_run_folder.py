@@ -47,7 +47,9 @@ def test_a_run_that_began_before_a_setting_existed_goes_on_with_its_default(tmp_
         find_claim(config.model_copy(update={"ingest": "streaming"}))
 
 
-def test_a_run_has_a_checkpoint_once_an_epoch_is_complete(tmp_path: Path) -> None:
+@pytest.mark.parametrize("folder", ["runs", "what?", "[2024] *", "feature%2Flogin"])
+def test_a_run_has_a_checkpoint_once_an_epoch_is_complete(tmp_path: Path, folder: str) -> None:
+    tmp_path = tmp_path / folder
     config = train_config({"name": "run", "data": ["unused"], "storage": str(tmp_path)}, where="test")
     assert not has_checkpoint(config)
     checkpoint = tmp_path / "run" / "checkpoint_2026-01-01"
@@ -55,3 +57,13 @@ def test_a_run_has_a_checkpoint_once_an_epoch_is_complete(tmp_path: Path) -> Non
     assert not has_checkpoint(config)
     (checkpoint / "card.json").touch()
     assert has_checkpoint(config)
+
+
+@pytest.mark.parametrize("content", ["null", "[]", "7", "[" * 100_000], ids=lambda content: content[:5])
+def test_a_record_that_is_no_mapping_is_named_as_damaged(tmp_path: Path, content: str) -> None:
+    settings = {"name": "mine", "data": [str(tmp_path / "data")], "storage": str(tmp_path)}
+    config = train_config(settings, where="test")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "train.json").write_text(content)
+    with pytest.raises(ConfigError, match=r"mine/train\.json is damaged .* delete it"):
+        find_claim(config)

@@ -1,0 +1,31 @@
+"""MLflow's database is in the folder that was named, whatever signs its name has."""
+
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+
+from dbd_ray.tracking.runs import RunLog, database_file, tracking_uri
+
+
+@pytest.mark.parametrize("name", ["feature%2Flogin", "what?", "#1 [a] 'b' é", "x" * 200])
+def test_the_database_is_in_the_folder_that_was_named(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / name).mkdir()
+    uri = tracking_uri(tmp_path / name / "runs")
+    assert database_file(uri) == tmp_path / name / "runs" / "mlflow.db"
+    log = RunLog.open(uri, "a run")
+    (tmp_path / name / "files").mkdir()
+    (tmp_path / name / "files" / "report.md").touch()
+    log.files(tmp_path / name / "files")
+    assert [one.path for one in MlflowClient(tracking_uri=uri).list_artifacts(log.run_id)] == ["report.md"]
+    assert (tmp_path / name / "runs" / "mlflow.db").stat().st_size > 0
+    assert [path.name for path in tmp_path.iterdir()] == [name], "MLflow makes the folder of an escaped name beside it"
+
+
+def test_a_server_is_no_database_file() -> None:
+    assert database_file("http://tracking:5000") is None
+    assert database_file("postgresql://me@host/mlflow") is None
