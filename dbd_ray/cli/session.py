@@ -5,6 +5,7 @@ import logging
 import os
 import socket
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from pathlib import Path
@@ -29,6 +30,7 @@ def local_or_cluster(*, data_bars: bool = False, dashboard: bool = False) -> Ite
         dashboard: Start the dashboard of a Ray that starts here; a search needs it.
 
     Raises:
+        ConfigError: Ray cannot keep its files where RAY_TMPDIR or TMPDIR says.
         DbdRayError: There is no Ray at RAY_ADDRESS.
     """
     import ray  # only now: `serve` states first what Ray reads from the environment when it is imported
@@ -55,13 +57,16 @@ def local_or_cluster(*, data_bars: bool = False, dashboard: bool = False) -> Ite
     if not cluster:
         dashboard_arguments = own_dashboard() if dashboard else no_dashboard()
     with dashboard_arguments as arguments:
-        ray.init(
-            address=None if cluster else "local",
-            logging_level=logging.ERROR,
-            # the workers' reports come through training.reporting; Ray's are for whoever looks into Ray
-            log_to_driver=bool(os.environ.get("DBD_RAY_VERBOSE")),
-            **arguments,
-        )
+        try:
+            ray.init(
+                address=None if cluster else "local",
+                logging_level=logging.ERROR,
+                # the workers' reports come through training.reporting; Ray's are for whoever looks into Ray
+                log_to_driver=bool(os.environ.get("DBD_RAY_VERBOSE")),
+                **arguments,
+            )
+        except OSError as error:
+            raise _no_start(error) from None
         try:
             yield
         finally:
@@ -138,6 +143,16 @@ def _dashboard_address(address: str | None) -> Iterator[None]:
         os.environ.pop(DASHBOARD_VARIABLE, None)
         if before is not None:
             os.environ[DASHBOARD_VARIABLE] = before
+
+
+def _no_start(error: OSError) -> ConfigError:
+    variable = next((name for name in ("RAY_TMPDIR", "TMPDIR") if os.environ.get(name)), None)
+    where = f"{variable}={os.environ[variable]}" if variable else f"the temporary folder {tempfile.gettempdir()}"
+    if "AF_UNIX" in str(error):
+        what = "the path is too long for Ray's sockets, which have 107 bytes"
+    else:
+        what = f"Ray cannot keep its files there ({error})"
+    return ConfigError(f"{where}: {what}; set RAY_TMPDIR to another folder with a short path, for instance /tmp")
 
 
 def _check_reachable(address: str) -> None:
