@@ -38,6 +38,8 @@ class Refusal(DbdRayError):
         """The HTTP headers that the status asks for."""
         if self.status == 401:
             return {"WWW-Authenticate": "Bearer"}
+        if self.status == 415:
+            return {"Accept-Encoding": "gzip, deflate"}
         return {"Retry-After": str(RETRY_AFTER_S)} if self.status in (429, 503) else {}
 
 
