@@ -10,6 +10,8 @@ from dbd_ray.cli import data, models, predict, serve, training
 from dbd_ray.cli.console import accept_any_text
 from dbd_ray.errors import DbdRayError
 
+NO_HOME = "Could not determine home directory."  # what pathlib says to MLflow and Ray
+
 app = typer.Typer(
     help="Defocus blur detection on Ray: which pixels of a photo are in focus.",
     no_args_is_help=True,
@@ -42,4 +44,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         app(args=None if arguments is None else list(arguments), prog_name="dbd-ray")
     except DbdRayError as error:
         sys.stderr.write(f"error: {error}\n")
+        raise SystemExit(2) from None
+    except RuntimeError as error:
+        if str(error) != NO_HOME:
+            raise
+        sys.stderr.write("error: this user has no home folder: set HOME to a folder that it may write to\n")
         raise SystemExit(2) from None

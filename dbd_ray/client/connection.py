@@ -9,6 +9,7 @@ from urllib.request import getproxies, proxy_bypass
 
 import httpx2
 
+from dbd_ray.client.answers import FocusRequestError
 from dbd_ray.errors import ConfigError
 
 Http = TypeVar("Http", httpx2.Client, httpx2.AsyncClient)
@@ -40,7 +41,8 @@ def key_header(api_key: str | None) -> dict[str, str]:
     """Make the header that carries a key, without the line end of a key's file.
 
     Raises:
-        ConfigError: No header can carry it; the message does not show it.
+        ConfigError: It is no text.
+        FocusRequestError: No header can carry it; the message does not show it.
     """
     if api_key is None or api_key == "":
         return {}
@@ -48,7 +50,9 @@ def key_header(api_key: str | None) -> dict[str, str]:
         raise ConfigError(f"api_key: give a text, not {type(api_key).__name__}")
     key = api_key.strip()
     if not key or not all(" " <= letter <= "~" for letter in key):
-        raise ConfigError("api_key: give one key of printable ASCII characters, without line breaks inside")
+        # as the endpoint's own refusal of a key, for which programs are prepared
+        message = "api_key: give one key of printable ASCII characters, without line breaks inside"
+        raise FocusRequestError("unauthorized", message)
     return {"authorization": f"Bearer {key}"}
 
 
@@ -77,7 +81,8 @@ def open_http(kind: type[Http], base_url: str, *, api_key: str | None, timeout_s
         timeout_s: Longest silence of one attempt, s.
 
     Raises:
-        ConfigError: The key, or what the environment says of proxies and certificates, cannot be used.
+        ConfigError: What the environment says of proxies and certificates cannot be used, or the key is no text.
+        FocusRequestError: No header can carry the key.
     """
     settings: dict[str, Any] = {"headers": key_header(api_key), "timeout": float(timeout_s)}
     try:

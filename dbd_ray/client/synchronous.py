@@ -36,6 +36,7 @@ class FocusClient:
     Raises:
         ConfigError: An argument is wrong, base_url is not an address, or the environment names a proxy or certificates
             that cannot be used.
+        FocusRequestError: No header can carry the key; the reason is `unauthorized`.
     """
 
     def __init__(

@@ -53,8 +53,9 @@ def plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_wrong_argument_is_named_and_a_key_is_not_shown(
     kind: Any, url: Any, arguments: dict[str, Any], said: str
 ) -> None:
-    with pytest.raises(ConfigError) as caught:
+    with pytest.raises((ConfigError, FocusRequestError)) as caught:
         kind(url, **arguments)
+    assert isinstance(caught.value, FocusRequestError) == ("api_key: give one" in str(caught.value))
     assert said in str(caught.value)
     assert "secret" not in str(caught.value)
     assert "schlüssel" not in str(caught.value)
