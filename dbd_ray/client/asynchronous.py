@@ -38,7 +38,12 @@ class AsyncFocusClient:
         check_patience(timeout_s=timeout_s, attempts=attempts, backoff_s=backoff_s)
         self._http = open_http(httpx2.AsyncClient, self.base_url, api_key=api_key, timeout_s=timeout_s)
         # connections stay in this process: the other one gets a client of its own, with the same arguments
-        self._arguments = {"api_key": api_key, "timeout_s": timeout_s, "attempts": attempts, "backoff_s": backoff_s}
+        self._arguments: dict[str, Any] = {
+            "api_key": api_key,
+            "timeout_s": timeout_s,
+            "attempts": attempts,
+            "backoff_s": backoff_s,
+        }
         self._policy = retry_policy(attempts, backoff_s)
 
     def __reduce__(self) -> tuple[Any, ...]:
