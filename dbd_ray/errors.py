@@ -12,6 +12,8 @@ DbdRayError
 from collections.abc import Sequence
 from typing import Literal
 
+from dbd_ray.masking import masked
+
 __all__ = [
     "CheckpointError",
     "ConfigError",
@@ -36,7 +38,14 @@ PhotoReason = Literal[
 
 
 class DbdRayError(Exception):
-    """Base of everything that dbd_ray raises on purpose; the command line prints it without a traceback."""
+    """Base of everything that dbd_ray raises on purpose; the command line prints it without a traceback.
+
+    Args:
+        message: What was wrong and what to do; secrets in it are masked.
+    """
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(masked(message))
 
 
 class ConfigError(DbdRayError):
@@ -54,7 +63,7 @@ class PhotoError(DbdRayError):
     def __init__(self, reason: PhotoReason, message: str):
         super().__init__(f"{message} [{reason}]")
         self.reason: PhotoReason = reason
-        self.message = message
+        self.message = masked(message)
 
     def __reduce__(self) -> tuple[type["PhotoError"], tuple[PhotoReason, str]]:
         # the default would rebuild from the formatted text and lose the reason between Ray workers
@@ -72,8 +81,8 @@ class DatasetError(DbdRayError):
     def __init__(self, where: str, problems: Sequence[str]):
         lines = "\n".join(f"  - {problem}" for problem in problems)
         super().__init__(f"{where}: {len(problems)} problem(s):\n{lines}")
-        self.where = where
-        self.problems = tuple(problems)
+        self.where = masked(where)
+        self.problems = tuple(map(masked, problems))
 
     def __reduce__(self) -> tuple[type["DatasetError"], tuple[str, tuple[str, ...]]]:
         return (type(self), (self.where, self.problems))

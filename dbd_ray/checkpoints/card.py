@@ -6,6 +6,7 @@ from typing import Any, Literal
 from pydantic import Field, field_serializer, field_validator
 
 from dbd_ray.config import NetworkConfig, Settings
+from dbd_ray.masking import masked_values
 from dbd_ray.models.output import FocusNetwork
 
 FORMAT_VERSION = 1  # the card's format; raised by changes that older versions cannot read
@@ -62,7 +63,7 @@ def make_card(
         name: Name of the model.
         input_size: Height and width of its training pictures, px.
         metrics: Values by name, see `metrics.METRIC_NAMES`.
-        provenance: Data, recipe, versions and licences; values must be JSON.
+        provenance: Data, recipe, versions and licences; values must be JSON, and secrets in them are masked.
 
     Returns:
         The card, without fingerprint: `save_checkpoint` adds it.
@@ -74,5 +75,5 @@ def make_card(
         mean=network.encoder.mean,
         std=network.encoder.std,
         metrics=dict(metrics or {}),
-        provenance=dict(provenance or {}),
+        provenance=masked_values(provenance or {}),
     )

@@ -13,6 +13,8 @@ from dbd_ray.cli.session import present_token
 from dbd_ray.cli.signals import stop_by_signals
 from dbd_ray.errors import DbdRayError
 
+NO_HOME = "Could not determine home directory."  # what pathlib says to MLflow and Ray
+
 app = typer.Typer(
     help="Defocus blur detection on Ray: which pixels of a photo are in focus.",
     no_args_is_help=True,
@@ -49,4 +51,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         app(args=None if arguments is None else list(arguments), prog_name="dbd-ray")
     except DbdRayError as error:
         sys.stderr.write(f"error: {error}\n")
+        raise SystemExit(2) from None
+    except RuntimeError as error:
+        if str(error) != NO_HOME:
+            raise
+        sys.stderr.write("error: this user has no home folder: set HOME to a folder that it may write to\n")
         raise SystemExit(2) from None

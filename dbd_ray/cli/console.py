@@ -7,12 +7,15 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
+
+from dbd_ray.masking import masked
 
 if TYPE_CHECKING:
     # bring torch and Ray, for which nothing here should wait
@@ -35,7 +38,14 @@ def accept_any_text() -> None:
 
 def say(text: str, *, aside: bool = False) -> None:
     """Write a line of a command's answer, or beside it (to stderr): what a program that reads the answer would skip."""
-    Console(stderr=aside).print(text, highlight=False, markup=False, emoji=False, soft_wrap=True)
+    Console(stderr=aside).print(masked(text), highlight=False, markup=False, emoji=False, soft_wrap=True)
+
+
+def say_where_recorded(run_id: str, tracking_uri: str, *, aside: bool = False) -> None:
+    """Write which MLflow run holds a command's results, and the command that shows it."""
+    # a masked address would not work in the command, and it came from there
+    store = quote(tracking_uri) if masked(tracking_uri) == tracking_uri else '"$MLFLOW_TRACKING_URI"'
+    say(f"MLflow run {run_id}: mlflow ui --backend-store-uri {store}", aside=aside)
 
 
 def show_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, title: str | None = None) -> None:
@@ -47,6 +57,7 @@ def show_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, title: 
         title: Line above the table on a terminal; a pipe gets none.
     """
     console = Console()
+    rows = [[masked(text) for text in row] for row in rows]
     if not console.is_terminal:
         for row in (columns, *rows):
             sys.stdout.write("\t".join(" ".join(text.split()) for text in row) + "\n")
@@ -137,7 +148,7 @@ def show_training() -> Iterator[Callable[["Event"], None]]:
 
         def show(event: "Event") -> None:
             if isinstance(event, str):
-                bar.console.print(event, highlight=False, markup=False, emoji=False)
+                bar.console.print(masked(event), highlight=False, markup=False, emoji=False)
             else:
                 done = (event.epoch - 1) * event.steps + event.step
                 bar.update(task, completed=done, total=event.epochs * event.steps, description=event.short())

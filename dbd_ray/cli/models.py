@@ -3,12 +3,11 @@
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from shlex import quote
 from typing import Annotated, Any, get_args
 
 import typer
 
-from dbd_ray.cli.console import say, show_progress, show_table
+from dbd_ray.cli.console import say, say_where_recorded, show_progress, show_table
 from dbd_ray.cli.options import Config, Model, Set, given, only_packaged, settings_help
 from dbd_ray.cli.session import folder_of_records, require_lasting
 from dbd_ray.config import EvaluateConfig, build, layered
@@ -75,8 +74,7 @@ def evaluate(
     if found.decision:
         say(found.decision, aside=True)
     say(f"report: {found.files['html']}", aside=True)
-    uri = tracking_uri(settings.storage)
-    say(f"MLflow run {found.run_id}: mlflow ui --backend-store-uri {quote(uri)}", aside=True)
+    say_where_recorded(found.run_id, tracking_uri(settings.storage), aside=True)
 
 
 def export(

@@ -6,6 +6,7 @@ import logging
 import os
 import socket
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, redirect_stdout
 from pathlib import Path
@@ -31,6 +32,7 @@ def local_or_cluster(*, data_bars: bool = False, dashboard: bool = False) -> Ite
         dashboard: Start the dashboard of a Ray that starts here; a search needs it.
 
     Raises:
+        ConfigError: Ray cannot keep its files where RAY_TMPDIR or TMPDIR says.
         DbdRayError: There is no Ray at RAY_ADDRESS.
     """
     import ray  # only now: `serve` states first what Ray reads from the environment when it is imported
@@ -89,6 +91,8 @@ def _connect(cluster: str | None, arguments: dict[str, Any], *, again: bool = Tr
     except SystemExit:  # ray.init has a handler of SIGTERM of its own, which stays behind
         raise stopping() from None
     except Exception as error:  # Ray raises plain Exceptions here, among others
+        if isinstance(error, OSError) and not isinstance(error, ConnectionError | TimeoutError):
+            raise _no_start(error) from None
         reason = str(error).strip().partition("\n")[0]
         if not cluster and again:
             sys.stderr.write(f"Ray did not start ({reason}); trying once more\n")
@@ -97,13 +101,9 @@ def _connect(cluster: str | None, arguments: dict[str, Any], *, again: bool = Tr
             return
         where = f"RAY_ADDRESS={cluster}: this Ray" if cluster else "Ray"
         raise DbdRayError(
-            f"{where} cannot be used ({reason}): is the machine very busy, or its memory or {_temporary()} full?"
+            f"{where} cannot be used ({reason}): is the machine very busy, or its memory or temporary folder full?"
         ) from error
     stop_by_signals()
-
-
-def _temporary() -> str:
-    return os.environ.get("RAY_TMPDIR") or "/tmp"
 
 
 @contextmanager
@@ -176,6 +176,16 @@ def _dashboard_address(address: str | None) -> Iterator[None]:
         os.environ.pop(DASHBOARD_VARIABLE, None)
         if before is not None:
             os.environ[DASHBOARD_VARIABLE] = before
+
+
+def _no_start(error: OSError) -> ConfigError:
+    variable = next((name for name in ("RAY_TMPDIR", "TMPDIR") if os.environ.get(name)), None)
+    where = f"{variable}={os.environ[variable]}" if variable else f"the temporary folder {tempfile.gettempdir()}"
+    if "AF_UNIX" in str(error):
+        what = "the path is too long for Ray's sockets, which have 107 bytes"
+    else:
+        what = f"Ray cannot keep its files there ({error})"
+    return ConfigError(f"{where}: {what}; set RAY_TMPDIR to another folder with a short path, for instance /tmp")
 
 
 def _check_reachable(address: str) -> None:

@@ -1,12 +1,11 @@
 """The commands that train: one run (`train`), or many of one study (`tune`, `ablate`)."""
 
 from collections.abc import Callable, Sequence
-from shlex import quote
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from dbd_ray.cli.console import say, show_table, show_training
+from dbd_ray.cli.console import say, say_where_recorded, show_table, show_training
 from dbd_ray.cli.options import Config, Set, given, settings_help
 from dbd_ray.cli.session import local_or_cluster, require_lasting
 from dbd_ray.config import (
@@ -45,6 +44,8 @@ def train(
     """
     settings = load_train_config(config, set_ or [])
     require_lasting(storage=settings.storage)
+    from dbd_ray.tracking.runs import tracking_uri
+    from dbd_ray.tracking.store import require_store
     from dbd_ray.training.open_run import open_run
     from dbd_ray.training.run_folder import TrainedModel
     from dbd_ray.training.trainer import train as run
@@ -53,6 +54,7 @@ def train(
     if isinstance(trained, TrainedModel):
         say(f"run {settings.name} is finished already, this is its result; choose another name to train again")
     else:
+        require_store(tracking_uri(settings.storage))
         with local_or_cluster(), show_training() as on_event:
             trained = run(trained, on_event=on_event)
     values = [
@@ -60,7 +62,7 @@ def train(
     ]
     say(f"best epoch {trained.metrics['epoch']:.0f} of {settings.epochs}: {', '.join(values) or 'no validation split'}")
     say(f"model: {trained.folder}")
-    say(f"MLflow run {trained.run_id}: mlflow ui --backend-store-uri {quote(trained.tracking_uri)}")
+    say_where_recorded(trained.run_id, trained.tracking_uri)
 
 
 def tune(
@@ -159,4 +161,4 @@ def _show_grid(grid: "Grid") -> None:
 def _show_files(files: Sequence[str], run_id: str, tracking_uri: str) -> None:
     for file in files:
         say(file, aside=True)
-    say(f"MLflow run {run_id}: mlflow ui --backend-store-uri {quote(tracking_uri)}", aside=True)
+    say_where_recorded(run_id, tracking_uri, aside=True)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields
 from typing import Any, Self
 
 from dbd_ray.errors import DbdRayError
+from dbd_ray.masking import masked
 from dbd_ray.summary import SharpArea, Summary
 
 
@@ -81,7 +82,7 @@ class FocusRequestError(DbdRayError):
         named = f", request {request_id}" if request_id else ""
         super().__init__(f"{message} [{reason}{named}]")
         self.reason = reason
-        self.message = message
+        self.message = masked(message)
         self.status = status
         self.request_id = request_id
         self.retry_after_s = retry_after_s

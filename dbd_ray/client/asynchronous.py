@@ -1,7 +1,7 @@
 """The client for asyncio."""
 
-from collections.abc import Iterable, Sequence
-from pathlib import Path
+from collections.abc import Iterable
+from functools import partial
 from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack
 
@@ -10,8 +10,10 @@ from tenacity import AsyncRetrying
 
 from dbd_ray.client import conversations
 from dbd_ray.client.answers import FocusAnswer, FocusError, FocusRequestError
-from dbd_ray.client.calls import Call, Options, address, key_header
+from dbd_ray.client.calls import Call, Include, Options, PhotoSource
+from dbd_ray.client.connection import address, check_patience, open_http
 from dbd_ray.client.reading import checked, no_answer, retry_policy
+from dbd_ray.masking import clean_cause
 from dbd_ray.names import Picture
 
 T = TypeVar("T")
@@ -33,8 +35,19 @@ class AsyncFocusClient:
         backoff_s: float = 0.5,
     ) -> None:
         self.base_url = address(base_url)
-        self._http = httpx2.AsyncClient(headers=key_header(api_key), timeout=timeout_s)
+        check_patience(timeout_s=timeout_s, attempts=attempts, backoff_s=backoff_s)
+        self._http = open_http(httpx2.AsyncClient, self.base_url, api_key=api_key, timeout_s=timeout_s)
+        # connections stay in this process: the other one gets a client of its own, with the same arguments
+        self._arguments: dict[str, Any] = {
+            "api_key": api_key,
+            "timeout_s": timeout_s,
+            "attempts": attempts,
+            "backoff_s": backoff_s,
+        }
         self._policy = retry_policy(attempts, backoff_s)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (partial(type(self), **self._arguments), (self.base_url,))
 
     async def __aenter__(self) -> Self:
         return self
@@ -48,18 +61,16 @@ class AsyncFocusClient:
         """Close the connections."""
         await self._http.aclose()
 
-    async def focus(
-        self, photo: bytes | Path, *, include: Sequence[Picture] = (), **options: Unpack[Options]
-    ) -> FocusAnswer:
+    async def focus(self, photo: PhotoSource, *, include: Include = (), **options: Unpack[Options]) -> FocusAnswer:
         """Find what is in focus in a photo; see `FocusClient.focus`."""
         return await self._hold(conversations.focus(photo, include, options))
 
-    async def picture(self, photo: bytes | Path, output: Picture = "focus", **options: Unpack[Options]) -> bytes:
+    async def picture(self, photo: PhotoSource, output: Picture = "focus", **options: Unpack[Options]) -> bytes:
         """Ask for one picture as a PNG file; see `FocusClient.picture`."""
         return await self._hold(conversations.picture(photo, output, options))
 
     async def batch(
-        self, photos: Iterable[bytes | Path], *, include: Sequence[Picture] = (), **options: Unpack[Options]
+        self, photos: Iterable[PhotoSource], *, include: Include = (), **options: Unpack[Options]
     ) -> list[FocusAnswer | FocusError]:
         """Ask for many photos, a bad one harms only itself; see `FocusClient.batch`."""
         return await self._hold(conversations.batch(photos, include, options))
@@ -93,6 +104,6 @@ class AsyncFocusClient:
     async def _attempt(self, call: Call) -> httpx2.Response:
         try:
             answer = await self._http.request(call.method, self.base_url + call.path, **call.parts)
-        except httpx2.RequestError as error:
-            raise no_answer(error, self.base_url, call) from error
+        except (httpx2.RequestError, httpx2.InvalidURL, OSError, ValueError) as error:
+            raise no_answer(error, self.base_url, call) from clean_cause(error)
         return checked(answer, call)

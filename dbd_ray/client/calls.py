@@ -1,15 +1,24 @@
 """The requests of both clients, built without sending them."""
 
+import io
+import os
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, BinaryIO, TypeAlias, TypedDict
 
 from dbd_ray.client.answers import FocusError, FocusRequestError
 from dbd_ray.errors import ConfigError
+from dbd_ray.masking import clean_cause
 from dbd_ray.names import Picture, Polarity, Refinement
+
+PhotoSource: TypeAlias = bytes | bytearray | memoryview | str | os.PathLike[str] | BinaryIO
+"""A photo: the bytes of its file, the file's path, or the file opened with 'rb'."""
+
+Include: TypeAlias = Picture | Sequence[Picture]
+"""Pictures to send along: one, or several."""
 
 Query = tuple[tuple[str, str], ...]
 BYTES = "application/octet-stream"  # the endpoint looks into the photo, not at its name
@@ -75,7 +84,7 @@ class Call:
         return {"params": self.query, "headers": headers, "files": files or None}
 
 
-def query_of(*, include: Sequence[Picture] = (), output: Picture | None = None, **options: object) -> Query:
+def query_of(*, include: Include = (), output: Picture | None = None, **options: object) -> Query:
     """Build the query from the options that were given; the endpoint refuses those without effect, so no others go.
 
     Raises:
@@ -89,21 +98,30 @@ def query_of(*, include: Sequence[Picture] = (), output: Picture | None = None, 
     return (*(("include", name) for name in pictures), *((k, str(v)) for k, v in given.items() if v is not None))
 
 
-def load(photo: bytes | Path) -> Photo:
+def load(photo: PhotoSource) -> Photo:
     """Read a photo from its file, unless its bytes are given.
 
     Raises:
-        FocusRequestError: The file cannot be read; the reason is `unreadable`.
+        FocusRequestError: It cannot be read, or is nothing of this kind; the reason is `unreadable`.
     """
-    if isinstance(photo, bytes):
-        return Photo("photo", photo)
+    if isinstance(photo, bytes | bytearray | memoryview):
+        return Photo("photo", bytes(photo))
+    name = _name_of(photo)
     try:
-        return Photo(_sendable(photo), photo.read_bytes())
-    except OSError as error:
-        raise FocusRequestError("unreadable", f"{photo}: {error.strerror or error}") from error
+        data = Path(photo).read_bytes() if isinstance(photo, str | os.PathLike) else photo.read()
+    except AttributeError:
+        message = f"{type(photo).__name__} is no photo: give a path, bytes, or a file opened with 'rb'"
+        raise FocusRequestError("unreadable", message) from None
+    except (OSError, ValueError, TypeError) as error:  # a closed file, a path with a null byte, one of bytes
+        shown = photo if isinstance(photo, str | os.PathLike) else name
+        message = f"{shown}: {getattr(error, 'strerror', None) or error}"
+        raise FocusRequestError("unreadable", message) from clean_cause(error)
+    if not isinstance(data, bytes):
+        raise FocusRequestError("unreadable", f"{name}: is open as text; open it with 'rb'")
+    return Photo(name, data)
 
 
-def load_group(photos: Iterable[bytes | Path], first: int) -> list[Photo | FocusError]:
+def load_group(photos: Iterable[PhotoSource], first: int) -> list[Photo | FocusError]:
     """Read the photos of a batch; one that cannot be read harms no other.
 
     Args:
@@ -112,14 +130,27 @@ def load_group(photos: Iterable[bytes | Path], first: int) -> list[Photo | Focus
     """
     loaded: list[Photo | FocusError] = []
     for number, photo in enumerate(photos, first):
+        name = _name_of(photo, otherwise=f"photo-{number}")
         try:
-            loaded.append(Photo(f"photo-{number}", photo) if isinstance(photo, bytes) else load(photo))
+            loaded.append(Photo(name, load(photo).data))
         except FocusRequestError as error:
-            loaded.append(FocusError(_sendable(Path(str(photo))), error.reason, error.message))
+            loaded.append(FocusError(name, error.reason, error.message))
     return loaded
 
 
-def groups(photos: Iterable[bytes | Path], size: int) -> Iterator[tuple[int, list[bytes | Path]]]:
+def several(photos: Iterable[PhotoSource]) -> Iterable[PhotoSource]:
+    """Pass on photos, unless it is one alone.
+
+    Raises:
+        ConfigError: It is one photo, or nothing that holds photos.
+    """
+    # a text or bytes would be taken for as many photos as they have characters
+    if isinstance(photos, str | bytes | bytearray | memoryview | io.IOBase) or not isinstance(photos, Iterable):
+        raise ConfigError(f"photos: give a list of photos, not {type(photos).__name__}; `focus` asks for one")
+    return photos
+
+
+def groups(photos: Iterable[PhotoSource], size: int) -> Iterator[tuple[int, list[PhotoSource]]]:
     """Cut photos into groups of at most `size`, each with the position of its first; reads no file."""
     waiting = iter(photos)
     first = 0
@@ -128,22 +159,9 @@ def groups(photos: Iterable[bytes | Path], size: int) -> Iterator[tuple[int, lis
         first += len(group)
 
 
-def address(base_url: str) -> str:
-    """Check the endpoint's address, and remove a slash at its end.
-
-    Raises:
-        ConfigError: `base_url` is not an address.
-    """
-    if not base_url.startswith(("http://", "https://")):
-        raise ConfigError(f"base_url {base_url}: begin it with http:// or https://")
-    return base_url.rstrip("/")
-
-
-def key_header(api_key: str | None) -> dict[str, str]:
-    """Make the header that carries a key, without the line end of a key's file."""
-    return {"authorization": f"Bearer {api_key.strip()}"} if api_key else {}
-
-
-def _sendable(path: Path) -> str:
+def _name_of(photo: PhotoSource, *, otherwise: str = "photo") -> str:
+    path = os.fspath(photo) if isinstance(photo, str | os.PathLike) else getattr(photo, "name", None)
+    if not isinstance(path, str):  # an open file's may be its number
+        return otherwise
     # file names on disk need not be UTF-8, names in a form must be
-    return path.name.encode("utf-8", "replace").decode()
+    return Path(path).name.encode("utf-8", "replace").decode() or otherwise

@@ -1,13 +1,24 @@
 """The protocol of both clients, without I/O: each generator yields requests and is sent their answers."""
 
 from collections.abc import Generator, Iterable, Sequence
-from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
 
 import httpx2
 
 from dbd_ray.client.answers import FocusAnswer, FocusError, FocusRequestError
-from dbd_ray.client.calls import Call, Options, Photo, Query, groups, load, load_group, query_of
+from dbd_ray.client.calls import (
+    Call,
+    Include,
+    Options,
+    Photo,
+    PhotoSource,
+    Query,
+    groups,
+    load,
+    load_group,
+    query_of,
+    several,
+)
 from dbd_ray.client.reading import (
     OF_THE_PHOTO,
     PASSING_REASONS,
@@ -25,20 +36,21 @@ PART_BYTES = 1024  # upper bound of a form's boundary and headers around one pho
 Found: TypeAlias = FocusAnswer | FocusError
 
 
-def focus(photo: bytes | Path, include: Sequence[Picture], options: Options) -> Conversation[FocusAnswer]:
+def focus(photo: PhotoSource, include: Include, options: Options) -> Conversation[FocusAnswer]:
     """Ask for one photo."""
     return (yield from _one(load(photo), query_of(include=include, **options)))
 
 
-def picture(photo: bytes | Path, output: Picture, options: Options) -> Conversation[bytes]:
+def picture(photo: PhotoSource, output: Picture, options: Options) -> Conversation[bytes]:
     """Ask for one picture as a PNG file."""
     query = query_of(output=output, **options)
     return read_picture((yield Call("POST", "/v1/focus", query, accept="image/png", photo=load(photo))))
 
 
-def batch(photos: Iterable[bytes | Path], include: Sequence[Picture], options: Options) -> Conversation[list[Found]]:
+def batch(photos: Iterable[PhotoSource], include: Include, options: Options) -> Conversation[list[Found]]:
     """Ask for many photos, in groups of as many as the endpoint takes at once."""
     query = query_of(include=include, **options)
+    photos = several(photos)
     size, most_bytes = largest_batch((yield from model()))
     found: list[Found] = []
     for first, group in groups(photos, size):

@@ -75,7 +75,7 @@ def checked(answer: httpx2.Response, call: Call) -> httpx2.Response:
     )
 
 
-def no_answer(error: httpx2.RequestError, base_url: str, call: Call) -> FocusRequestError:
+def no_answer(error: Exception, base_url: str, call: Call) -> FocusRequestError:
     """Make the error of a request that was not answered."""
     what = str(error) or type(error).__name__
     if isinstance(error, httpx2.TimeoutException):
@@ -126,9 +126,17 @@ def read_object(answer: httpx2.Response) -> dict[str, Any]:
 
 
 def largest_batch(model: dict[str, Any]) -> tuple[int, float]:
-    """Read from the answer of /v1/model how many photos, and how many bytes, one batch may have."""
+    """Read from the answer of /v1/model how many photos, and how many bytes, one batch may have.
+
+    Raises:
+        FocusRequestError: They are no numbers.
+    """
     limits = model.get("limits", {})
-    return int(limits.get("max_photos", 1)), float(limits.get("max_batch_bytes", "inf"))
+    try:
+        return int(limits.get("max_photos", 1)), float(limits.get("max_batch_bytes", "inf"))
+    except (ValueError, TypeError, AttributeError, OverflowError):
+        message = "/v1/model answered limits that are none of dbd_ray's: is base_url right?"
+        raise FocusRequestError("unexpected_answer", message) from None
 
 
 def _unexpected(answer: httpx2.Response) -> FocusRequestError:

@@ -1,7 +1,7 @@
 """The blocking client."""
 
-from collections.abc import Iterable, Sequence
-from pathlib import Path
+from collections.abc import Iterable
+from functools import partial
 from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack
 
@@ -10,8 +10,10 @@ from tenacity import Retrying
 
 from dbd_ray.client import conversations
 from dbd_ray.client.answers import FocusAnswer, FocusError, FocusRequestError
-from dbd_ray.client.calls import Call, Options, address, key_header
+from dbd_ray.client.calls import Call, Include, Options, PhotoSource
+from dbd_ray.client.connection import address, check_patience, open_http
 from dbd_ray.client.reading import checked, no_answer, retry_policy
+from dbd_ray.masking import clean_cause
 from dbd_ray.names import Picture
 
 T = TypeVar("T")
@@ -21,7 +23,8 @@ class FocusClient:
     """Asks an endpoint for focus maps; requests that fail temporarily are sent again.
 
     Lost connections, timeouts and the statuses 408, 429, 500, 502, 503 and 504 are tried again after a growing random
-    wait, and after what `Retry-After` asks for; other errors are raised at once. May be used from several threads.
+    wait, and after what `Retry-After` asks for; other errors are raised at once. May be used from several threads, and
+    sent to other processes.
 
     Args:
         base_url: Address of the endpoint, e.g. http://127.0.0.1:8000, with its route prefix if it has one.
@@ -31,7 +34,9 @@ class FocusClient:
         backoff_s: Longest wait after the first attempt, s; it doubles with every further one, up to 8 s.
 
     Raises:
-        ConfigError: base_url is not an address.
+        ConfigError: An argument is wrong, base_url is not an address, or the environment names a proxy or certificates
+            that cannot be used.
+        FocusRequestError: No header can carry the key; the reason is `unauthorized`.
     """
 
     def __init__(
@@ -44,8 +49,19 @@ class FocusClient:
         backoff_s: float = 0.5,
     ) -> None:
         self.base_url = address(base_url)
-        self._http = httpx2.Client(headers=key_header(api_key), timeout=timeout_s)
+        check_patience(timeout_s=timeout_s, attempts=attempts, backoff_s=backoff_s)
+        self._http = open_http(httpx2.Client, self.base_url, api_key=api_key, timeout_s=timeout_s)
+        # connections stay in this process: the other one gets a client of its own, with the same arguments
+        self._arguments: dict[str, Any] = {
+            "api_key": api_key,
+            "timeout_s": timeout_s,
+            "attempts": attempts,
+            "backoff_s": backoff_s,
+        }
         self._policy = retry_policy(attempts, backoff_s)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (partial(type(self), **self._arguments), (self.base_url,))
 
     def __enter__(self) -> Self:
         return self
@@ -57,12 +73,12 @@ class FocusClient:
         """Close the connections."""
         self._http.close()
 
-    def focus(self, photo: bytes | Path, *, include: Sequence[Picture] = (), **options: Unpack[Options]) -> FocusAnswer:
+    def focus(self, photo: PhotoSource, *, include: Include = (), **options: Unpack[Options]) -> FocusAnswer:
         """Find what is in focus in a photo.
 
         Args:
-            photo: The bytes of its file, or the file.
-            include: Pictures to send along: focus, overlay, mask, depth.
+            photo: The bytes of its file, the file's path, or the file opened with 'rb'.
+            include: Picture or pictures to send along: focus, overlay, mask, depth.
             options: threshold, margin, polarity, max_side, refine, tile: see `dbd_ray.client.calls.Options`.
 
         Raises:
@@ -70,11 +86,11 @@ class FocusClient:
         """
         return self._hold(conversations.focus(photo, include, options))
 
-    def picture(self, photo: bytes | Path, output: Picture = "focus", **options: Unpack[Options]) -> bytes:
+    def picture(self, photo: PhotoSource, output: Picture = "focus", **options: Unpack[Options]) -> bytes:
         """Ask for one picture as a PNG file.
 
         Args:
-            photo: The bytes of its file, or the file.
+            photo: The bytes of its file, the file's path, or the file opened with 'rb'.
             output: Picture to ask for: focus, overlay, mask, depth.
             options: threshold, margin, polarity, max_side, refine, tile: see `dbd_ray.client.calls.Options`.
 
@@ -84,13 +100,13 @@ class FocusClient:
         return self._hold(conversations.picture(photo, output, options))
 
     def batch(
-        self, photos: Iterable[bytes | Path], *, include: Sequence[Picture] = (), **options: Unpack[Options]
+        self, photos: Iterable[PhotoSource], *, include: Include = (), **options: Unpack[Options]
     ) -> list[FocusAnswer | FocusError]:
         """Ask for many photos, in groups of as many as the endpoint takes at once; a bad photo harms only itself.
 
         Args:
-            photos: Any number; files are read group by group.
-            include: Pictures to send along: focus, overlay, mask, depth.
+            photos: Any number, each as for `focus`; files are read group by group.
+            include: Picture or pictures to send along: focus, overlay, mask, depth.
             options: threshold, margin, polarity, max_side, refine, tile: see `dbd_ray.client.calls.Options`.
 
         Returns:
@@ -134,6 +150,6 @@ class FocusClient:
     def _attempt(self, call: Call) -> httpx2.Response:
         try:
             answer = self._http.request(call.method, self.base_url + call.path, **call.parts)
-        except httpx2.RequestError as error:
-            raise no_answer(error, self.base_url, call) from error
+        except (httpx2.RequestError, httpx2.InvalidURL, OSError, ValueError) as error:
+            raise no_answer(error, self.base_url, call) from clean_cause(error)
         return checked(answer, call)

@@ -1,5 +1,7 @@
 """Settings of the endpoint: the model, its batches, and the limits of a request."""
 
+import re
+
 from pydantic import Field, field_validator
 
 from dbd_ray.config.settings import Settings
@@ -44,7 +46,21 @@ class ServeConfig(Settings):
         None, min_length=1, description=f"File with one API key per line; null: keys from {KEYS_VARIABLE}, if any."
     )
     page: bool = Field(True, description="Serve the page for trying it at /.")
+    cors_origins: tuple[str, ...] = Field(
+        (), description="Origins of other websites whose pages may ask, e.g. [https://app.example]; none by default."
+    )
     limits: LimitsConfig = LimitsConfig()
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _exact(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
+        for origin in origins:
+            # browsers send it like that, and it is compared letter by letter
+            if not re.fullmatch(r"https?://[a-z0-9.-]+(:\d+)?|https?://\[[0-9a-f:]+\](:\d+)?", origin):
+                raise ValueError(
+                    f"{origin!r} is no origin: write it as https://host or http://host:port, without path or *"
+                )
+        return origins
 
     @field_validator("limits")
     @classmethod

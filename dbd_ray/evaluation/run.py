@@ -25,9 +25,11 @@ from dbd_ray.evaluation.report_folder import require_report_folder
 from dbd_ray.evaluation.thumbnails import EvaluatedPhoto, keep_worst, thumbnail
 from dbd_ray.images.decode import decode_photo
 from dbd_ray.images.encode import decode_mask
+from dbd_ray.masking import masked_values
 from dbd_ray.metrics import FocusMetrics
 from dbd_ray.names import Layout
 from dbd_ray.tracking.runs import RunLog, tracking_uri
+from dbd_ray.tracking.store import require_store, store_errors
 
 EXAMPLES = 12
 WORST = 12
@@ -81,6 +83,7 @@ def evaluate(config: EvaluateConfig, *, on_photo: Callable[[int, int], Any] = la
     uri = tracking_uri(config.storage)  # a mistake in where results go must not show only when they are there
     _make_folder(Path(config.out))
     require_report_folder(Path(config.out))
+    require_store(uri)
     with opened_checkpoint(config.model, registry=uri) as checkpoint:
         return _evaluate(config, checkpoint, uri, on_photo)
 
@@ -114,12 +117,13 @@ def _evaluate(config: EvaluateConfig, checkpoint: Path, uri: str, on_photo: Call
         examples=examples,
         worst=worst,
         history=history,
-        settings={"evaluation": config.model_dump(mode="json"), "training": detector.card.provenance},
+        settings=masked_values({"evaluation": config.model_dump(mode="json"), "training": detector.card.provenance}),
         compare_with=_published_set(config, name),
         comparison=comparison,
     )
     files = write_report(report, Path(config.out))
-    log = _log(uri, config, detector, report, files)
+    with store_errors(uri, f"MLflow cannot record the report, which is in {config.out}"):
+        log = _log(uri, config, detector, report, files)
     decision = decide(config, log, checkpoint, champion, comparison) if config.promote else None
     if decision:
         log.tags({"promotion": decision})

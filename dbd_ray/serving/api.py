@@ -8,12 +8,14 @@ from fastapi import APIRouter, Depends, FastAPI, Query, Request, Response
 from fastapi.responses import FileResponse
 from fastapi.security import APIKeyHeader, HTTPBearer
 from starlette.datastructures import UploadFile
+from starlette.middleware.cors import CORSMiddleware
 from starlette.staticfiles import StaticFiles
 
 from dbd_ray import __version__
 from dbd_ray.config.serve import ServeConfig
 from dbd_ray.serving.body import read_file, read_photo, read_photos
 from dbd_ray.serving.handlers import add_handlers
+from dbd_ray.serving.incoming import listed
 from dbd_ray.serving.keys import ApiKeys
 from dbd_ray.serving.measures import GatewayMeasures
 from dbd_ray.serving.openapi import BATCH_BODY, ERRORS, FOCUS_BODY, FOCUS_RESPONSE
@@ -65,7 +67,7 @@ def build_api(config: ServeConfig, detector: PhotoDetector, keys: ApiKeys, measu
     @v1.post("/focus", response_model=FocusAnswer, responses=FOCUS_RESPONSE | ERRORS, openapi_extra=FOCUS_BODY)
     async def focus(request: Request, options: Annotated[FocusOptions, Query()]) -> Response | FocusAnswer:
         """Find what is in focus in a photo: JSON, or with `Accept: image/png` one picture."""
-        answer = accepted(request.headers.get("accept"))
+        answer = accepted(", ".join(listed(request, "accept")))
         pictures = wanted_pictures(options, answer)
         check_tile(options, limits.max_tile)
         data = await read_photo(request, limits)
@@ -76,7 +78,7 @@ def build_api(config: ServeConfig, detector: PhotoDetector, keys: ApiKeys, measu
     @v1.post("/batch", responses=ERRORS, openapi_extra=BATCH_BODY)
     async def batch(request: Request, options: Annotated[BatchOptions, Query()]) -> BatchAnswer:
         """Find what is in focus in several photos; a bad one harms only itself."""
-        if accepted(request.headers.get("accept")) != "application/json":
+        if accepted(", ".join(listed(request, "accept"))) != "application/json":
             raise Refusal("not_acceptable", "several photos are answered as application/json: send it in Accept")
         pictures = wanted_pictures(options, "application/json")
         check_tile(options, limits.max_tile)
@@ -120,6 +122,14 @@ def build_api(config: ServeConfig, detector: PhotoDetector, keys: ApiKeys, measu
                 raise
         return StatusAnswer()
 
+    if config.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=config.cors_origins,
+            allow_methods=("GET", "POST"),
+            allow_headers=("Authorization", "Content-Encoding", "X-API-Key", "X-Request-Id"),
+            expose_headers=("Retry-After", "X-Request-Id"),
+        )
     add_handlers(app, measures)
     if config.page:
         _add_page(app)

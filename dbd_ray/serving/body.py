@@ -1,6 +1,5 @@
 """Reading photos out of a request's body, raw or as a form, within limits of size and time."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -8,9 +7,10 @@ from fastapi import Request
 from python_multipart.exceptions import FormParserError
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
-from starlette.types import Message, Receive, Scope
+from starlette.types import Scope
 
 from dbd_ray.config.serve import LimitsConfig
+from dbd_ray.serving.incoming import content_type, limited_body, too_many_bytes
 from dbd_ray.serving.refusals import Refusal
 
 _FORM = "multipart/form-data"
@@ -31,7 +31,7 @@ async def read_photo(request: Request, limits: LimitsConfig) -> bytes:
     Raises:
         Refusal: The body is no photo, too large, or too slow.
     """
-    kind = _content_type(request)
+    kind = content_type(request)
     if kind == _FORM:
         async with _form(request, "photo", limits.max_bytes + _FORM_OVERHEAD_BYTES, limits, most=1) as files:
             if len(files) != 1:
@@ -43,7 +43,7 @@ async def read_photo(request: Request, limits: LimitsConfig) -> bytes:
             f"Content-Type {kind or '(none)'}: send the photo as image/jpeg (or what it is), as "
             "application/octet-stream, or in a multipart/form-data field `photo`",
         )
-    receive = _limited(request, limits.max_bytes, limits.body_timeout_s)
+    receive = limited_body(request, limits.max_bytes, limits.body_timeout_s)
     chunks = [chunk async for chunk in Request(request.scope, receive).stream()]
     return b"".join(chunks)
 
@@ -62,7 +62,7 @@ async def read_photos(request: Request, limits: LimitsConfig) -> AsyncIterator[l
     Raises:
         Refusal: There are none or too many, the body is too large or too slow.
     """
-    if _content_type(request) != _FORM:
+    if content_type(request) != _FORM:
         raise Refusal("unsupported_media_type", "send the photos as multipart/form-data, in file fields `photos`")
     async with _form(request, "photos", limits.max_batch_bytes, limits, most=limits.max_photos) as files:
         if not files:
@@ -77,7 +77,7 @@ async def read_file(file: UploadFile, limits: LimitsConfig) -> bytes:
         Refusal: The file is larger than one photo may be.
     """
     if (file.size or 0) > limits.max_bytes:
-        raise _too_many_bytes(limits.max_bytes)
+        raise too_many_bytes(limits.max_bytes)
     return await file.read()
 
 
@@ -85,7 +85,7 @@ async def read_file(file: UploadFile, limits: LimitsConfig) -> bytes:
 async def _form(
     request: Request, field: str, max_bytes: int, limits: LimitsConfig, *, most: int
 ) -> AsyncIterator[list[UploadFile]]:
-    inner = Request(_in_utf8(request.scope), _limited(request, max_bytes, limits.body_timeout_s))
+    inner = Request(_in_utf8(request.scope), limited_body(request, max_bytes, limits.body_timeout_s))
     try:
         # one file more than allowed, so that too many is told from a broken form
         form = await inner.form(max_files=most + 1, max_fields=0)
@@ -93,6 +93,11 @@ async def _form(
         detail = error.detail if isinstance(error, HTTPException) else str(error)
         if "Too many files" in detail and most > 1:
             raise _too_many_photos(most) from None
+        if "Too many fields" in detail:
+            advice = f'add filename="photo.jpg" to its Content-Disposition (curl: -F {field}=@photo.jpg)'
+            raise Refusal(
+                "invalid_form", f"a part of the form has no file name, so that it is no file: {advice}"
+            ) from None
         raise Refusal("invalid_form", f"the form cannot be read ({detail}): only files `{field}` go in") from None
     try:
         others = [name for name, value in form.multi_items() if name != field or not isinstance(value, UploadFile)]
@@ -106,29 +111,6 @@ async def _form(
         await form.close()
 
 
-def _limited(request: Request, max_bytes: int, timeout_s: float) -> Receive:
-    """Wrap a request's `receive` so that its body stays within a size and arrives within a time."""
-    stated = request.headers.get("content-length", "")
-    if stated.isdecimal() and int(stated) > max_bytes:
-        raise _too_many_bytes(max_bytes)
-    deadline = asyncio.get_running_loop().time() + timeout_s
-    arrived = 0
-
-    async def receive() -> Message:
-        nonlocal arrived
-        try:
-            async with asyncio.timeout_at(deadline):
-                message = await request.receive()
-        except TimeoutError:
-            raise Refusal("timeout", f"the body did not arrive within {timeout_s:g} s: send it again") from None
-        arrived += len(message.get("body", b""))
-        if arrived > max_bytes:
-            raise _too_many_bytes(max_bytes)
-        return message
-
-    return receive
-
-
 def _in_utf8(scope: Scope) -> Scope:
     """Remove the charset from the Content-Type: file names would be decoded by any codec of Python that it names."""
 
@@ -139,14 +121,6 @@ def _in_utf8(scope: Scope) -> Scope:
         return name, b";".join(part for part in parts if not part.strip().lower().startswith(b"charset"))
 
     return {**scope, "headers": [cleaned(name, value) for name, value in scope["headers"]]}
-
-
-def _content_type(request: Request) -> str:
-    return request.headers.get("content-type", "").split(";")[0].strip().lower()
-
-
-def _too_many_bytes(limit: int) -> Refusal:
-    return Refusal("too_many_bytes", f"more than the {limit} bytes that this server takes: save it as a smaller file")
 
 
 def _too_many_photos(limit: int) -> Refusal:

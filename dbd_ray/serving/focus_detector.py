@@ -14,6 +14,7 @@ from dbd_ray.config import Settings, build
 from dbd_ray.detection.detector import Detector
 from dbd_ray.detection.transforms import PhotoMaps
 from dbd_ray.errors import DbdRayError
+from dbd_ray.masking import masked
 from dbd_ray.names import EngineName
 from dbd_ray.serving.measures import DetectorMeasures
 from dbd_ray.serving.messages import DetectorAnswer, ModelInUse, PicturesBySize
@@ -107,8 +108,9 @@ class FocusDetector:
                 self._take(wanted, await asyncio.to_thread(_loaded, wanted, self._load_options))
             self._refused = None
         except Exception as error:  # noqa: BLE001 - Serve would take the application down for whatever is raised here
-            source = str(user_config.get("model", user_config) if isinstance(user_config, dict) else user_config)
-            message = str(error) if isinstance(error, DbdRayError) else f"{type(error).__name__}: {error}"
+            given = user_config.get("model", user_config) if isinstance(user_config, dict) else user_config
+            source = masked(str(given))
+            message = str(error) if isinstance(error, DbdRayError) else masked(f"{type(error).__name__}: {error}")
             self._refused = _Refused(source, message, _now())
             _log.error("model %s cannot be used, %s stays: %s", source, self._source, message)
 

@@ -41,12 +41,17 @@ def add_handlers(app: FastAPI, measures: GatewayMeasures) -> None:
         return await refused(request, Refusal("invalid_parameter", f"{name}: {first['msg']}"))
 
     async def no_route(request: Request, error: HTTPException) -> Response:
-        if error.status_code == 405:
+        if "access-control-request-method" in request.headers:
+            message = "pages of other websites may not ask here: its operator can name their origins in cors_origins"
+            refusal = Refusal("method_not_allowed", message)
+        elif error.status_code == 405:
             refusal = Refusal("method_not_allowed", f"{request.method} is not possible here: see openapi.json")
         else:
             refusal = Refusal("not_found", "there is nothing here: see openapi.json for what is there")
         response = await refused(request, refusal)
         response.headers.update(error.headers or {})
+        if response.headers.get("allow") == "GET":
+            response.headers["allow"] = "GET, HEAD"
         return response
 
     async def gone(request: Request, error: ClientDisconnect) -> Response:
@@ -61,11 +66,31 @@ def add_handlers(app: FastAPI, measures: GatewayMeasures) -> None:
     app.add_exception_handler(HTTPException, no_route)  # type: ignore[arg-type]
     app.add_exception_handler(ClientDisconnect, gone)  # type: ignore[arg-type]
     app.add_exception_handler(Exception, failed)
+    app.add_middleware(_HeadAsGet)
     app.add_middleware(_Counted, measures=measures)
 
 
 def _request_id(request: Request) -> str:
     return request.headers.get("x-request-id") or uuid.uuid4().hex  # Serve's proxy has set it for every request
+
+
+class _HeadAsGet:
+    """Answers HEAD as GET without its body (RFC 9110, 9.3.2), which FastAPI's routes do not."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["method"] != "HEAD":
+            await self._app(scope, receive, send)
+            return
+
+        async def send_without_body(message: Message) -> None:
+            await send({**message, "body": b""} if message["type"] == "http.response.body" else message)
+
+        # the same mapping: `_Counted` finds the route in it
+        scope["method"] = "GET"
+        await self._app(scope, receive, send_without_body)
 
 
 class _Counted:

@@ -3,6 +3,7 @@
 from typing import Literal, get_args
 
 from dbd_ray.errors import DbdRayError, PhotoError, PhotoReason
+from dbd_ray.masking import masked
 from dbd_ray.names import REASON_STATUS, RequestReason
 
 Reason = Literal[PhotoReason, RequestReason]
@@ -21,7 +22,7 @@ class Refusal(DbdRayError):
     def __init__(self, reason: Reason, message: str) -> None:
         super().__init__(f"{message} [{reason}]")
         self.reason: Reason = reason
-        self.message = message
+        self.message = masked(message)
 
     def __reduce__(self) -> tuple[type["Refusal"], tuple[Reason, str]]:
         # the default would rebuild from the formatted text, which fails between Ray processes
@@ -37,6 +38,8 @@ class Refusal(DbdRayError):
         """The HTTP headers that the status asks for."""
         if self.status == 401:
             return {"WWW-Authenticate": "Bearer"}
+        if self.status == 415:
+            return {"Accept-Encoding": "gzip, deflate"}
         return {"Retry-After": str(RETRY_AFTER_S)} if self.status in (429, 503) else {}
 
 

@@ -2,7 +2,7 @@
 
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,12 +12,14 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.utils.models import get_model_name_and_version
 
-from dbd_ray.errors import CheckpointError, ConfigError
+from dbd_ray.errors import CheckpointError
 from dbd_ray.tracking.runs import tracking_uri
+from dbd_ray.tracking.store import reason_of, require_store, store_errors
 
 CHAMPION = "champion"
 FINGERPRINT_TAG = "fingerprint"
 _ABSENT = "RESOURCE_DOES_NOT_EXIST"
+_NOT_THERE = (_ABSENT, "NOT_FOUND", "INVALID_PARAMETER_VALUE")  # the last for an alias that nobody has set
 
 
 class RegisteredModel(NamedTuple):
@@ -71,15 +73,22 @@ def downloaded_model(uri: str, registry: str | None = None) -> Iterator[Path]:
 
     Raises:
         CheckpointError: There is no such model.
+        ConfigError: The registry, or the store of its files, was not reached or failed.
     """
     registry = registry or tracking_uri()
+    require_store(registry)
     with tempfile.TemporaryDirectory(prefix="dbd-ray-") as folder:
-        try:
-            local = mlflow.artifacts.download_artifacts(
-                artifact_uri=_source(uri, registry), dst_path=folder, tracking_uri=registry
-            )
-        except MlflowException as error:
-            raise CheckpointError(f"{uri}: not found in the MLflow registry {registry}: {error.message}") from None
+        with store_errors(registry, f"{uri} cannot be fetched from the MLflow registry"):
+            try:
+                local = mlflow.artifacts.download_artifacts(
+                    artifact_uri=_source(uri, registry), dst_path=folder, tracking_uri=registry
+                )
+            except MlflowException as error:
+                if error.error_code not in _NOT_THERE:
+                    raise
+                raise CheckpointError(
+                    f"{uri}: not found in the MLflow registry {registry}: {reason_of(error)}"
+                ) from None
         yield Path(local)
 
 
@@ -98,13 +107,6 @@ def as_registered(version: ModelVersion) -> RegisteredModel:
     return RegisteredModel(str(version.name), str(version.version), fingerprint, str(version.run_id))
 
 
-@contextmanager
-def registry_errors(uri: str) -> Iterator[None]:
+def registry_errors(uri: str) -> AbstractContextManager[None]:
     """Turn failures of the registry into a ConfigError that says what to do."""
-    try:
-        yield
-    except MlflowException as error:
-        reason = error.message.strip().splitlines()[0]
-        raise ConfigError(
-            f"{uri}: the MLflow registry failed ({reason}); start its server, or correct MLFLOW_TRACKING_URI"
-        ) from error
+    return store_errors(uri, "the MLflow registry failed")

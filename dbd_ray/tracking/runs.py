@@ -9,12 +9,13 @@ from urllib.parse import quote, unquote
 
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag
-from mlflow.exceptions import MlflowException
 from mlflow.utils.time import get_current_time_millis
 
 from dbd_ray.config import flatten
 from dbd_ray.errors import ConfigError
+from dbd_ray.masking import masked
 from dbd_ray.storage import as_uri
+from dbd_ray.tracking.store import store_errors
 
 EXPERIMENT = "dbd-ray"
 RUN_TAG = "dbd_ray.run"
@@ -68,7 +69,7 @@ def attempt(action: Callable[[], Any], on_failure: Callable[[str], Any]) -> None
         action()
     except Exception as error:  # noqa: BLE001 - each database and artifact store raises kinds of its own
         reason = str(error).strip().splitlines() or [type(error).__name__]
-        on_failure(f"MLflow failed ({reason[0]})")
+        on_failure(masked(f"MLflow failed ({reason[0]})"))
 
 
 class RunLog:
@@ -97,13 +98,8 @@ class RunLog:
         Raises:
             ConfigError: There is no working store at the URI.
         """
-        try:
+        with store_errors(uri, "MLflow cannot record there"):
             return cls._open(uri, name, key, params or {})
-        except MlflowException as error:
-            reason = error.message.strip().splitlines()[0]
-            raise ConfigError(
-                f"{uri}: MLflow cannot record there ({reason}); start its server, or correct MLFLOW_TRACKING_URI"
-            ) from error
 
     @classmethod
     def _open(cls, uri: str, name: str, key: str | None, params: Mapping[str, Any]) -> "RunLog":
@@ -116,7 +112,7 @@ class RunLog:
                 client.update_run(found[0].info.run_id, "RUNNING")
                 return cls(uri, found[0].info.run_id)
         run = client.create_run(experiment, run_name=name, tags={RUN_TAG: key} if key else None)
-        entries = [Param(k, str(v)[:_PARAM_LIMIT]) for k, v in flatten(params).items()]
+        entries = [Param(k, masked(str(v))[:_PARAM_LIMIT]) for k, v in flatten(params).items()]
         for start in range(0, len(entries), 100):  # the largest batch that every MLflow server takes
             client.log_batch(run.info.run_id, params=entries[start : start + 100])
         return cls(uri, run.info.run_id)
@@ -139,7 +135,7 @@ class RunLog:
 
     def tags(self, values: Mapping[str, Any]) -> None:
         """Set tags, for instance the fingerprints of data and model."""
-        self._client.log_batch(self.run_id, tags=[RunTag(k, str(v)) for k, v in values.items()])
+        self._client.log_batch(self.run_id, tags=[RunTag(k, masked(str(v))) for k, v in values.items()])
 
     def files(self, folder: Path, *, under: str | None = None) -> None:
         """Upload a folder's content as artifacts, into the folder `under` if one is given."""

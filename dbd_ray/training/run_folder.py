@@ -1,6 +1,7 @@
 """Records in a training run's folder: the settings and the key that it was started with, and its result."""
 
 import json
+import os
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,11 +11,13 @@ from dbd_ray.checkpoints.files import CARD, WEIGHTS
 from dbd_ray.config import TrainConfig, flatten, merge
 from dbd_ray.datasets.prepared import read_info
 from dbd_ray.errors import ConfigError, DatasetError
+from dbd_ray.masking import masked, masked_values
 from dbd_ray.storage import UNREACHABLE, list_folder, open_storage, replace_text
 
 SETTINGS_FILE = "train.json"
 RESULT_FILE = "result.json"
 KEY_FIELD = "run_key"
+URI_FIELD = "tracking_uri"
 MODEL_FILES = (WEIGHTS, CARD)
 # settings that say where a run is trained, beside which others, and what becomes of its model, not what is trained
 _OF_TRAINING = ("workers.", "micro_batch_size", "registered_model")
@@ -72,7 +75,8 @@ def find_claim(config: NamedSettings) -> str | None:
         return None
     key = str(claimed.pop(KEY_FIELD, _folder(config)))
     # a run that began before a setting existed was trained with what is its default now
-    theirs, mine = flatten(merge(_defaults(config), claimed)), flatten(_identity(config))
+    theirs = masked_values(flatten(merge(_defaults(config), claimed)))
+    mine = masked_values(flatten(_identity(config)))
     differing = [
         f"{name}: {theirs.get(name)} → {mine.get(name)}"
         for name in sorted(theirs.keys() | mine.keys())
@@ -153,7 +157,10 @@ def _folder(config: NamedSettings) -> str:
 
 
 def read_record(config: NamedSettings, name: str) -> dict[str, Any] | None:
-    """Read a JSON file of a folder; None if there is none, ConfigError where it is damaged or out of reach."""
+    """Read a JSON file of a folder; None if there is none, ConfigError where it is damaged or out of reach.
+
+    A tracking URI whose password `write_record` masked has it again where MLFLOW_TRACKING_URI is still the same.
+    """
     with _storage_errors(config):
         storage, path = open_storage(f"{_folder(config)}/{name}")
         try:
@@ -166,13 +173,14 @@ def read_record(config: NamedSettings, name: str) -> dict[str, Any] | None:
             raise ConfigError(
                 f"{_folder(config)}/{name} is damaged ({error}): delete it if you know the run's settings to be these"
             ) from None
-    return content
+    here = os.environ.get("MLFLOW_TRACKING_URI", "")
+    return {**content, URI_FIELD: here} if here and content.get(URI_FIELD) == masked(here) else content
 
 
 def write_record(config: NamedSettings, name: str, content: dict[str, Any]) -> None:
-    """Write a JSON file of a folder in one step; ConfigError where the storage cannot be written."""
+    """Write a JSON file of a folder in one step, secrets masked; ConfigError where the storage cannot be written."""
     with _storage_errors(config):
-        replace_text(f"{_folder(config)}/{name}", json.dumps(content, indent=2))
+        replace_text(f"{_folder(config)}/{name}", json.dumps(masked_values(content), indent=2))
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from dbd_ray.errors import DbdRayError, TrainingError
 from dbd_ray.metrics import lower_is_better
 from dbd_ray.names import Split
 from dbd_ray.tracking.runs import PARENT_TAG, RunLog, attempt, tracking_uri
+from dbd_ray.tracking.store import require_store
 from dbd_ray.training.cached_rows import read_split
 from dbd_ray.training.checks import check_store, check_workers
 from dbd_ray.training.ingest import choose_ingest
@@ -48,7 +49,8 @@ def train(
         callbacks: Callbacks of Ray Train, e.g. to report to Ray Tune.
 
     Raises:
-        ConfigError: A run of this name exists with other settings, or settings do not fit the cluster or data.
+        ConfigError: A run of this name exists with other settings, settings do not fit the cluster or data, or MLflow's
+            store does not work.
         TrainingError: Training failed; the last epoch's checkpoint remains.
     """
     opened = open_run(run) if isinstance(run, TrainConfig) else run
@@ -56,6 +58,7 @@ def train(
         return opened
     config = opened.config
     uri = parent.uri if parent else tracking_uri(config.storage)
+    require_store(uri)
     connect()
     check_store(uri, ray.nodes())
     fingerprints = {f"data.{i}.fingerprint": read_info(data).fingerprint for i, data in enumerate(config.data)}

@@ -20,6 +20,7 @@ from dbd_ray.datasets.prepared import read_info
 from dbd_ray.errors import ConfigError, DatasetError
 from dbd_ray.storage import list_folder, open_storage
 from dbd_ray.tracking.runs import RunLog, attempt, tracking_uri
+from dbd_ray.tracking.store import require_store
 from dbd_ray.training.checks import check_settings, check_store, check_workers, room_for
 from dbd_ray.training.local_paths import absolute, absolute_value
 from dbd_ray.training.run_detectors import check_detectors
@@ -94,7 +95,7 @@ def ready_study(config: AnyStudy, runs: Sequence[TrainConfig], *, split: Measure
 
     Raises:
         ConfigError: A study of this name has other settings, or settings do not fit the data, or name weights or
-            detectors that are not there.
+            detectors that are not there; or MLflow's store does not work.
         DatasetError: A prepared dataset is missing, or has no rows of the split.
     """
     key = find_claim(config)
@@ -104,7 +105,9 @@ def ready_study(config: AnyStudy, runs: Sequence[TrainConfig], *, split: Measure
         )
     for run in runs:
         check_settings(run)
-    check_detectors(runs, tracking_uri(config.storage))
+    uri = tracking_uri(config.storage)
+    require_store(uri)
+    check_detectors(runs, uri)
     return ReadyStudy(config, key or new_key())
 
 

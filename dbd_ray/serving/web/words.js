@@ -11,6 +11,7 @@ const TROUBLES = {
   not_an_image: "This is not a photo",
   truncated: "This photo is cut short",
   undecodable: "This photo cannot be read",
+  invalid_body: "This photo did not arrive whole",
   too_many_bytes: "This file is too large",
   too_many_pixels: "This photo is too large",
   out_of_memory: "This photo is too large for the server",

@@ -34,7 +34,7 @@ def test_a_photo_without_sharp_pixels_has_no_area_and_later_fields_are_left_out(
 
 def test_one_picture_to_include_may_be_a_word(server: Any, client: FocusClient) -> None:
     server.says(server.ok())
-    client.focus(b"a photo", include="focus")  # type: ignore[arg-type]
+    client.focus(b"a photo", include="focus")
     assert server.requests[0].query == [("include", "focus")]
 
 
