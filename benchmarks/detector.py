@@ -52,7 +52,7 @@ def main() -> None:
     network.eval()
     photos = _photos(options.photos, card.input_size)
     names = [name for name in installed_engines(device) if name != "compiled" or options.compiled]
-    engines = {
+    engines: dict[str, Engine] = {
         name: load_engine(network, input_size=card.input_size, device=device, engine=cast(EngineName, name))
         for name in names
     }
