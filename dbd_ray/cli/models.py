@@ -90,8 +90,9 @@ def export(
     if os.path.lexists(out) and not _is_exported(out):
         raise ConfigError(f"{out}: is there already and no file of this command; choose another --out, or delete it")
     from dbd_ray.detection.detector import Detector
-    from dbd_ray.engines.onnx_engine import export_onnx, onnx_difference
+    from dbd_ray.engines.onnx_engine import export_onnx, load_onnxruntime, onnx_difference
 
+    load_onnxruntime()  # with which the file is compared: what is missing must not show only when it is written
     detector = Detector.load(model or only_packaged(), device="cpu", engine="eager")
     card = detector.card
     facts = {"name": card.name, "fingerprint": card.fingerprint, "polarity": card.polarity}

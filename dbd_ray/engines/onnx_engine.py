@@ -134,11 +134,21 @@ class OnnxEngine:
         return as_maps(tuple(torch.from_numpy(result) for result in results))
 
 
-def _session(path: Path) -> Any:
+def load_onnxruntime() -> Any:
+    """Import ONNX Runtime.
+
+    Raises:
+        ConfigError: It is missing.
+    """
     try:
         import onnxruntime
     except ModuleNotFoundError:
         raise ConfigError(f"ONNX Runtime is missing: {HINT}") from None
+    return onnxruntime
+
+
+def _session(path: Path) -> Any:
+    onnxruntime = load_onnxruntime()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = engine_threads()
     return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])

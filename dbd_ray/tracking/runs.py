@@ -98,7 +98,7 @@ class RunLog:
         Raises:
             ConfigError: There is no working store at the URI.
         """
-        with store_errors(uri, "MLflow cannot record there"):
+        with store_errors(uri, "MLflow cannot be used there"):
             return cls._open(uri, name, key, params or {})
 
     @classmethod

@@ -26,7 +26,7 @@ def require_store(uri: str) -> None:
     Raises:
         ConfigError: No server answers there within 10 s, or the store does not work.
     """
-    with store_errors(uri, "MLflow cannot record there"):
+    with store_errors(uri, "MLflow cannot be used there"):
         _probe(uri)
         MlflowClient(tracking_uri=uri).search_experiments(max_results=1)
 

@@ -137,7 +137,7 @@ def no_server(monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 def test_a_server_that_does_not_answer_is_named(no_server: str) -> None:
-    with pytest.raises(ConfigError, match=f"{no_server}: MLflow cannot record there .*correct MLFLOW_TRACKING_URI"):
+    with pytest.raises(ConfigError, match=f"{no_server}: MLflow cannot be used there .*correct MLFLOW_TRACKING_URI"):
         RunLog.open(no_server, "nowhere")
 
 

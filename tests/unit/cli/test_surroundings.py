@@ -61,7 +61,7 @@ def test_a_tracking_server_that_says_nothing_is_not_waited_for(monkeypatch: pyte
 
 
 def test_a_database_without_its_driver_names_the_package() -> None:
-    with pytest.raises(ConfigError, match=r"MLflow cannot record there: .*pip install pymysql"):
+    with pytest.raises(ConfigError, match=r"MLflow cannot be used there: .*pip install pymysql"):
         require_store("mysql+pymysql://db.example/mlflow")
 
 

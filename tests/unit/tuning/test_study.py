@@ -92,11 +92,8 @@ def test_a_teacher_in_the_registry_is_looked_for_before_any_trial_starts(monkeyp
     monkeypatch.setenv("MLFLOW_TRACKING_URI", nobody)
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     taught = {"depth_weight": 0, "teacher_weight": 1, "teacher_checkpoints": ["models:/absent@champion"]}
-    with pytest.raises(
-        ConfigError, match=r"objective\.teacher_checkpoints: models:/absent@champion: not found"
-    ) as said:
+    with pytest.raises(ConfigError, match=r"http://127\.0\.0\.1:9: MLflow cannot be used there"):
         open_sweep(_sweep({"optimizer": {"lr": [0.1, 0.2]}}, objective=taught))
-    assert nobody in str(said.value)
 
 
 def test_a_detector_that_fits_one_variant_only_is_refused_and_the_other_is_named(tiny_model: Path) -> None:
