@@ -190,7 +190,7 @@ def test_dropping_the_photo_keeps_every_other_column(model: str, photos: Path) -
 
 def test_what_is_no_photo_gets_its_reason_in_its_own_row(model: str, photos: Path) -> None:
     photo = next(photos.glob("*0001.jpg")).read_bytes()
-    values = [photo, None, b"", "path/to.jpg", np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3), np.float32), photo]
+    values = [photo, None, b"", "path/to.jpg", np.zeros((4, 4, 2), np.uint8), np.zeros((4, 4, 3), np.float32), photo]
     batch = np.empty(len(values), dtype=object)
     batch[:] = values
     found = FocusPredictor(model, device="cpu")({"bytes": batch})
@@ -203,7 +203,7 @@ def test_what_is_no_photo_gets_its_reason_in_its_own_row(model: str, photos: Pat
         "not_an_image",
         "",
     ]
-    assert "got uint8 array of shape (4, 4)" in found["error"][4]
+    assert "got uint8 array of shape (4, 4, 2)" in found["error"][4]
     assert found["focus"][0] == found["focus"][6] != b""
 
 
