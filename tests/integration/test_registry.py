@@ -24,6 +24,8 @@ from dbd_ray.registration import log_model, promote, register
 from dbd_ray.tracking.registry import RegisteredModel, find_champion
 from dbd_ray.tracking.runs import RunLog, tracking_uri
 
+pytestmark = pytest.mark.workers
+
 
 @pytest.fixture(autouse=True)
 def _no_server_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,7 +23,7 @@ from dbd_ray.config import PredictConfig
 from dbd_ray.detection.files import predict_files
 from dbd_ray.images.decode import decode_photo
 
-pytestmark = pytest.mark.ray
+pytestmark = [pytest.mark.ray, pytest.mark.workers]
 
 JPEG = {"content-type": "image/jpeg"}
 PNG = {"accept": "image/png"}

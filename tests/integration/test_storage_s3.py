@@ -26,7 +26,7 @@ from dbd_ray.training.run_folder import (
     write_result,
 )
 
-pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("local_ray")]
+pytestmark = [pytest.mark.ray, pytest.mark.workers, pytest.mark.usefixtures("local_ray")]
 SIZE = (32, 48)
 
 

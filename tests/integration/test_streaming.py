@@ -20,7 +20,7 @@ from dbd_ray.training.state import STATE_FILE
 from dbd_ray.training.streaming import StreamedRows
 from dbd_ray.training.trainer import train
 
-pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("training_ray")]
+pytestmark = [pytest.mark.ray, pytest.mark.workers, pytest.mark.usefixtures("training_ray")]
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +85,6 @@ def test_pictures_are_pasted_from_the_window_at_hand_and_alike_in_every_pass(fol
     np.testing.assert_array_equal(first.numpy(), photos().numpy())
 
 
-@pytest.mark.workers
 def test_two_workers_that_hold_all_cpus_train_on_a_stream(folder: Path) -> None:
     config = _config(folder)
     events: list[Event] = []

@@ -29,7 +29,7 @@ from dbd_ray.training.reporting import Event
 from dbd_ray.training.samples import eval_batches, rows_from_columns
 from dbd_ray.training.trainer import TrainedModel, make_trainer, train
 
-pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("training_ray")]
+pytestmark = [pytest.mark.ray, pytest.mark.workers, pytest.mark.usefixtures("training_ray")]
 NETWORK = {"backbone": "mobilenetv3_small_050", "srfb": "none", "reduction": 16}
 
 
@@ -218,7 +218,6 @@ def test_the_model_is_a_candidate_in_mlflow_once_however_often_the_run_is_ended(
     assert [one.name for one in client.search_registered_models()] == ["dbd-ray"], "others did not ask for it"
 
 
-@pytest.mark.workers
 def test_a_loss_that_is_not_finite_ends_the_run_and_names_the_terms(
     make_config: Callable[..., TrainConfig], folder: Path
 ) -> None:
@@ -234,7 +233,6 @@ def test_a_loss_that_is_not_finite_ends_the_run_and_names_the_terms(
     assert not (folder / "runs" / "too-fast" / "model").exists()
 
 
-@pytest.mark.workers
 def test_one_worker_without_a_validation_split_keeps_the_last_epoch(
     make_config: Callable[..., TrainConfig], folder: Path
 ) -> None:
@@ -248,7 +246,6 @@ def test_one_worker_without_a_validation_split_keeps_the_last_epoch(
     assert Detector.load(trained.folder, device="cpu").card.provenance["epoch"] == 2
 
 
-@pytest.mark.workers
 def test_a_model_that_cannot_be_registered_is_said_and_costs_nothing(
     make_config: Callable[..., TrainConfig], tmp_path: Path
 ) -> None:

@@ -18,7 +18,7 @@ from dbd_ray.errors import DatasetError
 from dbd_ray.images.encode import encode_depth, encode_mask, encode_photo
 from dbd_ray.training.cached_rows import read_split
 
-pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("local_ray")]
+pytestmark = [pytest.mark.ray, pytest.mark.workers, pytest.mark.usefixtures("local_ray")]
 SIZE = (32, 48)
 LATER = ("uri", "digest")
 

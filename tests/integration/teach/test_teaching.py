@@ -26,7 +26,7 @@ from dbd_ray.teachers import load_teacher
 from dbd_ray.teaching.depth_report import TeachReport
 from dbd_ray.teaching.store import read_committed, read_file
 
-pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("local_ray")]
+pytestmark = [pytest.mark.ray, pytest.mark.workers, pytest.mark.usefixtures("local_ray")]
 PHOTOS = 12
 Run = Callable[..., TeachReport]
 RowsOf = Callable[[Path], dict[str, dict[str, Any]]]
@@ -59,7 +59,6 @@ def test_every_row_gets_the_depth_that_the_teacher_sees_in_its_original(
         assert np.abs(stored - expected).mean() < 0.05
 
 
-@pytest.mark.workers
 def test_decoding_beside_the_teachers_or_in_them_gives_the_same_depths(
     prepared: Path, teacher: str, tmp_path: Path, run: Run, rows_of: RowsOf
 ) -> None:
@@ -80,7 +79,6 @@ def test_running_again_repeats_nothing(prepared: Path, teacher: str, run: Run) -
     assert read_info(prepared) == dataset
 
 
-@pytest.mark.workers
 def test_changed_weights_teach_anew(
     prepared: Path, teacher: str, tiny_depth_model: Path, tmp_path: Path, run: Run, rows_of: RowsOf
 ) -> None:
@@ -98,7 +96,6 @@ def test_changed_weights_teach_anew(
     assert {row["depth_teacher"] for row in rows_of(prepared).values()} == {first.teacher}
 
 
-@pytest.mark.workers
 def test_only_a_photo_that_changed_is_looked_at_again(prepared: Path, labelled: Path, teacher: str, run: Run) -> None:
     run(teacher=teacher, data=str(prepared))
     changed = sorted((labelled / "image").iterdir())[3]
