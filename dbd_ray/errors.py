@@ -98,3 +98,12 @@ class TrainingError(DbdRayError):
 
 class TeacherError(DbdRayError):
     """A depth teacher cannot be loaded, or cannot predict these photos."""
+
+
+# torch.OutOfMemoryError is a RuntimeError; torch on CPUs, ONNX Runtime, OpenVINO and OpenCV have no exception for it
+_OUT_OF_MEMORY = ("allocate memory", "out of memory", "not enough memory", "bad_alloc", "bad allocation", "to allocate")
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Tell whether memory ran out, which every library says in an error of its own."""
+    return isinstance(error, MemoryError) or any(words in str(error).lower() for words in _OUT_OF_MEMORY)

@@ -8,8 +8,7 @@ import numpy as np
 
 from dbd_ray.detection.detector import Detector
 from dbd_ray.detection.focus_map import FocusMap
-from dbd_ray.detection.transforms import out_of_memory
-from dbd_ray.errors import PhotoError
+from dbd_ray.errors import PhotoError, out_of_memory
 from dbd_ray.names import Refinement
 
 Item = TypeVar("Item")

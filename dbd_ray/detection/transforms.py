@@ -6,7 +6,6 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 
 from dbd_ray.detection.focus_map import FocusMap, summarize
@@ -14,11 +13,6 @@ from dbd_ray.images.refine import refine_to_photo
 from dbd_ray.images.resize import resize_photo
 from dbd_ray.images.tiles import blend_tiles, lay_tiles
 from dbd_ray.names import Refinement
-
-
-def out_of_memory(error: MemoryError | cv2.error) -> bool:
-    """Tell whether a photo was too large for this machine, which OpenCV says in its own way."""
-    return isinstance(error, MemoryError) or error.code == cv2.Error.StsNoMem
 
 
 class PhotoMaps(NamedTuple):

@@ -5,10 +5,7 @@ import os
 from torch import Tensor
 
 from dbd_ray.engines.base import Engine, NetworkMaps
-from dbd_ray.errors import DbdRayError
-
-# torch.OutOfMemoryError is a RuntimeError; torch on the CPU, ONNX Runtime and OpenVINO have no exception of their own
-_OUT_OF_MEMORY = ("allocate memory", "out of memory", "not enough memory", "bad_alloc", "bad allocation", "to allocate")
+from dbd_ray.errors import DbdRayError, out_of_memory
 
 
 class GuardedEngine:
@@ -50,14 +47,9 @@ class GuardedEngine:
         try:
             return self._engine(photos)
         except Exception as error:
-            raise_out_of_memory(error)
+            if out_of_memory(error):
+                raise MemoryError(f"the network's pass: {error}") from error
             raise
 
     def __reduce__(self) -> tuple[type["GuardedEngine"], tuple[Engine]]:
         return (type(self), (self._engine,))  # whoever unpickles it has loaded it
-
-
-def raise_out_of_memory(error: Exception) -> None:
-    """Raise MemoryError if this is how a library says that memory ran out, whatever class its error has."""
-    if any(words in str(error).lower() for words in _OUT_OF_MEMORY):
-        raise MemoryError(f"the network's pass: {error}") from error

@@ -11,8 +11,7 @@ import numpy as np
 
 from dbd_ray.config.serve import LimitsConfig
 from dbd_ray.detection.focus_map import FocusMap
-from dbd_ray.detection.transforms import out_of_memory
-from dbd_ray.errors import PhotoError
+from dbd_ray.errors import PhotoError, out_of_memory
 from dbd_ray.images.decode import decode_photo, photo_size
 from dbd_ray.names import Picture
 from dbd_ray.serving.answer_pictures import make_picture

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from dbd_ray.errors import TeacherError
+from dbd_ray.errors import TeacherError, out_of_memory
 from dbd_ray.hardware import Precision, choose_device, choose_training_precision
 from dbd_ray.names import PrecisionName
 from dbd_ray.teachers.base import DepthTeacher, LargerIs
@@ -60,7 +60,9 @@ class TorchTeacher(DepthTeacher):
             with self.precision.autocast(self.device):
                 depth = self.estimate(batch).float()
             return interpolate(depth[:, None], photos.shape[1:3], mode="bilinear")[:, 0].cpu().numpy()
-        except torch.OutOfMemoryError as error:
+        except (RuntimeError, MemoryError) as error:
+            if not out_of_memory(error):
+                raise
             first_line = str(error).partition("\n")[0]
             raise TeacherError(
                 f"{self.name}: {len(photos)} photos at once do not fit into the memory of {self.device} "

@@ -7,10 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from dbd_ray.errors import ConfigError, TeacherError
 from dbd_ray.teachers import TEACHER_KINDS, TeacherSpec, load_teacher, teacher_help, teacher_kind
 from dbd_ray.teachers.base import DepthTeacher
+from dbd_ray.teachers.torch_teacher import TorchTeacher
 
 
 class Broken(DepthTeacher):
@@ -126,3 +128,23 @@ def test_a_file_in_a_folder_with_a_question_mark_is_a_target(tmp_path: Path, mon
         assert spec.target == f"{tmp_path}/what?/net.tflite"
         assert spec.text == f"litert:{tmp_path}/{text.removeprefix('litert:')}"
         assert TeacherSpec.parse(spec.text) == spec
+
+
+class Narrow(TorchTeacher):
+    """Fits one photo into its memory."""
+
+    def __init__(self) -> None:
+        settings = {"larger_is": "far", "device": "cpu", "precision": "float32"}
+        super().__init__("narrow:one", "0" * 16, input_size=(8, 8), **settings)  # type: ignore[arg-type]
+
+    def estimate(self, photos: torch.Tensor) -> torch.Tensor:
+        if len(photos) > 1:
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")
+        return photos.float().mean(1)
+
+
+def test_photos_that_do_not_fit_into_memory_together_are_told_so_that_they_can_be_taught_alone() -> None:
+    photos = np.random.default_rng(0).integers(0, 256, (2, 8, 8, 3), np.uint8)
+    with pytest.raises(TeacherError, match="2 photos at once do not fit into the memory of cpu"):
+        Narrow().predict(photos)
+    assert Narrow().predict(photos[:1]).shape == (1, 8, 8)
