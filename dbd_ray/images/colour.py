@@ -33,7 +33,7 @@ def to_srgb(image: Image.Image) -> Image.Image:
 
 
 def to_eight_bits(image: Image.Image) -> Image.Image:
-    """Reduce a picture with 16 or more bits per pixel to 8-bit gray; others are returned as they are."""
+    """Reduce a picture with 16 or more bits per pixel to 8-bit gray (with alpha, if one level is transparent)."""
     if image.mode not in _WIDE_MODES:
         return image
     values = np.asarray(image)
@@ -46,7 +46,11 @@ def to_eight_bits(image: Image.Image) -> Image.Image:
     else:
         low, high = _range_of(values, whole_numbers=image.mode == "I")
     scaled = (np.nan_to_num(values, nan=low, posinf=high, neginf=low).astype(np.float32) - low) * (255 / (high - low))
-    return Image.fromarray(np.clip(scaled + 0.5, 0, 255).astype(np.uint8))
+    gray = Image.fromarray(np.clip(scaled + 0.5, 0, 255).astype(np.uint8))
+    clear = image.info.get("transparency")
+    if not isinstance(clear, int):
+        return gray
+    return Image.merge("LA", (gray, Image.fromarray(np.where(values == clear, np.uint8(0), np.uint8(255)))))
 
 
 def _without_alpha(image: Image.Image) -> Image.Image:

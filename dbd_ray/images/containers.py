@@ -88,6 +88,11 @@ def _chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
         at = end
 
 
+def png_depth(data: bytes) -> int:
+    """Give the bits per sample of a PNG file, from its header."""
+    return data[24]
+
+
 def png_exif(data: bytes) -> bytes | None:
     """Find a PNG file's EXIF block, which may also stand behind the pixels, without decoding them."""
     return next((data[start + 8 : end - 4] for kind, start, end in _chunks(data) if kind == b"eXIf"), None)

@@ -20,7 +20,16 @@ from PIL import (
 
 from dbd_ray.errors import PhotoError
 from dbd_ray.images.colour import to_srgb
-from dbd_ray.images.containers import Container, ends_early, identify, png_exif, png_pixels, png_profile, webp_size
+from dbd_ray.images.containers import (
+    Container,
+    ends_early,
+    identify,
+    png_depth,
+    png_exif,
+    png_pixels,
+    png_profile,
+    webp_size,
+)
 from dbd_ray.images.jpeg import JpegFile
 from dbd_ray.images.raw import open_raw_preview
 from dbd_ray.images.resize import resize_photo
@@ -157,12 +166,20 @@ def _open(data: bytes, container: Container, max_bytes: int, max_pixels: int) ->
     if container == "webp":
         _check_pixels(webp_size(data) or (0, 0), max_pixels)
     image = _open_container(png_pixels(data) if container == "png" else data, container)
-    if container == "png" and (exif := png_exif(data)):
-        image.info["exif"] = b"Exif\0\0" + exif
-    if container == "png" and (profile := png_profile(data)):
-        image.info["icc_profile"] = profile
+    if container == "png":
+        _add_png_facts(image, data)
     _check_pixels((image.height, image.width), max_pixels)
     return image
+
+
+def _add_png_facts(image: Image.Image, data: bytes) -> None:
+    if exif := png_exif(data):
+        image.info["exif"] = b"Exif\0\0" + exif
+    if profile := png_profile(data):
+        image.info["icc_profile"] = profile
+    clear = image.info.get("transparency")
+    if isinstance(clear, tuple) and png_depth(data) == 16:  # Pillow keeps the upper half of such pixels only
+        image.info["transparency"] = tuple(level >> 8 for level in clear)
 
 
 def _open_container(data: bytes, container: Container) -> Image.Image:
