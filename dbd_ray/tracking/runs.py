@@ -1,11 +1,10 @@
 """MLflow runs: settings, metrics, tags and files of a training, an evaluation or a study."""
 
 import os
-import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, unquote
+from urllib.parse import quote
 
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag
@@ -15,12 +14,11 @@ from dbd_ray.config import flatten
 from dbd_ray.errors import ConfigError
 from dbd_ray.masking import masked
 from dbd_ray.storage import as_uri
-from dbd_ray.tracking.store import store_errors
+from dbd_ray.tracking.store import database_file, store_errors
 
 EXPERIMENT = "dbd-ray"
 RUN_TAG = "dbd_ray.run"
 PARENT_TAG = "mlflow.parentRunId"
-_SQLITE = re.compile(r"sqlite(\+pysqlite)?:///")
 _PARAM_LIMIT = 6000
 _WITHOUT_ADDRESS = ("databricks", "databricks-uc")  # MLflow takes the address from its own profile
 
@@ -50,12 +48,6 @@ def tracking_uri(storage: str | Path = "runs") -> str:
     folder = Path(where)
     folder.mkdir(parents=True, exist_ok=True)
     return _database_uri(folder / "mlflow.db")
-
-
-def database_file(uri: str) -> Path | None:
-    """Give the path of the database file that a tracking URI names; None where it names something else."""
-    scheme = _SQLITE.match(uri)
-    return Path(unquote(uri[scheme.end() :].partition("?")[0])) if scheme else None
 
 
 def attempt(action: Callable[[], Any], on_failure: Callable[[str], Any]) -> None:

@@ -1,8 +1,10 @@
 """The MLflow store at a URI: a check that it works before work begins, and its failures as errors of ours."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from urllib.parse import urlsplit, urlunsplit
+from pathlib import Path
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 import httpx2
 from mlflow import MlflowClient
@@ -14,6 +16,7 @@ from dbd_ray.masking import clean_cause
 
 CORRECT = "start its server, or correct MLFLOW_TRACKING_URI"
 PROBE_TIMEOUT_S = 10.0
+_SQLITE = re.compile(r"sqlite(\+pysqlite)?:///")
 _PACKAGES = {"psycopg2": "psycopg2-binary", "MySQLdb": "mysqlclient"}  # where pip has another name than Python
 
 
@@ -26,9 +29,18 @@ def require_store(uri: str) -> None:
     Raises:
         ConfigError: No server answers there within 10 s, or the store does not work.
     """
+    database = database_file(uri)
+    if database and not database.exists():  # the first run makes it
+        return
     with store_errors(uri, "MLflow cannot be used there"):
         _probe(uri)
         MlflowClient(tracking_uri=uri).search_experiments(max_results=1)
+
+
+def database_file(uri: str) -> Path | None:
+    """Give the path of the database file that a tracking URI names; None where it names something else."""
+    scheme = _SQLITE.match(uri)
+    return Path(unquote(uri[scheme.end() :].partition("?")[0])) if scheme else None
 
 
 @contextmanager

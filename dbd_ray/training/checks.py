@@ -10,7 +10,7 @@ from dbd_ray.errors import ConfigError
 from dbd_ray.metrics import METRIC_NAMES
 from dbd_ray.models.output import SMALLEST_SIDE_PX
 from dbd_ray.storage import as_uri, kind_at
-from dbd_ray.tracking.runs import database_file
+from dbd_ray.tracking.store import database_file
 
 Nodes = Sequence[Mapping[str, Any]]
 

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from dbd_ray.tracking.runs import RunLog, database_file, tracking_uri
+from dbd_ray.tracking.runs import RunLog, tracking_uri
+from dbd_ray.tracking.store import database_file, require_store
 
 
 @pytest.mark.parametrize("name", ["feature%2Flogin", "what?", "#1 [a] 'b' é", "x" * 200])
@@ -24,6 +25,11 @@ def test_the_database_is_in_the_folder_that_was_named(
     assert [one.path for one in MlflowClient(tracking_uri=uri).list_artifacts(log.run_id)] == ["report.md"]
     assert (tmp_path / name / "runs" / "mlflow.db").stat().st_size > 0
     assert [path.name for path in tmp_path.iterdir()] == [name], "MLflow makes the folder of an escaped name beside it"
+
+
+def test_a_look_at_a_database_that_is_not_there_yet_does_not_make_it(tmp_path: Path) -> None:
+    require_store(f"sqlite:///{tmp_path}/mlflow.db")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_server_is_no_database_file() -> None:
