@@ -93,7 +93,7 @@ def decode_photo(
         if target_size:
             _draft(image, target_size[::-1] if orientation >= 5 else target_size)
         image.load()
-        image = to_srgb(_with_true_inks(image))
+        image = to_srgb(_with_true_alpha(_with_true_inks(image)))
         photo = np.array(image.transpose(_TRANSPOSES[orientation]) if orientation in _TRANSPOSES else image)
     return resize_photo(photo, target_size) if target_size else photo
 
@@ -178,8 +178,11 @@ def _add_png_facts(image: Image.Image, data: bytes) -> None:
     if profile := png_profile(data):
         image.info["icc_profile"] = profile
     clear = image.info.get("transparency")
-    if isinstance(clear, tuple) and png_depth(data) == 16:  # Pillow keeps the upper half of such pixels only
+    depth = png_depth(data)
+    if isinstance(clear, tuple) and depth == 16:  # Pillow keeps the upper half of such pixels only
         image.info["transparency"] = tuple(level >> 8 for level in clear)
+    elif isinstance(clear, int) and image.mode == "L":  # whose levels Pillow spreads over 8 bits
+        image.info["transparency"] = clear * 255 // (2**depth - 1)
 
 
 def _open_container(data: bytes, container: Container) -> Image.Image:
@@ -237,4 +240,10 @@ def _draft(image: Image.Image, size: tuple[int, int]) -> None:
 def _with_true_inks(image: Image.Image) -> Image.Image:
     if image.mode == "CMYK" and isinstance(image, JpegImagePlugin.JpegImageFile) and "adobe" not in image.info:
         return ImageChops.invert(image)  # Pillow takes all CMYK JPEGs for Adobe's, whose inks are inverted
+    return image
+
+
+def _with_true_alpha(image: Image.Image) -> Image.Image:
+    if isinstance(image, BmpImagePlugin.BmpImageFile) and image.mode == "RGBA" and not image.getchannel("A").getbbox():
+        return image.convert("RGB")  # its programs leave these bits empty: nobody stores a picture to show none of it
     return image

@@ -10,10 +10,10 @@ from PIL import Image, TiffImagePlugin
 from dbd_ray.errors import PhotoError
 
 _BITS, _COMPRESSION, _PHOTOMETRIC, _SAMPLES, _PLANAR, _EXTRA, _FORMAT = 258, 259, 262, 277, 284, 338, 339
-_WIDTH, _HEIGHT, _ORIENTATION, _ICC_PROFILE = 256, 257, 274, 34675
+_WIDTH, _HEIGHT, _ORIENTATION, _COLORMAP, _ICC_PROFILE = 256, 257, 274, 320, 34675
 _UNSIGNED, _SIGNED, _FLOAT = 1, 2, 3
 _KINDS = {_UNSIGNED: "whole", _SIGNED: "signed", _FLOAT: "floating-point"}
-_GRAY, _RGB, _YCBCR = 1, 2, 6
+_GRAY, _RGB, _PALETTE, _YCBCR = 1, 2, 3, 6
 _SEPARATE = 2  # planes: all of red, then all of green, …
 _NOT_COMPRESSED, _LZW = 1, 5
 _ASSOCIATED, _UNASSOCIATED = 1, 2  # alpha: colours were multiplied by it, or not
@@ -45,6 +45,9 @@ class TiffFile(TiffImagePlugin.TiffImageFile):
         known = numbers[0] == _UNSIGNED and alike and numbers[1] <= 16
         if not known or (separate and photometric in (0, _GRAY)):
             raise self._refusal()
+        palette = tags.get(_COLORMAP, ())
+        if photometric == _PALETTE and max(palette, default=0) < 256:  # some programs write levels of 8 bits, not of 16
+            tags[_COLORMAP] = tuple(level * 257 for level in palette)
         compression = tags.get(_COMPRESSION, _NOT_COMPRESSED)
         by_libtiff = compression == _NOT_COMPRESSED and (separate or photometric == _YCBCR)
         try:

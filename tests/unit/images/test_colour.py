@@ -90,6 +90,14 @@ def test_one_bit_is_black_and_white() -> None:
         assert decoded[0, :2].tolist() == [[0, 0, 0], [255, 255, 255]]
 
 
+@pytest.mark.parametrize(("alpha", "shown"), [((0, 0), [10, 10]), ((0, 255), [255, 10])])
+def test_a_bmp_whose_alpha_is_empty_everywhere_has_none(alpha: tuple[int, int], shown: list[int]) -> None:
+    header = struct.pack("<IiiHHIIiiII4I", 108, 2, 1, 1, 32, 3, 8, 0, 0, 0, 0, 0xFF0000, 0xFF00, 0xFF, 0xFF000000)
+    pixels = b"".join(bytes([30, 20, 10, level]) for level in alpha)
+    data = b"BM" + struct.pack("<IHHI", 130, 0, 0, 122) + header + bytes(52) + pixels
+    assert decode_photo(data)[0, :, 0].tolist() == shown
+
+
 @pytest.mark.parametrize("mode", ["RGBA", "LA"])
 def test_transparency_shows_white(mode: str) -> None:
     image = Image.new(mode, (3, 1))

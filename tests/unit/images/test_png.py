@@ -70,7 +70,9 @@ def test_every_palette_is_the_colours_that_it_names(bits: int, interlaced: bool)
     np.testing.assert_array_equal(decode_photo(data), palette[levels[..., 0]])
 
 
-@pytest.mark.parametrize(("colour", "bits"), [(GRAY, 8), (GRAY, 16), (RGB, 8), (RGB, 16)])
+@pytest.mark.parametrize(
+    ("colour", "bits"), [(GRAY, 1), (GRAY, 2), (GRAY, 4), (GRAY, 8), (GRAY, 16), (RGB, 8), (RGB, 16)]
+)
 def test_the_one_transparent_colour_is_white(colour: int, bits: int) -> None:
     levels = _levels(colour, bits)
     clear = levels[2, 3]

@@ -106,8 +106,9 @@ def test_colours_of_ycbcr_are_told_from_their_samples(planar: bool, subsampling:
     assert np.abs(decode_photo(data).astype(int) - (255, 0, 0)).max() <= 3
 
 
-def test_a_palettes_colours_are_those_of_its_indices() -> None:
-    table = [257 * level for level in (*range(256), *range(255, -1, -1), *([7] * 256))]
+@pytest.mark.parametrize("unit", [257, 1])  # of 16 bits as the format has it, or of 8 as some programs write
+def test_a_palettes_colours_are_those_of_its_indices(unit: int) -> None:
+    table = [unit * level for level in (*range(256), *range(255, -1, -1), *([7] * 256))]
     indices = np.arange(256, dtype=np.uint8).reshape(16, 16, 1)
     photo = decode_photo(tiffs.tiff(indices, tiffs.PALETTE, tags={320: (3, table)}))
     assert photo.reshape(256, 3)[[0, 9, 255]].tolist() == [[0, 255, 7], [9, 246, 7], [255, 0, 7]]
