@@ -28,7 +28,8 @@ $(READY): pyproject.toml constraints.txt
 demo: $(READY)
 	@$(BIN)/python jobs/demo.py $(if $(DATA),--data '$(DATA)') $(if $(WEIGHTS),--weights '$(WEIGHTS)')
 
-# a file's tests stay in one process, with one Ray; tests that kill processes run alone, since they say how long it takes
+# a file's tests stay in one process, with one Ray; what kills processes or starts a cluster runs alone: beside another Ray
+# it would be told of too little time, or that no agent is available
 PYTEST := $(BIN)/python -m pytest
 WITHOUT_RAY := $(PYTEST) -n auto --dist loadfile tests/contract tests/unit
 WITH_RAY := $(PYTEST) $(addprefix --ignore=,tests/contract tests/unit)
@@ -39,8 +40,8 @@ test: $(READY)
 	@$(PAIRED) -m "not slow and not gpu and not chaos and not cluster and not workers"
 
 test-more: $(READY)
-	@$(PAIRED) -m "(cluster or workers) and not chaos and not slow and not gpu"
-	@$(WITH_RAY) -m "chaos and not slow and not gpu"
+	@$(PAIRED) -m "workers and not cluster and not chaos and not slow and not gpu"
+	@$(WITH_RAY) -m "(cluster or chaos) and not slow and not gpu"
 
 test-all: test test-more
 	@$(WITHOUT_RAY) -m "slow or gpu"
