@@ -45,7 +45,13 @@ class OpenVinoEngine:
         core = openvino.Core()
         # by way of a file: OpenVINO's own converter of torch networks reports its use over the network
         with kept_onnx(network, input_size, fingerprint) as path:
-            self._request = core.compile_model(core.read_model(path), "CPU", settings).create_infer_request()
+            model = core.read_model(path)
+            try:
+                compiled = core.compile_model(model, "CPU", settings)
+            except RuntimeError:  # another process may be writing what is kept
+                settings.pop("CACHE_DIR", None)
+                compiled = core.compile_model(model, "CPU", settings)
+        self._request = compiled.create_infer_request()
         self._turn = threading.Lock()
         with _FIRST_PASS:
             self(torch.zeros(1, 3, *input_size, dtype=torch.uint8))

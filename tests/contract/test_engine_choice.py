@@ -106,6 +106,7 @@ def test_damaged_figures_are_measured_anew(tiny: Load, paced: dict[str, _Paced],
     assert json.loads(figures.read_bytes())["photos_per_s"].keys() == paced.keys()
 
 
+@pytest.mark.slow
 def test_processes_that_load_at_the_same_time_wait_for_one_measurement(tiny_model: Path, own_cache: Path) -> None:
     command = [
         sys.executable,

@@ -18,6 +18,7 @@ COMMAND = """
 import os, signal, threading
 from dbd_ray.cli.signals import stop_by_signals
 signal.signal(signal.SIGTERM, lambda *_: None)  # as ray.init does
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which the background of a shell switches off
 stop_by_signals()
 try:
     os.kill(os.getpid(), signal.{first})
