@@ -92,7 +92,7 @@ def predict_files(
         )
 
     def finish(photo: Path, pixels: np.ndarray, found: FocusMap) -> Prediction:
-        origin = origins.pop(photo)
+        origin = origins[photo]
         files = _files(names[photo], config)
         refusal = _refusal(files, origin, config) or _write(files, photo, pixels, found, origin, config)
         return Prediction(photo, None, (), refusal) if refusal else Prediction(photo, found.summary, files, "")

@@ -48,9 +48,7 @@ def read_origin(result: Path) -> Origin | None:
     """Read which photo a result file is of; None where it does not tell, for instance because it is no result."""
     if result.suffix == RESULT_SUFFIXES["json"]:
         about = _summary_in(result)
-        if about is None:
-            return None
-        return Origin(str(about.get("path") or os.path.realpath(str(about["photo"]))), str(about.get("digest", "")))
+        return _origin_in(about) if about else None
     try:
         with result.open("rb") as file:
             head = file.read(_MARK_WITHIN_BYTES)
@@ -153,8 +151,12 @@ def _named_beside(result: Path) -> Origin | None:
             beside = result.with_name(result.name.removesuffix(suffix) + RESULT_SUFFIXES["json"])
             about = _summary_in(beside)
             # a later version marks every file: one without a mark was made or changed by somebody else
-            return read_origin(beside) if about and "path" not in about else None
+            return _origin_in(about) if about and "path" not in about else None
     return None
+
+
+def _origin_in(about: dict[str, object]) -> Origin:
+    return Origin(str(about.get("path") or os.path.realpath(str(about["photo"]))), str(about.get("digest", "")))
 
 
 def _summary_in(file: Path) -> dict[str, object] | None:

@@ -170,3 +170,9 @@ def test_a_name_that_no_result_can_have_fails_its_photo_alone(detector: Detector
     assert "File name too long" in done[1].error and "rename the photo" in done[1].error
     assert len(list((tmp_path / "out").iterdir())) == 4 * len(RESULT_FILES)
     assert not any(one.error for one in predict_files(detector, photos[2:], PredictConfig(out=tmp_path / "out")))
+
+
+def test_a_photo_that_is_given_twice_is_answered_twice(detector: Detector, tmp_path: Path) -> None:
+    photo = _photo(tmp_path / "a.png")
+    config = PredictConfig(out=tmp_path / "out")
+    assert [one.error for one in predict_files(detector, [photo, photo], config)] == ["", ""]
