@@ -88,7 +88,9 @@ def _fastest(
             continue
         try:
             loaded[name] = _load(name, network, input_size, device, fingerprint)
-        except Exception as error:  # noqa: BLE001 - what is installed may be broken in any way, and others are at hand
+        except Exception as error:  # what is installed may be broken in any way
+            if name not in _PACKAGES:
+                raise
             _log.warning("engine %s is installed but does not load: %s", name, error)
     if len(loaded) == 1:
         ((name, only),) = loaded.items()

@@ -35,7 +35,7 @@ class OpenVinoEngine:
         try:
             import openvino
         except ModuleNotFoundError:
-            raise ConfigError("engine=openvino needs more: pip install openvino onnx (the extra openvino)") from None
+            raise ConfigError("engine=openvino: the library is missing, pip install openvino") from None
         threads = engine_threads()
         settings = {"INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY"}
         if threads < (os.cpu_count() or 1):
