@@ -1,7 +1,6 @@
 """The client for asyncio."""
 
 from collections.abc import Iterable
-from functools import partial
 from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack
 
@@ -11,43 +10,21 @@ from tenacity import AsyncRetrying
 from dbd_ray.client import conversations
 from dbd_ray.client.answers import FocusAnswer, FocusError, FocusRequestError
 from dbd_ray.client.calls import Call, Include, Options, PhotoSource
-from dbd_ray.client.connection import address, check_patience, open_http
-from dbd_ray.client.reading import checked, no_answer, retry_policy
+from dbd_ray.client.connection import Connection
+from dbd_ray.client.reading import checked, no_answer
 from dbd_ray.masking import clean_cause
 from dbd_ray.names import Picture
 
 T = TypeVar("T")
 
 
-class AsyncFocusClient:
+class AsyncFocusClient(Connection[httpx2.AsyncClient]):
     """`FocusClient` for asyncio; its arguments, methods and errors are the same.
 
     Files are read where the event loop runs: hand over bytes where a slow disk would hold it up.
     """
 
-    def __init__(
-        self,
-        base_url: str,
-        *,
-        api_key: str | None = None,
-        timeout_s: float = 130.0,
-        attempts: int = 5,
-        backoff_s: float = 0.5,
-    ) -> None:
-        self.base_url = address(base_url)
-        check_patience(timeout_s=timeout_s, attempts=attempts, backoff_s=backoff_s)
-        self._http = open_http(httpx2.AsyncClient, self.base_url, api_key=api_key, timeout_s=timeout_s)
-        # connections stay in this process: the other one gets a client of its own, with the same arguments
-        self._arguments: dict[str, Any] = {
-            "api_key": api_key,
-            "timeout_s": timeout_s,
-            "attempts": attempts,
-            "backoff_s": backoff_s,
-        }
-        self._policy = retry_policy(attempts, backoff_s)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return (partial(type(self), **self._arguments), (self.base_url,))
+    _kind = httpx2.AsyncClient
 
     async def __aenter__(self) -> Self:
         return self

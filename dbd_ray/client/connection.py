@@ -3,17 +3,49 @@
 import math
 import os
 import ssl
+from functools import partial
 from numbers import Real
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 from urllib.request import getproxies, proxy_bypass
 
 import httpx2
 
 from dbd_ray.client.answers import FocusRequestError
+from dbd_ray.client.reading import retry_policy
 from dbd_ray.errors import ConfigError
 
 Http = TypeVar("Http", httpx2.Client, httpx2.AsyncClient)
 _CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
+
+
+class Connection(Generic[Http]):
+    """What both clients hold, and how they get into other processes; the arguments are `FocusClient`'s."""
+
+    _kind: type[Any]  # httpx2.Client or httpx2.AsyncClient
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        api_key: str | None = None,
+        timeout_s: float = 130.0,
+        attempts: int = 5,
+        backoff_s: float = 0.5,
+    ) -> None:
+        self.base_url = address(base_url)
+        check_patience(timeout_s=timeout_s, attempts=attempts, backoff_s=backoff_s)
+        self._http: Http = open_http(self._kind, self.base_url, api_key=api_key, timeout_s=timeout_s)
+        # connections stay in this process: the other one gets a client of its own, with the same arguments
+        self._arguments: dict[str, Any] = {
+            "api_key": api_key,
+            "timeout_s": timeout_s,
+            "attempts": attempts,
+            "backoff_s": backoff_s,
+        }
+        self._policy = retry_policy(attempts, backoff_s)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (partial(type(self), **self._arguments), (self.base_url,))
 
 
 def address(base_url: str) -> str:
