@@ -9,7 +9,7 @@ MASK = "***"
 SHORTEST = 8  # characters; a shorter value of a variable would be found inside ordinary words
 
 # what a variable's name ends with whose value is a secret, and not the path of a file that holds one
-_SECRET_VARIABLE = re.compile(r"(PASSWORD|PASSWD|TOKEN|SECRET|SECRET_ACCESS_KEY|API_KEYS?|ACCOUNT_KEY)$")
+_SECRET_VARIABLES = ("PASSWORD", "PASSWD", "TOKEN", "SECRET", "SECRET_ACCESS_KEY", "API_KEY", "API_KEYS", "ACCOUNT_KEY")
 # a password may hold @ and /, which it should not: up to the last @. Digits before a / are a port, [ begins an IPv6
 # address
 _PASSWORD = re.compile(r"""(?P<before>\w[\w+.-]*://[^\s/?#:@\['"]*:)(?!\d+(?:[/?#]|$))[^\s'"<>]*(?=@)""")
@@ -65,8 +65,9 @@ def clean_cause(error: BaseException) -> BaseException | None:
 
 
 def _secrets_of_environment() -> Iterator[str]:
-    for name, value in os.environ.items():
-        if _SECRET_VARIABLE.search(name.upper()):
+    for name in os.environ:
+        if name.upper().endswith(_SECRET_VARIABLES):
+            value = os.environ.get(name, "")
             # several keys are separated by commas, and each is one
             found = {one.strip() for one in (value, *value.split(","))}
             yield from sorted((one for one in found if len(one) >= SHORTEST), key=len, reverse=True)
