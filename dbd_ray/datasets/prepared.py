@@ -140,7 +140,7 @@ def open_parts(location: str | Path, parts: str) -> tuple[pyarrow.fs.FileSystem,
         The file system, and the folder's path on it. On local disks that is the name of the folder alone: Ray Data
         takes a ? in a path for the beginning of a URI's options.
     """
-    filesystem, path = open_arrow_storage(location if isinstance(location, str) else str(location))
+    filesystem, path = open_arrow_storage(str(location))
     if isinstance(filesystem, pyarrow.fs.LocalFileSystem):
         return pyarrow.fs.SubTreeFileSystem(path, filesystem), parts
     return filesystem, f"{path}/{parts}"

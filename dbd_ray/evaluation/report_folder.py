@@ -1,6 +1,7 @@
 """The folder of a report: which files are written there, and that nobody else's are replaced."""
 
 import json
+import os
 from pathlib import Path
 
 from dbd_ray.errors import ConfigError
@@ -19,12 +20,16 @@ _FIELDS = {"format", "title", "dataset", "split", "metrics", "pr_curve"}  # that
 
 
 def require_report_folder(folder: Path) -> None:
-    """Check that a report may be written into a folder: it has none of the report's files, or those of a report.
+    """Make a folder, and check that a report may be written there: it has no files of its names, or those of a report.
 
     Raises:
-        ConfigError: There are files of those names that are no report.
+        ConfigError: It cannot be made, or there are files of those names that are no report.
     """
-    there = [name for name in REPORT_FILES.values() if (folder / name).exists() or (folder / name).is_symlink()]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"out: {folder} cannot be made a folder ({error.strerror}); choose another") from None
+    there = [name for name in REPORT_FILES.values() if os.path.lexists(folder / name)]
     if there and not _is_report(folder / REPORT_FILES["metrics"]):
         raise ConfigError(
             f"{folder}: holds {', '.join(there)}, but no report of an evaluation, and would lose them: choose another "

@@ -17,7 +17,7 @@ from dbd_ray.datasets.labelled import read_labelled
 from dbd_ray.datasets.layouts import LabelledPhoto, scan_layout
 from dbd_ray.datasets.prepared import read_rows
 from dbd_ray.detection.detector import Detector
-from dbd_ray.errors import CheckpointError, ConfigError, DatasetError, PhotoError
+from dbd_ray.errors import CheckpointError, DatasetError, PhotoError
 from dbd_ray.evaluation.comparison import Comparison
 from dbd_ray.evaluation.promotion import Rival, choose_rival, decide, find_champion_to_beat
 from dbd_ray.evaluation.report import Report, write_report
@@ -81,7 +81,6 @@ def evaluate(config: EvaluateConfig, *, on_photo: Callable[[int, int], Any] = la
         ConfigError: There is nowhere to write the report or to log it, or nothing to compare with.
     """
     uri = tracking_uri(config.storage)  # a mistake in where results go must not show only when they are there
-    _make_folder(Path(config.out))
     require_report_folder(Path(config.out))
     require_store(uri)
     with opened_checkpoint(config.model, registry=uri) as checkpoint:
@@ -227,13 +226,6 @@ def _history(checkpoint: Path) -> list[dict[str, float]] | None:
     except ValueError as error:
         raise CheckpointError(f"{path}: is damaged ({error}); delete it, or copy it from the run again") from None
     return history
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigError(f"out: {folder} cannot be made a folder ({error.strerror}); choose another") from None
 
 
 def _log(uri: str, config: EvaluateConfig, detector: Detector, report: Report, files: dict[str, Path]) -> RunLog:

@@ -54,7 +54,6 @@ _TRANSPOSES = {
 # Ghostscript), and its pixel limit is a module-wide setting that only warns up to a point
 _OPENERS: dict[Container, type[ImageFile.ImageFile]] = {
     "jpeg": JpegFile,
-    "png": PngImagePlugin.PngImageFile,
     "webp": WebPImagePlugin.WebPImageFile,
     "tiff": TiffFile,
     "bmp": BmpImagePlugin.BmpImageFile,
@@ -165,14 +164,13 @@ def _open(data: bytes, container: Container, max_bytes: int, max_pixels: int) ->
         raise EOFError("truncated directory")  # what is left of its tags would tell of another picture
     if container == "webp":
         _check_pixels(webp_size(data) or (0, 0), max_pixels)
-    image = _open_container(png_pixels(data) if container == "png" else data, container)
-    if container == "png":
-        _add_png_facts(image, data)
+    image = _open_container(data, container)
     _check_pixels((image.height, image.width), max_pixels)
     return image
 
 
-def _add_png_facts(image: Image.Image, data: bytes) -> None:
+def _open_png(data: bytes) -> Image.Image:
+    image = PngImagePlugin.PngImageFile(io.BytesIO(png_pixels(data)))
     if exif := png_exif(data):
         image.info["exif"] = b"Exif\0\0" + exif
     if profile := png_profile(data):
@@ -183,12 +181,15 @@ def _add_png_facts(image: Image.Image, data: bytes) -> None:
         image.info["transparency"] = tuple(level >> 8 for level in clear)
     elif isinstance(clear, int) and image.mode == "L":  # whose levels Pillow spreads over 8 bits
         image.info["transparency"] = clear * 255 // (2**depth - 1)
+    return image
 
 
 def _open_container(data: bytes, container: Container) -> Image.Image:
     match container:
         case "raw":
             return open_raw_preview(data)
+        case "png":
+            return _open_png(data)
         case "heif":
             return _open_heif(data)
         case "avif":

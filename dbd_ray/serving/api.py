@@ -67,7 +67,7 @@ def build_api(config: ServeConfig, detector: PhotoDetector, keys: ApiKeys, measu
     @v1.post("/focus", response_model=FocusAnswer, responses=FOCUS_RESPONSE | ERRORS, openapi_extra=FOCUS_BODY)
     async def focus(request: Request, options: Annotated[FocusOptions, Query()]) -> Response | FocusAnswer:
         """Find what is in focus in a photo: JSON, or with `Accept: image/png` one picture."""
-        answer = accepted(", ".join(listed(request, "accept")))
+        answer = accepted(listed(request, "accept"))
         pictures = wanted_pictures(options, answer)
         check_tile(options, limits.max_tile)
         data = await read_photo(request, limits)
@@ -78,7 +78,7 @@ def build_api(config: ServeConfig, detector: PhotoDetector, keys: ApiKeys, measu
     @v1.post("/batch", responses=ERRORS, openapi_extra=BATCH_BODY)
     async def batch(request: Request, options: Annotated[BatchOptions, Query()]) -> BatchAnswer:
         """Find what is in focus in several photos; a bad one harms only itself."""
-        if accepted(", ".join(listed(request, "accept"))) != "application/json":
+        if accepted(listed(request, "accept")) != "application/json":
             raise Refusal("not_acceptable", "several photos are answered as application/json: send it in Accept")
         pictures = wanted_pictures(options, "application/json")
         check_tile(options, limits.max_tile)

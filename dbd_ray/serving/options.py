@@ -1,6 +1,6 @@
 """A request's options: the parameters of its query, and its Accept header."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -35,8 +35,8 @@ class FocusOptions(BatchOptions):
     output: Picture = Field("focus", description="Which picture an image/png answer is.")
 
 
-def accepted(header: str | None) -> Answer:
-    """Choose how to answer by an Accept header (RFC 9110, section 12.5.1); JSON where the client does not care.
+def accepted(entries: Sequence[str]) -> Answer:
+    """Choose how to answer by the entries of an Accept header (RFC 9110, 12.5.1); JSON where the client does not care.
 
     Raises:
         Refusal: The client accepts neither JSON nor PNG.
@@ -45,7 +45,7 @@ def accepted(header: str | None) -> Answer:
         "application/json": ("application/json", "application/*", "*/*"),
         "image/png": ("image/png", "image/*", "*/*"),
     }
-    weights = dict(_weights(header or "*/*"))
+    weights = dict(_weights(entries or ("*/*",)))
     best: tuple[float, Answer] | None = None
     for answer, ranges in offers.items():
         weight = next((weights[one] for one in ranges if one in weights), 0.0)  # the most specific range counts
@@ -99,8 +99,8 @@ def _idle(name: str, why: str) -> Refusal:
     return Refusal("invalid_parameter", f"{name} has no effect {why}")
 
 
-def _weights(header: str) -> Iterable[tuple[str, float]]:
-    for entry in header.split(","):
+def _weights(entries: Sequence[str]) -> Iterable[tuple[str, float]]:
+    for entry in entries:
         kind, *parameters = (part.strip().lower() for part in entry.split(";"))
         quality = next((one[2:] for one in parameters if one.startswith("q=")), "1")
         try:

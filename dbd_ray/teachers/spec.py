@@ -103,6 +103,7 @@ def _split(rest: str) -> tuple[str, str, str]:
 
 
 def _is_there(target: str) -> bool:
+    # not by `storage.kind_at`: that brings pyarrow, for which --help would wait
     try:
         return Path(target).exists()
     except OSError:  # too long for a file's name
