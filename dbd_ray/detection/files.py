@@ -129,7 +129,7 @@ def _write(
 ) -> str:
     # the JSON file last: one of an earlier version says whose the others are
     for path, result in sorted(zip(files, config.save, strict=True), key=lambda pair: pair[1] == "json"):
-        content = _content(result, photo, pixels, found, origin, config)
+        content = _content(result, photo, pixels, found, config)
         try:
             refusal = write_result(path, content, origin, force=config.force)
         except OSError as error:
@@ -145,18 +145,16 @@ def _unwritable(config: PredictConfig, error: OSError) -> DbdRayError:
     return DbdRayError(f"{config.out}: cannot be written ({error})")
 
 
-def _content(
-    result: ResultFile, photo: Path, pixels: np.ndarray, found: FocusMap, origin: Origin, config: PredictConfig
-) -> bytes:
+def _content(result: ResultFile, photo: Path, pixels: np.ndarray, found: FocusMap, config: PredictConfig) -> bytes:
     if result == "focus":
-        return encode_mask(found.focus, polarity=config.polarity, origin=origin.as_text())
+        return encode_mask(found.focus, polarity=config.polarity)
     if result == "overlay":
-        return encode_photo(overlay(pixels, found.focus), origin=origin.as_text())
+        return encode_photo(overlay(pixels, found.focus))
     if result == "depth":
         assert found.depth is not None  # `predict_files` and PredictConfig have refused it else
-        return encode_depth(found.depth, origin=origin.as_text())
+        return encode_depth(found.depth)
     height, width = found.focus.shape
-    about = {"photo": str(photo), **origin._asdict(), "width": width, "height": height, **found.summary.as_dict()}
+    about = {"photo": str(photo), "width": width, "height": height, **found.summary.as_dict()}
     return json.dumps(about, indent=2).encode()
 
 

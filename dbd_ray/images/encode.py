@@ -6,7 +6,6 @@ from typing import Literal
 import cv2
 import numpy as np
 from PIL import Image
-from PIL.PngImagePlugin import putchunk
 
 from dbd_ray.errors import PhotoError
 from dbd_ray.images.colour import to_eight_bits
@@ -19,16 +18,14 @@ _DEPTH_PNG = (
     *(cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE),
     *(cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_PAETH),
 )
-_PNG_HEADER_BYTES = 33  # signature and IHDR, which come first
 
 
-def encode_mask(focus: np.ndarray, *, polarity: Polarity = "focus", origin: str = "") -> bytes:
+def encode_mask(focus: np.ndarray, *, polarity: Polarity = "focus") -> bytes:
     """Write a focus map as an 8-bit gray PNG.
 
     Args:
         focus: float HxW in [0,1] or bool HxW, 1 = in focus.
         polarity: Meaning of 255 in the file; "blur" inverts what is written.
-        origin: ASCII text that the file carries (PNG text `dbd-ray`), which says what it was made from.
 
     Returns:
         The PNG file.
@@ -37,7 +34,7 @@ def encode_mask(focus: np.ndarray, *, polarity: Polarity = "focus", origin: str 
         ValueError: When the map is not HxW, or has values outside [0,1].
     """
     levels = np.rint(_checked_map(focus, "focus") * 255).astype(np.uint8)
-    return _with_origin(_png(255 - levels if polarity == "blur" else levels), origin)
+    return _png(255 - levels if polarity == "blur" else levels)
 
 
 def decode_mask(data: bytes, *, polarity: Polarity) -> np.ndarray:
@@ -68,12 +65,11 @@ def decode_mask(data: bytes, *, polarity: Polarity) -> np.ndarray:
     return 255 - levels if polarity == "blur" else levels
 
 
-def encode_depth(depth: np.ndarray, *, origin: str = "") -> bytes:
+def encode_depth(depth: np.ndarray) -> bytes:
     """Write a depth map as a 16-bit gray PNG.
 
     Args:
         depth: float HxW in [0,1], 0 = near, 1 = far.
-        origin: As for `encode_mask`.
 
     Returns:
         The PNG file.
@@ -83,7 +79,7 @@ def encode_depth(depth: np.ndarray, *, origin: str = "") -> bytes:
     """
     levels = np.rint(_checked_map(depth, "depth") * 65535).astype(np.uint16)
     # a third of the time of Pillow's way, and no larger: the low bits of a depth have no patterns to search for
-    return _with_origin(cv2.imencode(".png", levels, _DEPTH_PNG)[1].tobytes(), origin)
+    return cv2.imencode(".png", levels, _DEPTH_PNG)[1].tobytes()
 
 
 def decode_depth(data: bytes) -> np.ndarray:
@@ -102,7 +98,7 @@ def decode_depth(data: bytes) -> np.ndarray:
 
 
 def encode_photo(
-    photo: np.ndarray, *, format: Literal["jpeg", "png"] = "jpeg", quality: int = 95, origin: str = ""
+    photo: np.ndarray, *, format: Literal["jpeg", "png"] = "jpeg", quality: int = 95
 ) -> bytes:
     """Write pixels as JPEG or PNG.
 
@@ -110,7 +106,6 @@ def encode_photo(
         photo: uint8 RGB, HxWx3.
         format: "png" is lossless and takes no quality.
         quality: JPEG quality 1..100; from 90 on colours keep their full resolution (4:4:4).
-        origin: As for `encode_mask`; a JPEG file carries it as a comment that begins with `dbd-ray`.
 
     Returns:
         The encoded file.
@@ -121,10 +116,9 @@ def encode_photo(
     if photo.dtype != np.uint8 or photo.ndim != 3 or photo.shape[2] != 3:
         raise ValueError(f"a photo is uint8 HxWx3, got {photo.dtype} {photo.shape}")
     if format == "png":
-        return _with_origin(_png(photo), origin)
+        return _png(photo)
     stream = io.BytesIO()
-    options = {"comment": f"dbd-ray {origin}".encode("ascii")} if origin else {}
-    Image.fromarray(photo).save(stream, "JPEG", quality=quality, subsampling=0 if quality >= 90 else 2, **options)
+    Image.fromarray(photo).save(stream, "JPEG", quality=quality, subsampling=0 if quality >= 90 else 2)
     return stream.getvalue()
 
 
@@ -154,12 +148,3 @@ def _png(pixels: np.ndarray) -> bytes:
     stream = io.BytesIO()
     Image.fromarray(pixels).save(stream, "PNG")
     return stream.getvalue()
-
-
-def _with_origin(png: bytes, origin: str) -> bytes:
-    if not origin:
-        return png
-    text = io.BytesIO()
-    # a keyword of our own: programs that keep the usual Comment would make what they changed look like ours
-    putchunk(text, b"tEXt", b"dbd-ray\0" + origin.encode("ascii"))
-    return png[:_PNG_HEADER_BYTES] + text.getvalue() + png[_PNG_HEADER_BYTES:]

@@ -9,13 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from dbd_ray import Detector
 from dbd_ray.config import PredictConfig
 from dbd_ray.detection.files import Prediction, predict_files
-from dbd_ray.names import RESULT_FILES, RESULT_SUFFIXES
+from dbd_ray.names import RESULT_FILES, RESULT_SUFFIXES, ResultFile
 
-OLD_FIELDS = ("path", "digest")  # that results of earlier versions have not
+OLD_FIELDS = ("path", "digest", "result_digest")  # that results of earlier versions have not
 
 
 @pytest.fixture(scope="module")
@@ -119,17 +120,41 @@ def test_results_of_an_earlier_version_are_known_by_the_json_beside_them(detecto
     other = _photo(tmp_path / "other" / "a.png", 1)
     assert "is there already" in _predict(detector, other, out, save=("focus",)).error
     (out / "a.json").unlink()
-    assert "no result of this photo" in _predict(detector, photo, out, save=("focus",)).error
+    assert "no unchanged result of this photo" in _predict(detector, photo, out, save=("focus",)).error
 
 
-def test_a_map_that_was_painted_over_elsewhere_is_no_longer_a_result(detector: Detector, tmp_path: Path) -> None:
+def _repainted(path: Path) -> None:
+    """Change a picture as programs do that keep all texts of a file."""
+    with Image.open(path) as picture:
+        pixels, about = np.asarray(picture), dict(picture.info)
+    if path.suffix == ".jpg":
+        Image.fromarray(255 - pixels).save(path, comment=about["comment"])
+    else:
+        text = PngInfo()
+        text.add_text("dbd-ray", about["dbd-ray"])
+        Image.fromarray(pixels.max() - pixels).save(path, pnginfo=text)
+
+
+def _renamed_model(path: Path) -> None:
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"model": "by hand"}, indent=2))
+
+
+@pytest.mark.parametrize("result", RESULT_FILES)
+def test_a_result_that_was_edited_elsewhere_stays(detector: Detector, tmp_path: Path, result: ResultFile) -> None:
     photo, out = _photo(tmp_path / "a.png"), tmp_path / "out"
     assert _predict(detector, photo, out).error == ""
-    with Image.open(out / "a.focus.png") as picture:
-        Image.fromarray(255 - np.asarray(picture)).save(out / "a.focus.png")
+    edited = out / f"a{RESULT_SUFFIXES[result]}"
+    _renamed_model(edited) if result == "json" else _repainted(edited)
     before = _contents(out)
-    assert "a.focus.png is there already" in _predict(detector, photo, out).error
+    assert f"{edited} is there already, and no unchanged result" in _predict(detector, photo, out).error
     assert _contents(out) == before
+
+
+def test_a_result_in_json_may_be_laid_out_anew(detector: Detector, tmp_path: Path) -> None:
+    photo, out = _photo(tmp_path / "a.png"), tmp_path / "out"
+    assert _predict(detector, photo, out).error == ""
+    (out / "a.json").write_text(json.dumps(json.loads((out / "a.json").read_text()), sort_keys=True))
+    assert _predict(detector, photo, out).error == ""
 
 
 def test_what_cannot_be_read_is_not_replaced(detector: Detector, tmp_path: Path) -> None:
