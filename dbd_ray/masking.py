@@ -12,13 +12,15 @@ SHORTEST = 8  # characters; a shorter value of a variable would be found inside 
 _SECRET_VARIABLES = ("PASSWORD", "PASSWD", "TOKEN", "SECRET", "SECRET_ACCESS_KEY", "API_KEY", "API_KEYS", "ACCOUNT_KEY")
 # a password may hold @ and /, which it should not: up to the last @. Digits before a / are a port, [ begins an IPv6
 # address
-_PASSWORD = re.compile(r"""(?P<before>\w[\w+.-]*://[^\s/?#:@\['"]*:)(?!\d+(?:[/?#]|$))[^\s'"<>]*(?=@)""")
+_PASSWORD = re.compile(r"""(?P<before>\w[\w+.-]*:/{1,2}[^\s/?#:@\['"]*:)(?!\d+(?:[/?#]|$))[^\s'"<>]*(?=@)""")
 # other schemes have names there: abfss://CONTAINER@ACCOUNT
-_USER_ALONE = re.compile(r"""(?P<before>https?://)[^\s/?#:@\['"<>]+(?=@)""", re.IGNORECASE)
+_USER_ALONE = re.compile(r"""(?P<before>(?:https?|ftps?):/{1,2})[^\s/?#:@\['"<>]+(?=@)""", re.IGNORECASE)
 _QUERY = re.compile(
     r"""(?P<before>[?&;][\w.%-]*(?:passw|pwd|token|secret|key|sig|credential|auth)[\w.%-]*=)[^\s&;#'"<>]+""",
     re.IGNORECASE,
 )
+# in variables, where nothing else can follow: of a proxy without a scheme, with quotes or spaces
+_PASSWORD_OF_PROXY = re.compile(r"^(?:[\w+.-]+://)?[^:/@]*:(?P<password>.+)@", re.DOTALL)
 _BEARER = re.compile(r"(?P<before>\bBearer )[\w.~+/=-]{8,}")
 
 
@@ -35,6 +37,8 @@ def masked(text: str) -> str:
         text = pattern.sub(rf"\g<before>{MASK}", text)
     for secret in _secrets_of_environment():
         text = text.replace(secret, MASK)
+    for password in _passwords_of_proxies():
+        text = text.replace(f":{password}@", f":{MASK}@")
     return text
 
 
@@ -71,3 +75,9 @@ def _secrets_of_environment() -> Iterator[str]:
             # several keys are separated by commas, and each is one
             found = {one.strip() for one in (value, *value.split(","))}
             yield from sorted((one for one in found if len(one) >= SHORTEST), key=len, reverse=True)
+
+
+def _passwords_of_proxies() -> Iterator[str]:
+    for name in os.environ:
+        if name.upper().endswith("_PROXY") and (proxy := _PASSWORD_OF_PROXY.match(os.environ.get(name, ""))):
+            yield proxy["password"]

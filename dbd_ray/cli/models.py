@@ -11,6 +11,7 @@ from dbd_ray.cli.console import say, say_where_recorded, show_progress, show_tab
 from dbd_ray.cli.options import Config, Model, Set, given, only_packaged, settings_help
 from dbd_ray.cli.session import folder_of_records, require_lasting
 from dbd_ray.config import EvaluateConfig, build, layered
+from dbd_ray.config.settings import local_path
 from dbd_ray.errors import ConfigError
 from dbd_ray.names import HEADLINE_METRICS
 
@@ -87,6 +88,7 @@ def export(
     dbd-ray export onnx --out dbd.onnx
     """
     _choice("format", format, ("onnx",))
+    local_path(out)
     if os.path.lexists(out) and not _is_exported(out):
         raise ConfigError(f"{out}: is there already and no file of this command; choose another --out, or delete it")
     from dbd_ray.detection.detector import Detector
@@ -112,6 +114,7 @@ def import_(
     from dbd_ray.checkpoints.authors import Architecture, import_authors
     from dbd_ray.checkpoints.files import save_checkpoint
 
+    local_path(out)
     known: Architecture = _choice("architecture", architecture, get_args(Architecture))
     network, card = import_authors(file, known)
     card = save_checkpoint(out, network, card)

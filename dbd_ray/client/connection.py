@@ -15,6 +15,7 @@ from dbd_ray.client.reading import retry_policy
 from dbd_ray.errors import ConfigError
 
 Http = TypeVar("Http", httpx2.Client, httpx2.AsyncClient)
+LONGEST_WAIT_S = 1e6  # some more and sockets raise errors of their own
 _CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
 
 
@@ -56,7 +57,7 @@ def address(base_url: str) -> str:
     """
     if not isinstance(base_url, str):
         raise ConfigError(f"base_url: give a text such as http://127.0.0.1:8000, not {type(base_url).__name__}")
-    if not base_url.startswith(("http://", "https://")):
+    if not base_url.lower().startswith(("http://", "https://")):
         raise ConfigError(f"base_url {base_url}: begin it with http:// or https://")
     try:
         parsed = httpx2.URL(base_url)
@@ -99,6 +100,8 @@ def check_patience(*, timeout_s: float, attempts: int, backoff_s: float) -> None
             raise ConfigError(f"{name}: give a number of seconds, not {value!r}")
         if value < 0 or (positive and value == 0):
             raise ConfigError(f"{name}={value:g}: give {'more than 0' if positive else '0 or more'} seconds")
+        if value > LONGEST_WAIT_S:
+            raise ConfigError(f"{name}={value:g}: give at most {LONGEST_WAIT_S:,.0f} seconds")
     if not isinstance(attempts, int) or isinstance(attempts, bool) or attempts < 1:
         raise ConfigError(f"attempts: give a whole number from 1, not {attempts!r}")
 

@@ -18,6 +18,8 @@ OF_THE_PHOTO = frozenset({400, 413, 415})
 LONGEST_BACKOFF_S = 8.0
 LONGEST_RETRY_AFTER_S = 60.0  # a client that is told to wait longer should hear of it, not hang
 LONGEST_TEXT = 300
+# what reading JSON of another server raises: other fields, other types, too deep, numbers without an end
+_OTHERWISE = (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError)
 # Ray's proxy and reverse proxies answer in plain text
 _REASONS = {401: "unauthorized", 404: "not_found", 405: "method_not_allowed", 408: "timeout", 413: "too_many_bytes"}
 _REASONS |= {429: "busy", 500: "internal", 502: "model_unavailable", 503: "model_unavailable", 504: "timeout"}
@@ -63,7 +65,7 @@ def checked(answer: httpx2.Response, call: Call) -> httpx2.Response:
     try:
         said = answer.json()
         reason, message = str(said["reason"]), str(said["message"])
-    except (ValueError, KeyError, TypeError):
+    except _OTHERWISE:
         reason = _REASONS.get(answer.status_code, f"http_{answer.status_code}")
         message = f"{answer.url} answered {answer.status_code}: {_text(answer)}"
     raise FocusRequestError(
@@ -91,7 +93,7 @@ def read_focus(answer: httpx2.Response) -> FocusAnswer:
     """Read the answer for one photo."""
     try:
         return FocusAnswer.from_dict(answer.json())
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except _OTHERWISE as error:
         raise _unexpected(answer) from error
 
 
@@ -100,7 +102,7 @@ def read_batch(answer: httpx2.Response, photos: Sequence[Photo]) -> list[FocusAn
     try:
         results = answer.json()["results"]
         return [_read_result(result, photo) for result, photo in zip(results, photos, strict=True)]
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except _OTHERWISE as error:
         raise _unexpected(answer) from error
 
 
@@ -121,7 +123,7 @@ def read_object(answer: httpx2.Response) -> dict[str, Any]:
     """Read a JSON object."""
     try:
         return dict(answer.json())
-    except (ValueError, TypeError) as error:
+    except _OTHERWISE as error:
         raise _unexpected(answer) from error
 
 
@@ -134,7 +136,7 @@ def largest_batch(model: dict[str, Any]) -> tuple[int, float]:
     limits = model.get("limits", {})
     try:
         return int(limits.get("max_photos", 1)), float(limits.get("max_batch_bytes", "inf"))
-    except (ValueError, TypeError, AttributeError, OverflowError):
+    except _OTHERWISE:
         message = "/v1/model answered limits that are none of dbd_ray's: is base_url right?"
         raise FocusRequestError("unexpected_answer", message) from None
 
@@ -163,5 +165,5 @@ def _retry_after(header: str | None) -> float | None:
         pass
     try:
         return max(0.0, parsedate_to_datetime(header).timestamp() - time.time())
-    except ValueError:
+    except (ValueError, TypeError, OverflowError):
         return None

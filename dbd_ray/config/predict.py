@@ -1,11 +1,10 @@
 """Settings of `dbd-ray predict`: the model, how it looks at photo files, and the results that are written."""
 
-from pathlib import Path
 from typing import Any, Self, get_args
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from dbd_ray.config.settings import Settings
+from dbd_ray.config.settings import LocalPath, Settings
 from dbd_ray.errors import ConfigError
 from dbd_ray.names import MAX_PIXELS, MOST_TILES, RESULT_FILES, EngineName, Polarity, Refinement, ResultFile
 
@@ -13,7 +12,7 @@ from dbd_ray.names import MAX_PIXELS, MOST_TILES, RESULT_FILES, EngineName, Pola
 class PredictConfig(Settings):
     """Detecting focus in photo files and writing the results."""
 
-    out: Path = Field(description="Folder of the results.")
+    out: LocalPath = Field(description="Folder of the results.")
     model: str | None = Field(
         None, description="Packaged model, checkpoint folder, or models:/NAME@ALIAS; null: the only packaged one."
     )

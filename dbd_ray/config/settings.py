@@ -1,12 +1,13 @@
 """The base of all settings (immutable, checked), and reading them from YAML with `a.b=c` overrides."""
 
+import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from dbd_ray.errors import ConfigError
 
@@ -27,6 +28,22 @@ def _folder_name(name: str) -> str:
 
 # name of a run or a study
 FolderName = Annotated[str, AfterValidator(_folder_name)]
+
+
+def local_path(path: str | os.PathLike[str]) -> Path:
+    """Check that a path names a place on this machine.
+
+    Raises:
+        ConfigError: It is empty, or the address of another place, which would be made a folder called `s3:`.
+    """
+    if not os.fspath(path):
+        raise ConfigError("out: an empty path names no place; write . for the current folder")
+    if re.match(r"[A-Za-z][\w+.-]+:/", os.fspath(path)):
+        raise ConfigError(f"out: {path} is an address: this command writes files of this machine, give a path")
+    return Path(path)
+
+
+LocalPath = Annotated[Path, BeforeValidator(local_path)]
 
 
 class Settings(BaseModel):

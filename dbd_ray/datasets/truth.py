@@ -55,6 +55,11 @@ def truth_of(levels: np.ndarray, polarity: Polarity, *, allow_constant: bool) ->
         return levels if allow_constant else f"empty mask, nothing is labelled apart ({one_class})"
     if len(values) == 2:
         return np.where(levels == high, np.uint8(255), np.uint8(0))
+    if values.tolist() in ([0, 1, 255], [0, 254, 255]):  # the other polarity counts down
+        return (
+            "its values are 0, 1 and 255, as of masks whose class is 1 and whose unlabelled pixels are 255: "
+            "write black as 0 and white as 255, and leave nothing unlabelled"
+        )
     if high <= _MIDDLE or low > _MIDDLE:
         side = "below" if stored[1] <= _MIDDLE else "above"
         return (

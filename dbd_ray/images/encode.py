@@ -50,7 +50,8 @@ def decode_mask(data: bytes, *, polarity: Polarity) -> np.ndarray:
         uint8 HxW, 255 = in focus.
 
     Raises:
-        PhotoError: When the bytes cannot be decoded.
+        PhotoError: When the bytes cannot be decoded, brightness and transparency contradict each other, or more
+            than two values would become one level.
     """
     stored = decode_as_stored(data)
     image = to_eight_bits(stored)
@@ -58,9 +59,8 @@ def decode_mask(data: bytes, *, polarity: Polarity) -> np.ndarray:
     if image is not stored and _is_flat(gray):
         white_is_zero = getattr(stored, "tag_v2", {}).get(_PHOTOMETRIC) == 0
         gray = Image.fromarray(_apart(np.asarray(stored), np.asarray(gray), white_is_zero))
-    if image.has_transparency_data and _is_flat(gray):
-        alpha = image.convert("RGBA").getchannel("A")
-        gray = gray if _is_flat(alpha) else alpha
+    if image.has_transparency_data:
+        gray = _with_alpha(gray, image.convert("RGBA").getchannel("A"))
     levels = np.array(gray)
     return 255 - levels if polarity == "blur" else levels
 
@@ -97,9 +97,7 @@ def decode_depth(data: bytes) -> np.ndarray:
     return np.asarray(image).astype(np.float32) / np.float32(65535)
 
 
-def encode_photo(
-    photo: np.ndarray, *, format: Literal["jpeg", "png"] = "jpeg", quality: int = 95
-) -> bytes:
+def encode_photo(photo: np.ndarray, *, format: Literal["jpeg", "png"] = "jpeg", quality: int = 95) -> bytes:
     """Write pixels as JPEG or PNG.
 
     Args:
@@ -140,8 +138,25 @@ def _is_flat(gray: Image.Image) -> bool:
 
 def _apart(values: np.ndarray, gray: np.ndarray, white_is_zero: bool) -> np.ndarray:
     low, high = values.min(), values.max()
-    two = low < high and bool(((values == low) | (values == high)).all())
-    return np.where(values == (low if white_is_zero else high), np.uint8(255), np.uint8(0)) if two else gray
+    if low == high and (low == 0 or gray.flat[0] != (255 if white_is_zero else 0)):
+        return gray
+    if low == high or not ((values == low) | (values == high)).all():
+        message = f"its values from {low:g} to {high:g} are one level in 8 bits: write black as 0, white as the highest"
+        raise PhotoError("undecodable", message)
+    return np.where(values == (low if white_is_zero else high), np.uint8(255), np.uint8(0))
+
+
+def _with_alpha(gray: Image.Image, alpha: Image.Image) -> Image.Image:
+    if _is_flat(alpha):
+        return gray
+    if _is_flat(gray):
+        return alpha
+    opaque = np.asarray(alpha)
+    contradicted = (np.asarray(gray) > 127) != (opaque > 0)
+    if contradicted[(opaque == 0) | (opaque == opaque.max())].any():
+        message = "its brightness is one mask and its transparency another: save the one that is meant as gray alone"
+        raise PhotoError("undecodable", message)
+    return gray
 
 
 def _png(pixels: np.ndarray) -> bytes:

@@ -1,4 +1,4 @@
-"""JPEG files without their end marker: read where every block is there."""
+"""JPEG files that were cut: read where every block is there, whether or not their end is marked."""
 
 import io
 from typing import Any
@@ -9,9 +9,15 @@ _END = b"\xff\xd9"
 # no run of the first repeats the second at any offset: as coded blocks they give other pixels
 _FILLINGS = (b"", b"\x5a" * 4096, b"\x33" * 4096)
 
+_NEAR = 8  # levels: colours of the last blocks that are there run into those that are not
+
 
 class JpegFile(JpegImagePlugin.JpegImageFile):
-    """A JPEG file as Pillow opens it, which may lack its end marker if its pixels do not depend on what follows."""
+    """A JPEG file as Pillow opens it, which may lack its end marker if its pixels do not depend on what follows.
+
+    One that was cut and marked as ended is refused; of progressive files, which are written in several passes, that is
+    not seen.
+    """
 
     def load(self) -> Any:
         """Decode the pixels.
@@ -20,19 +26,32 @@ class JpegFile(JpegImagePlugin.JpegImageFile):
             OSError: The file ends before its picture does.
         """
         tile = list(self.tile)
+        # whether a progressive picture lacks its last scans cannot be told from its pixels
+        data = self.fp.getvalue() if isinstance(self.fp, io.BytesIO) and not self.info.get("progressive") else b""
+        if not tile or not data:
+            return super().load()
         try:
-            return super().load()
+            loaded = super().load()
         except OSError:
-            # whether a progressive picture lacks its last scans cannot be told from its pixels
-            if not tile or not isinstance(self.fp, io.BytesIO) or self.info.get("progressive"):
+            whole = self._if_complete(data, tile)
+            if whole is None:
                 raise
-            # half a mark at the end would be another mark with what follows it
-            coded = self.fp.getvalue().rstrip(_END[:1])
-            first, *others = (self._filled(coded + filling + _END, tile) for filling in _FILLINGS)
-            if any(ImageChops.difference(first, other).getbbox() for other in others):
-                raise
-            self.im, self.tile = first.im, []
+            self.im, self.tile = whole.im, []
             return super().load()
+        if self._ends_in_gray() and self._if_complete(data[: data.rfind(_END)], tile) is None:
+            raise OSError("image file is truncated, and marked as ended")
+        return loaded
+
+    def _ends_in_gray(self) -> bool:
+        # the decoder's value for blocks that are not there
+        corner = self.getpixel((self.width - 1, self.height - 1))
+        levels = corner if isinstance(corner, tuple) else (corner,)
+        return all(abs(level - 128) <= _NEAR for level in levels)  # type: ignore[operator]
+
+    def _if_complete(self, data: bytes, tile: list[Any]) -> JpegImagePlugin.JpegImageFile | None:
+        coded = data.rstrip(_END[:1])  # half a mark at the end would be another mark with what follows it
+        first, *others = (self._filled(coded + filling + _END, tile) for filling in _FILLINGS)
+        return None if any(ImageChops.difference(first, other).getbbox() for other in others) else first
 
     def _filled(self, data: bytes, tile: list[Any]) -> JpegImagePlugin.JpegImageFile:
         image = JpegImagePlugin.JpegImageFile(io.BytesIO(data))

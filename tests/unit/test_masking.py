@@ -31,6 +31,8 @@ NOBODY = "http://alice:s3cr3t@127.0.0.1:9"
         ("s3://AKIA:s3cr3t@bucket/a b", "s3://AKIA:***@bucket/a b"),
         ("redis://:s3cr3t@host", "redis://:***@host"),
         ("https://s3cr3t@host/x", "https://***@host/x"),
+        ("ftp://s3cr3t@host/x", "ftp://***@host/x"),
+        ("https:/u:s3cr3t@host/x", "https:/u:***@host/x"),  # as a path has it
         ("https://h/x?a=1&X-Amz-Signature=s3cr3t&b=2", "https://h/x?a=1&X-Amz-Signature=***&b=2"),
         ("postgresql://h/x?user=a&password=s3cr3t", "postgresql://h/x?user=a&password=***"),
         ("b'Bearer s3cr3t-key' is illegal", "b'Bearer ***' is illegal"),
@@ -65,6 +67,16 @@ def test_secrets_of_the_environment_are_masked_wherever_they_stand(monkeypatch: 
     monkeypatch.setenv("ANOTHER_TOKEN_PATH", "/path/of/token")
     text = "signed with long/secret for second-secret-key and first-secret-key, shortly, by /path/of/token"
     assert masked(text) == "signed with *** for *** and ***, shortly, by /path/of/token"
+
+
+@pytest.mark.parametrize("password", ["s3cr3t", "s3'cr <3t", "s3@cr/3t"])
+@pytest.mark.parametrize("scheme", ["", "http://", "socks5h://"])
+def test_a_proxys_password_is_masked_however_it_is_written(
+    password: str, scheme: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    proxy = f"{scheme}alice:{password}@proxy:3128"
+    monkeypatch.setenv("HTTPS_PROXY", proxy)
+    assert masked(f"HTTPS_PROXY={proxy}: not reached") == f"HTTPS_PROXY={scheme}alice:***@proxy:3128: not reached"
 
 
 def test_values_are_masked_however_deep_they_lie() -> None:

@@ -45,6 +45,7 @@ def plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         (URL, {"timeout_s": 0}, "timeout_s=0: give more than 0"),
         (URL, {"timeout_s": math.inf}, "timeout_s: give a number"),
         (URL, {"timeout_s": None}, "timeout_s: give a number"),
+        (URL, {"timeout_s": 1e10}, "timeout_s=1e+10: give at most 1,000,000 seconds"),
         (URL, {"backoff_s": -1}, "backoff_s=-1: give 0 or more"),
         (URL, {"attempts": 0}, "attempts: give a whole number"),
         (URL, {"attempts": 1.5}, "attempts: give a whole number"),
@@ -169,3 +170,27 @@ def test_limits_of_another_website_are_not_taken_for_the_endpoints(
     with pytest.raises(FocusRequestError, match="is base_url right") as caught:
         client.batch([b"a photo"])
     assert caught.value.reason == "unexpected_answer"
+
+
+def test_the_scheme_of_an_address_may_be_written_in_capitals(server: Any) -> None:
+    server.says(server.ok(server.model))
+    assert FocusClient(server.url.replace("http", "HTTP")).model() == server.model
+
+
+INFINITE = b'{"width": Infinity, "height": 1, "summary": {"sharp_area": null}, "pictures": {}}'
+
+
+@pytest.mark.parametrize("body", [b"[" * 100_000, INFINITE, b'{"results": [' * 50_000, b"\xff"])
+def test_an_answer_that_no_endpoint_gives_is_unexpected(server: Any, client: FocusClient, body: bytes) -> None:
+    server.says(server.ok(body), server.ok(server.model), server.ok(body))
+    for ask in (lambda: client.focus(b"a photo"), lambda: client.batch([b"a photo"])):
+        with pytest.raises(FocusRequestError) as caught:
+            ask()
+        assert caught.value.reason == "unexpected_answer"
+
+
+@pytest.mark.parametrize("wait", ["1e999", "nan", "-5", "Fri, 31 Dec 9999 23:59:59 -2359", "9" * 400])
+def test_no_wait_that_a_server_asks_for_is_an_error_of_its_own(server: Any, wait: str) -> None:
+    server.says(server.refusal(429, "busy", retry_after=wait))
+    with FocusClient(server.url, attempts=1) as client, pytest.raises(FocusRequestError, match="because of busy"):
+        client.focus(b"a photo")

@@ -53,6 +53,15 @@ def test_results_may_be_named_in_one_text() -> None:
             {"polarity": "blur", "save": "overlay,json"},
             "polarity: blur has no effect, for no focus maps are saved: add focus to save",
         ),
+        ({"out": ""}, "out: an empty path names no place; write . for the current folder"),
+        (
+            {"out": Path("s3://bucket/maps")},
+            "out: s3:/bucket/maps is an address: this command writes files of this machine, give a path",
+        ),
+        (
+            {"out": "s3://me:s3cr3t@bucket"},
+            "out: s3://me:***@bucket is an address: this command writes files of this machine, give a path",
+        ),
         ({"tile": 2, "save": "focus,depth"}, "save: tile=2 gives no depth; leave depth out, or tile"),
     ],
 )

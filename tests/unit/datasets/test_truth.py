@@ -90,6 +90,54 @@ def test_a_soft_mask_keeps_its_values(tmp_path: Path) -> None:
     assert np.array_equal(read(tmp_path, Image.fromarray(levels), "mask.png", False, "focus"), levels)
 
 
+def photo_cut_out() -> Image.Image:
+    noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 60, 3), np.uint8))
+    noise.putalpha(two(0, 255))
+    return noise
+
+
+def white_cut_out() -> Image.Image:
+    """A white shape with soft edges, black where it is clear, as drawing programs export it."""
+    alpha = np.where(SHARP, 255, 0).astype(np.uint8)
+    alpha[:, 20] = 90
+    return Image.merge("LA", (Image.fromarray(np.where(alpha, 255, 0).astype(np.uint8)), Image.fromarray(alpha)))
+
+
+def unlabelled() -> Image.Image:
+    levels = SHARP.astype(np.uint8)
+    levels[0] = 255
+    return Image.fromarray(levels)
+
+
+@pytest.mark.parametrize("polarity", ["focus", "blur"])
+@pytest.mark.parametrize(
+    ("mask", "name", "said"),
+    [
+        (photo_cut_out(), "mask.png", "its brightness is one mask and its transparency another"),
+        (
+            Image.fromarray(np.arange(2400, dtype=np.uint16).reshape(40, 60) // 800),
+            "mask.png",
+            "its values from 0 to 2 are one",
+        ),
+        (two(1, 1, np.uint16), "mask.png", "its values from 1 to 1 are one level"),
+        (two(1, 1, np.int32), "mask.tif", "its values from 1 to 1 are one level"),
+        (unlabelled(), "mask.png", "its values are 0, 1 and 255"),
+    ],
+)
+@pytest.mark.parametrize("allow", [False, True])
+def test_a_mask_that_may_mean_two_things_is_refused(
+    mask: Image.Image, name: str, said: str, allow: bool, polarity: Polarity, tmp_path: Path
+) -> None:
+    found = read(tmp_path, mask, name, allow, polarity)
+    assert isinstance(found, str) and f"{name}: {said}" in found
+
+
+def test_a_mask_whose_transparency_says_the_same_is_read(tmp_path: Path) -> None:
+    truth = read(tmp_path, white_cut_out(), "mask.png", False, "focus")
+    assert not isinstance(truth, str), truth
+    assert np.array_equal(truth[:, 21:] > 127, SHARP[:, 21:])
+
+
 def test_all_that_is_wrong_with_a_mask_is_said_at_once(tmp_path: Path) -> None:
     found = read(tmp_path, Image.new("L", (30, 40), 0), "mask.png", False, "focus")
     assert isinstance(found, str) and "the mask is 30x40" in found and "empty mask" in found

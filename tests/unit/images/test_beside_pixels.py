@@ -103,6 +103,31 @@ def test_a_jpeg_that_lacks_blocks_is_truncated(pixels: np.ndarray, progressive: 
             assert lost < 8 and np.array_equal(photo, expected)
 
 
+@pytest.mark.parametrize("pixels", [PIXELS, SMOOTH], ids=["noise", "smooth"])
+@pytest.mark.parametrize("trailer", [b"", bytes(8), b"\0\0SEFT" * 100])
+@pytest.mark.parametrize("target_size", [None, (10, 14)])
+@pytest.mark.parametrize("options", [{}, {"subsampling": 0}, {"restart_marker_rows": 1}])
+def test_a_cut_jpeg_that_was_marked_as_ended_is_truncated(
+    pixels: np.ndarray, trailer: bytes, target_size: tuple[int, int] | None, options: dict[str, int]
+) -> None:
+    whole = encoded("JPEG", pixels, **options)
+    coded = whole.index(b"\xff\xda") + 14
+    for share in (0.1, 0.5, 0.9):
+        with pytest.raises(PhotoError) as caught:
+            decode_photo(
+                whole[: coded + int((len(whole) - coded) * share)] + b"\xff\xd9" + trailer, target_size=target_size
+            )
+        assert caught.value.reason == "truncated"
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "CMYK"])
+def test_a_gray_corner_is_a_gray_corner(mode: str) -> None:
+    stream = io.BytesIO()
+    Image.new(mode, (56, 40), 128 if mode == "L" else (128,) * len(mode)).save(stream, "JPEG")
+    for data in (stream.getvalue(), stream.getvalue() + b"behind \xff\xd9 the end"):
+        assert decode_photo(data).shape == (40, 56, 3)
+
+
 def test_a_commands_lines_are_not_mixed_with_remarks_on_exif() -> None:
     photo = encoded("JPEG", exif=b"Exif\0\0II*\0\x08\0\0\0\xff\0" + bytes(range(40)))
     with warnings.catch_warnings(record=True) as said:

@@ -55,11 +55,12 @@ def test_a_cut_out_is_read_from_its_transparency(colour: str) -> None:
     assert np.array_equal(decode_mask(png(image), polarity="focus"), alpha)
 
 
-def test_transparency_beside_colours_that_vary_is_ignored() -> None:
+def test_transparency_that_says_otherwise_than_the_colours_is_refused() -> None:
     stored = np.array([[0, 255, 255, 0]], np.uint8)
     image = Image.fromarray(stored).convert("RGBA")
     image.putalpha(Image.fromarray(np.array([[0, 0, 255, 255]], np.uint8)))
-    assert np.array_equal(decode_mask(png(image), polarity="focus"), stored)
+    with pytest.raises(PhotoError, match="its brightness is one mask and its transparency another"):
+        decode_mask(png(image), polarity="focus")
 
 
 def test_a_colour_profile_does_not_change_a_masks_values(linear_gray: bytes) -> None:
