@@ -27,7 +27,7 @@ objective: {depth_weight: 0}
 @pytest.fixture(scope="module")
 def folder(part_of_cuhk: Callable[..., None], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Eight real photos in CUHK's layout, of which two test, and the settings of a run."""
-    folder = tmp_path_factory.mktemp("work")
+    folder = tmp_path_factory.mktemp("work") / "50% of #2? [it's] ünï “q”"
     part_of_cuhk(folder / "cuhk", photos=8, test=2)
     (folder / "tiny.yaml").write_text(SETTINGS)
     return folder

@@ -8,28 +8,30 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
+FOLDER = "Ana's 100% #1? “beißend” 東京 & co; " + "x" * 160  # of a length and with letters that URIs and shells stumble over
 
 
 @pytest.mark.ray
 @pytest.mark.cluster
-def test_the_demo_goes_from_nothing_to_a_report(tmp_path: Path) -> None:
+def test_the_demo_goes_from_nothing_to_a_report_in_a_folder_of_any_name(tmp_path: Path) -> None:
+    folder = tmp_path / FOLDER
     command = [sys.executable, str(ROOT / "jobs" / "demo.py"), "--scenes", "40", "--size", "64", "--epochs", "2"]
-    left_over = tmp_path / "runs" / "demo" / "left over"
+    left_over = folder / "runs" / "demo" / "left over"
     left_over.parent.mkdir(parents=True)
     left_over.touch()
-    (tmp_path / "runs" / "demo" / "made-by-make-demo").touch()
-    finished = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    (folder / "runs" / "demo" / "made-by-make-demo").touch()
+    finished = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     assert not left_over.exists()
     assert finished.returncode == 0, finished.stdout + finished.stderr
     assert "answered as the detector does" in finished.stdout
-    report = tmp_path / "runs" / "demo" / "report.html"
+    report = folder / "runs" / "demo" / "report.html"
     assert str(report) in finished.stdout
     assert "mlflow ui --backend-store-uri sqlite:///" in finished.stdout
     page = report.read_text()
     for part in ("Metrics", "Precision and recall", "epoch", "Photos", "data:image/"):
         assert part in page, part
-    assert (tmp_path / "runs" / "demo" / "model" / "card.json").is_file()
-    with sqlite3.connect(tmp_path / "runs" / "mlflow.db") as database:
+    assert (folder / "runs" / "demo" / "model" / "card.json").is_file()
+    with sqlite3.connect(folder / "runs" / "mlflow.db") as database:
         logged = {key for (key,) in database.execute("select distinct key from metrics")}
     assert {"train/loss", "train/bce", "train/depth", "val/mae", "test/mae"} <= logged
 
