@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-FOLDER = "Ana's 100% #1? “beißend” 東京 & co; " + "x" * 160  # of a length and with letters that URIs and shells stumble over
+# of a length and with letters that URIs and shells stumble over
+FOLDER = "Ana's 100% #1? “beißend” 東京 & co; " + "x" * 160
 
 
 @pytest.mark.ray
