@@ -80,6 +80,7 @@ def test_a_killed_driver_loses_nothing_and_repeats_nothing(
     _assert_exact_union(out)
 
 
+@pytest.mark.slow
 def test_a_lost_node_is_made_up_for_by_the_others(
     own_ray: None, photos: Path, tiny_depth_model: Path, tmp_path: Path
 ) -> None:

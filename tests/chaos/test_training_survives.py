@@ -152,6 +152,7 @@ class _Driver:
         self._reader.join()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("training_ray")
 def test_a_run_killed_at_a_worker_and_at_its_driver_ends_like_two_that_were_not(
     make_config: Callable[..., TrainConfig],

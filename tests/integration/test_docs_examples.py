@@ -118,6 +118,7 @@ def test_the_detector_is_bound_into_another_application(folder: Path) -> None:
     assert (bad.status_code, bad.json()) == (400, {"reason": "truncated"})
 
 
+@pytest.mark.slow
 @pytest.mark.ray
 @pytest.mark.cluster
 def test_a_tuner_of_ones_own_trains_with_make_trainer(tmp_path: Path, local_ray: None) -> None:

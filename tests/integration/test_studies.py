@@ -272,6 +272,7 @@ def ablation_config(ablation_file: Path) -> AblateConfig:
     return load_ablate_config(ablation_file, {}, [])
 
 
+@pytest.mark.slow
 def test_a_killed_ablation_is_completed_into_one_table_with_the_spread_of_its_seeds(
     ablation_file: Path,
     ablation_config: AblateConfig,

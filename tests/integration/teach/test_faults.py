@@ -81,6 +81,7 @@ def _actors() -> list[int]:
     return [process.pid for process in processes if "DepthPredictor" in "".join(process.cmdline())]
 
 
+@pytest.mark.slow
 @pytest.mark.chaos
 def test_a_photo_that_kills_its_process_gets_a_row_and_harms_no_other(
     labelled: Path, teacher: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: Run, ids_in: IdsIn
