@@ -24,7 +24,7 @@ from rich.console import Console
 from rich.table import Table
 from torch.utils.flop_counter import FlopCounterMode
 
-from dbd_ray.checkpoints.authors import BACKBONES, IMAGENET
+from dbd_ray.checkpoints.authors import RELEASES
 from dbd_ray.checkpoints.files import load_checkpoint
 from dbd_ray.checkpoints.find import packaged_models
 from dbd_ray.config import NetworkConfig
@@ -56,7 +56,7 @@ def main() -> None:
         name: load_engine(network, input_size=card.input_size, device=device, engine=cast(EngineName, name))
         for name in names
     }
-    paper = build_network(NetworkConfig.model_validate({"backbone": BACKBONES["resnext101"], **IMAGENET})).eval()
+    paper = build_network(NetworkConfig.model_validate(RELEASES["resnext101"].network)).eval()
     reference = load_engine(paper, input_size=card.input_size, device=device, engine="eager")
 
     rounds = [_round(engines, reference, photos) for _ in range(options.rounds)]

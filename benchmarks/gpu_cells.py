@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dbd_ray.checkpoints.authors import BACKBONES, IMAGENET, Architecture, import_authors
+from dbd_ray.checkpoints.authors import RELEASES, Architecture, import_authors
 from dbd_ray.checkpoints.files import load_checkpoint
 from dbd_ray.checkpoints.find import packaged_models
 from dbd_ray.config import NetworkConfig, train_config
@@ -167,7 +167,7 @@ def training_speed(bench: Bench, network: str, precision: PrecisionName, batch: 
     config = train_config(settings, where="benchmark")
     torch.manual_seed(0)
     learner = make_learner(config, build_network(config.network), steps_per_epoch=1000, device=bench.device)
-    learner.network.train()
+    learner.objective.train()
     window = Window(bench.rows, np.arange(batch) % len(bench.rows))
     pin = bench.device.type == "cuda"
     (rows,) = train_batches([window], batch_size=batch, config=config.augment, seed=0, epoch=0, pin=pin)
@@ -201,7 +201,7 @@ def _config(network: str) -> NetworkConfig:
     if network == LITE:
         return load_checkpoint(packaged_models()[LITE])[1].network
     if network == PAPER:
-        return NetworkConfig.model_validate({"backbone": BACKBONES[PAPER], **IMAGENET})
+        return NetworkConfig.model_validate(RELEASES["resnext101"].network)
     return NetworkConfig(backbone=network, reduction=8)
 
 

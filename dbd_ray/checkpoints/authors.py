@@ -1,68 +1,89 @@
-"""Import of the depth-distillation checkpoints that the paper's authors released (ResNeXt-101 and VGG16)."""
+"""Import of the networks that both papers' authors released."""
 
-import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from dbd_ray.checkpoints.authors_names import of_dbdgan_student, of_dbdgan_teacher, of_depth_distillation
 from dbd_ray.checkpoints.card import Card, make_card
 from dbd_ray.checkpoints.files import tensor_problems
 from dbd_ray.config import NetworkConfig
 from dbd_ray.errors import CheckpointError
 from dbd_ray.models import FocusNetwork, build_network
 
-Architecture = Literal["resnext101", "vgg16"]
-
-BACKBONES = {"resnext101": "resnext101_32x4d", "vgg16": "vgg16"}
-IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
+Architecture = Literal["resnext101", "vgg16", "dbdgan_teacher", "dbdgan_student"]
 INPUT_SIZE = (320, 320)
-HOME = "https://github.com/vinthony/depth-distillation"
 
-# modules of one decoder level: ours -> theirs, {n} is the level counted from 1
-LEVEL = {
-    "squeeze": "deconv{n}.prev",
-    "squeeze_norm": "deconv{n}.bn",
-    "field.pyramid.stages": "deconv{n}.sk.convs",
-    "field.descriptor": "deconv{n}.sk.fc",
-    "field.selectors": "deconv{n}.sk.fcs",
-    "expand": "deconv{n}.next",
-    "expand_norm": "deconv{n}.bn2",
-    "focus_head": "classifier{n}.sides.0",
-    "depth_head": "classifier{n}.sides.1",
-    "attention.inner": "sideatt{n}.conv1",
-    "attention.norm": "sideatt{n}.bn",
-    "attention.outer": "sideatt{n}.conv2",
+
+class Release(NamedTuple):
+    """A network as its authors released it.
+
+    Attributes:
+        name: Of the checkpoint.
+        network: Its configuration.
+        translate: Gives the authors' name of a parameter of ours.
+        provenance: Entries of the card.
+        unused: What names begin with of tensors that their code loads and never uses.
+        marks_blur: Whether their maps are high where a photo is out of focus.
+    """
+
+    name: str
+    network: dict[str, Any]
+    translate: Callable[[str], str]
+    provenance: dict[str, str]
+    unused: tuple[str, ...] = ()
+    marks_blur: bool = False
+
+
+_IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
+_PLAIN = {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0), "depth": False}
+_FIRST_PAPER = {
+    "source": "https://github.com/vinthony/depth-distillation",
+    "paper": "arXiv 2007.08113",
+    "trained_on": "CUHK, 604 photos",
 }
-# modules of one ResNeXt bottleneck; theirs came from Lua Torch, where layers are nested sequences without names
-BOTTLENECK = {
-    "conv1": "0.0.0.0",
-    "bn1": "0.0.0.1",
-    "conv2": "0.0.0.3",
-    "bn2": "0.0.0.4",
-    "conv3": "0.0.1",
-    "bn3": "0.0.2",
-    "downsample.0": "0.1.0",
-    "downsample.1": "0.1.1",
+_SECOND_PAPER = {
+    "source": "https://github.com/ZhaoJ9014/Distill-DBDGAN",
+    "paper": "Distill-DBDGAN, ACM TOMM 2023",
 }
-REST = {
-    "focus_fusion": "fusion",
-    "depth_fusion": "fusiond",
-    "encoder.features.conv1": "pretrained_net.layer0.0",
-    "encoder.features.bn1": "pretrained_net.layer0.1",
+RELEASES: dict[Architecture, Release] = {
+    "resnext101": Release(
+        "depth-distillation-resnext101",
+        {"backbone": "resnext101_32x4d", **_IMAGENET},
+        of_depth_distillation,
+        _FIRST_PAPER,
+    ),
+    "vgg16": Release(
+        "depth-distillation-vgg16", {"backbone": "vgg16", **_IMAGENET}, of_depth_distillation, _FIRST_PAPER
+    ),
+    "dbdgan_teacher": Release(
+        "dbdgan-teacher",
+        {"architecture": "dbdgan_teacher", "backbone": "seresnext101_32x4d", **_PLAIN},
+        of_dbdgan_teacher,
+        _SECOND_PAPER,
+        # the whole classifier beside its stages, attention of other levels, and decoders by transposed convolutions
+        unused=("encoder.", *(f"SA2_Ex{level}." for level in range(1, 5)), *(f"dec{n}.deconv." for n in range(1, 5))),
+        marks_blur=True,
+    ),
+    "dbdgan_student": Release(
+        "dbdgan-student",
+        {"architecture": "dbdgan_student", "backbone": "tf_efficientnet_b3", **_PLAIN},
+        of_dbdgan_student,
+        _SECOND_PAPER,
+        marks_blur=True,
+    ),
 }
 
 
 def import_authors(source: str | Path | Mapping[str, Tensor], architecture: Architecture) -> tuple[FocusNetwork, Card]:
-    """Load a depth-distillation network as its authors released it.
-
-    Their networks mark what is in focus (section 3), as ours do: the outputs are used as they are.
+    """Load a network as the authors of one of the two papers released it; ours marks what is in focus in any case.
 
     Args:
         source: The released `.pth` file, read without running code from it, or its state dict.
-        architecture: Which of the two released networks it is.
+        architecture: Which of the released networks it is, see `RELEASES`.
 
     Returns:
         The network, on the CPU and in eval mode, and a card without metrics.
@@ -70,38 +91,30 @@ def import_authors(source: str | Path | Mapping[str, Tensor], architecture: Arch
     Raises:
         CheckpointError: The file cannot be read, or its tensors are not this network's; all are listed.
     """
-    if architecture not in BACKBONES:
-        raise CheckpointError(f"architecture {architecture!r} was not released, choose one of {', '.join(BACKBONES)}")
+    if architecture not in RELEASES:
+        raise CheckpointError(f"architecture {architecture!r} was not released, choose one of {', '.join(RELEASES)}")
+    release = RELEASES[architecture]
     where = "state dict" if isinstance(source, Mapping) else str(source)
     tensors = _unwrapped(source if isinstance(source, Mapping) else _read(Path(source)), where)
-    config = NetworkConfig.model_validate({"backbone": BACKBONES[architecture], **IMAGENET})
+    config = NetworkConfig.model_validate(release.network)
     with torch.random.fork_rng(devices=[]):
         network = build_network(config)
     ours = network.state_dict()
-    theirs = {name: authors_name(name) for name in ours}
-    _compare(tensors, {theirs[name]: tensor for name, tensor in ours.items()}, where, architecture)
+    theirs = {name: release.translate(name) for name in ours}
+    used = {name: tensor for name, tensor in tensors.items() if not name.startswith(release.unused)}
+    _compare(used, {theirs[name]: tensor for name, tensor in ours.items()}, where, architecture)
     network.load_state_dict({name: tensors[theirs[name]] for name in ours})
-    provenance = {"source": HOME, "file": where, "paper": "arXiv 2007.08113", "trained_on": "CUHK, 604 photos"}
-    card = make_card(
-        network, config, name=f"depth-distillation-{architecture}", input_size=INPUT_SIZE, provenance=provenance
-    )
+    if release.marks_blur:
+        _turn_around(network)
+    provenance = {**release.provenance, "file": where}
+    card = make_card(network, config, name=release.name, input_size=INPUT_SIZE, provenance=provenance)
     return network.eval(), card
 
 
-def authors_name(name: str) -> str:
-    """Translate a parameter name of ours, for instance `levels.0.squeeze.weight` -> `deconv1.prev.weight`."""
-    module, _, tensor = name.rpartition(".")
-    if module in REST:
-        return f"{REST[module]}.{tensor}"
-    if level := re.fullmatch(r"levels\.(\d+)\.(.+?)((?:\.\d+)*)", module):
-        number, part, index = int(level[1]) + 1, level[2], level[3]
-        return f"{LEVEL[part].format(n=number)}{index}.{tensor}"
-    if block := re.fullmatch(r"encoder\.features\.layer(\d)\.(\d+)\.(.+)", module):
-        stage, number, part = int(block[1]), int(block[2]), block[3]
-        # their first stage begins with the max-pool of the stem
-        nested = "layer1.1" if stage == 1 else f"layer{stage}"
-        return f"pretrained_net.{nested}.{number}.{BOTTLENECK[part]}.{tensor}"
-    return name.replace("encoder.features.", "pretrained_net.features.")
+@torch.no_grad()
+def _turn_around(network: FocusNetwork) -> None:
+    for parameter in cast(nn.Module, network.focus_head).parameters():
+        parameter.neg_()
 
 
 def _read(path: Path) -> Mapping[str, Any]:
@@ -137,5 +150,5 @@ def _compare(given: Mapping[str, Tensor], wanted: Mapping[str, Tensor], where: s
         lines = "\n".join(f"  - {problem}" for problem in problems)
         raise CheckpointError(
             f"{where}: {len(problems)} tensor(s) are not those of the released {architecture} network:\n{lines}\n"
-            f"give the file of this architecture (one of {', '.join(BACKBONES)})"
+            f"give the file of this architecture (one of {', '.join(RELEASES)})"
         )

@@ -107,10 +107,10 @@ def export(
 
 def import_(
     file: Annotated[Path, typer.Argument(help="The .pth file that the authors released.")],
-    architecture: Annotated[str, typer.Option(help="resnext101 or vgg16.")],
+    architecture: Annotated[str, typer.Option(help="resnext101, vgg16, dbdgan_teacher or dbdgan_student.")],
     out: Annotated[Path, typer.Option(help="Folder of the new checkpoint.")],
 ) -> None:
-    """Turn the depth-distillation authors' released weights into a checkpoint, without running what is in them."""
+    """Turn weights that a paper's authors released into a checkpoint, without running what is in them."""
     from dbd_ray.checkpoints.authors import Architecture, import_authors
     from dbd_ray.checkpoints.files import save_checkpoint
 

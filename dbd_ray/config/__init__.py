@@ -5,6 +5,7 @@ A setting that is unknown, or that would have no effect beside the others, is an
 
 from dbd_ray.config.ablate import VARIANTS, AblateConfig, load_ablate_config
 from dbd_ray.config.augment import AugmentConfig
+from dbd_ray.config.network import NetworkConfig
 from dbd_ray.config.objective import ObjectiveConfig
 from dbd_ray.config.predict import PredictConfig
 from dbd_ray.config.search import Choice, Range, Space
@@ -15,7 +16,6 @@ from dbd_ray.config.study import MeasuredSplit, StudyConfig, vary
 from dbd_ray.config.teach import TeachConfig
 from dbd_ray.config.train import (
     RECIPES,
-    NetworkConfig,
     OptimizerConfig,
     TrainConfig,
     load_train_config,

@@ -1,57 +1,18 @@
-"""Settings of networks and of training runs."""
+"""Settings of training runs."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from dbd_ray.config.augment import AugmentConfig
+from dbd_ray.config.network import NetworkConfig
 from dbd_ray.config.objective import ObjectiveConfig
 from dbd_ray.config.settings import FolderName, ModelName, Settings, Side, build, layered, merge
 from dbd_ray.config.workers import WorkersConfig
 from dbd_ray.errors import ConfigError
 from dbd_ray.names import PrecisionName
-
-
-class NetworkConfig(Settings):
-    """A network: depth distillation (Cun & Pun, ECCV 2020, section 3), or the light one drawn from it.
-
-    The columns of the paper's Table 2 are settings of `srfb`, `sab` and `depth`.
-    """
-
-    architecture: str = Field("depth_distillation", description="Name of a registered network, e.g. lite.")
-    backbone: str = Field("mobilenetv2_100", description="Any timm model with five stride-2 stages, or vgg16.")
-    backbone_options: dict[str, Any] = Field(
-        default_factory=dict, description="Extra arguments of timm.create_model, e.g. {pad_type: same}."
-    )
-    backbone_weights: str | None = Field(
-        None, description="'timm' (downloaded by name), a local .safetensors file, or null for random weights."
-    )
-    mean: tuple[float, float, float] | None = Field(None, description="Input mean in [0,1]; null: the backbone's own.")
-    std: tuple[float, float, float] | None = Field(None, description="Input std in [0,1]; null: the backbone's own.")
-    srfb: Literal["srfb", "rfb", "none"] = Field(
-        "srfb", description="Receptive-field block: selective, merged, or none; not with architecture=lite."
-    )
-    reduction: int = Field(
-        4, ge=1, description="Decoder level's middle width = input width / reduction; not with architecture=lite."
-    )
-    branches: int = Field(4, ge=2, le=4, description="Branches of the receptive-field block, the identity included.")
-    width: int = Field(64, ge=8, description="Channels of the decoder's deeper levels; architecture=lite only.")
-    sab: bool = Field(True, description="Gate each level by its side outputs (supervision-guided attention).")
-    depth: bool = Field(True, description="Predict depth as well, to be distilled from a teacher's depths.")
-
-    @model_validator(mode="after")
-    def _no_setting_without_effect(self) -> Self:
-        fields = type(self).model_fields
-        for name in ("reduction", "srfb") if self.architecture == "lite" else ("width",):
-            if getattr(self, name) != fields[name].default:
-                raise ValueError(f"{name} has no effect with architecture={self.architecture}: remove it")
-        if self.srfb == "none" and self.branches != fields["branches"].default:
-            raise ValueError("branches has no effect with srfb=none: remove it")
-        if (self.mean is None) != (self.std is None):
-            raise ValueError("mean and std belong together: give both or neither")
-        return self
 
 
 class OptimizerConfig(Settings):
@@ -60,6 +21,9 @@ class OptimizerConfig(Settings):
     name: Literal["sgd", "adamw"] = "adamw"
     lr: float = Field(1e-3, gt=0)
     momentum: float | None = Field(None, ge=0, lt=1, description="SGD only.")
+    betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] | None = Field(
+        None, description="AdamW only; null: (0.9, 0.999)."
+    )
     weight_decay: float = Field(1e-2, ge=0)
     backbone_lr_scale: float = Field(1.0, gt=0, description="Backbone learning rate / lr.")
     schedule: Literal["constant", "poly", "cosine"] = "cosine"
@@ -71,7 +35,17 @@ class OptimizerConfig(Settings):
         if self.name == "adamw" and self.momentum is not None:
             # null and not "remove it": the paper recipe sets it, so leaving it out does not help there
             raise ValueError("momentum has no effect with adamw: set it to null, or name=sgd")
+        if self.name == "sgd" and self.betas is not None:
+            raise ValueError("betas has no effect with sgd: set it to null, or name=adamw")
         return self
+
+    @model_serializer(mode="wrap")
+    def _without_usual_betas(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # a run is the same one as before they could be set
+        written: dict[str, Any] = handler(self)
+        if self.betas is None:
+            written.pop("betas", None)
+        return written
 
 
 class TrainConfig(Settings):

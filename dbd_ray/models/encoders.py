@@ -9,6 +9,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from timm.data.constants import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
+from timm.models.efficientnet import EfficientNet
 from torch import Tensor, nn
 
 from dbd_ray.config import NetworkConfig
@@ -41,15 +42,76 @@ def build_encoder(config: NetworkConfig) -> "Encoder":
     return encoder
 
 
+def build_half_stride_encoder(config: NetworkConfig) -> "Encoder":
+    """Build a backbone of which one of the first two halvings is left out: four maps at strides 2, 4, 8 and 16.
+
+    That is the stem's max-pool where there is one, as in Distill-DBDGAN's teacher, else the stride of the first
+    convolution.
+
+    Args:
+        config: As for `build_encoder`.
+
+    Raises:
+        ConfigError: As `build_encoder`, or the backbone is vgg16.
+        CheckpointError: As `build_encoder`.
+    """
+    if config.backbone == "vgg16":
+        raise ConfigError(f"network.backbone: architecture={config.architecture} takes timm's backbones only")
+    whole = build_encoder(config)
+    return HalfStrideEncoder(whole.features, whole.channels[1:], whole.mean, whole.std)
+
+
+def build_head_encoder(config: NetworkConfig) -> "Encoder":
+    """Build a backbone whose deepest map has passed the convolution before its classifier, where it has one.
+
+    In timm's EfficientNet family (MobileNetV2 included) the other maps are taken after the first block at each
+    resolution, as in Distill-DBDGAN's student; other backbones give their five maps.
+
+    Args:
+        config: As for `build_encoder`.
+
+    Raises:
+        ConfigError: As `build_encoder`.
+        CheckpointError: As `build_encoder`.
+    """
+    whole = None if config.backbone == "vgg16" else _without_weights(config)
+    if not isinstance(whole, EfficientNet):
+        return build_encoder(config)
+    first = _first_at_each_stride(whole)
+    if tuple(first) != STRIDES:
+        raise _other_strides(config, tuple(first))
+    features = _create(config, num_classes=0)
+    encoder = HeadEncoder(features, tuple(first.values())[:-1], *_normalisation(config, features.pretrained_cfg))
+    if config.backbone_weights not in (None, "timm"):
+        _load_backbone(encoder.features, Path(str(config.backbone_weights)), config)
+    return encoder
+
+
 def _timm_encoder(config: NetworkConfig) -> "TimmEncoder":
     features = _create(config, features_only=True)
     strides = tuple(features.feature_info.reduction())
     if strides != STRIDES:
-        raise ConfigError(
-            f"network.backbone: {config.backbone} has stages at strides {strides}, but {STRIDES} are needed; "
-            "choose a backbone with five stride-2 stages, for instance mobilenetv2_100 or resnext101_32x4d"
-        )
+        raise _other_strides(config, strides)
     return TimmEncoder(features, *_normalisation(config, features.pretrained_cfg))
+
+
+def _other_strides(config: NetworkConfig, strides: tuple[int, ...]) -> ConfigError:
+    return ConfigError(
+        f"network.backbone: {config.backbone} has stages at strides {strides}, but {STRIDES} are needed; "
+        "choose a backbone with five stride-2 stages, for instance mobilenetv2_100 or resnext101_32x4d"
+    )
+
+
+def _first_at_each_stride(whole: Any) -> dict[int, tuple[int, int]]:
+    # by a picture without memory: which stages halve is written nowhere else
+    side = 2 * STRIDES[-1]
+    features = whole.bn1(whole.conv_stem(torch.zeros(1, 3, side, side, device="meta")))
+    first: dict[int, tuple[int, int]] = {}
+    for number, stage in enumerate(whole.blocks):
+        width, height = stage[0](features).shape[1:3]
+        first.setdefault(side // height, (number, width))
+        features = stage(features)
+    return first
 
 
 def _vgg16(config: NetworkConfig) -> "VGG16Encoder":
@@ -127,9 +189,13 @@ def _flat(name: str) -> str:
 
 def _all_names(config: NetworkConfig) -> set[str]:
     # the whole classifier's tensors: those beyond the taps may be left over, anything else may not
+    return set(_without_weights(config).state_dict())
+
+
+def _without_weights(config: NetworkConfig) -> nn.Module:
     with torch.device("meta"):
-        plain = config.model_copy(update={"backbone_weights": None})
-        return set(_create(plain).state_dict())
+        whole: nn.Module = _create(config.model_copy(update={"backbone_weights": None}))
+        return whole
 
 
 class Encoder(nn.Module):
@@ -185,3 +251,45 @@ class VGG16Encoder(Encoder):
             if isinstance(layer, nn.MaxPool2d):
                 taps.append(image)
         return tuple(taps)
+
+
+class HalfStrideEncoder(Encoder):
+    """The four deeper maps of a timm backbone without the halving of its max-pool or first convolution."""
+
+    def __init__(self, features: Any, channels: tuple[int, ...], mean: Colour, std: Colour):
+        super().__init__(features, channels, mean, std)
+        if hasattr(features, "maxpool"):
+            features.maxpool = nn.Identity()
+        else:
+            stem = next(layer for layer in features.modules() if isinstance(layer, nn.Conv2d))
+            stem.stride = (1, 1)
+
+    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
+        """Return the four maps, shallow to deep."""
+        return tuple(self.features(image))[1:]
+
+
+class HeadEncoder(Encoder):
+    """A network of timm's EfficientNet family up to its head, tapped after the first block at each resolution.
+
+    Args:
+        features: The network without its classifier.
+        taps: Stage and width of the first blocks at strides 2, 4, 8 and 16.
+        mean, std: As for `Encoder`.
+    """
+
+    def __init__(self, features: Any, taps: tuple[tuple[int, int], ...], mean: Colour, std: Colour):
+        super().__init__(features, (*(width for _, width in taps), features.num_features), mean, std)
+        self.taps = tuple(number for number, _ in taps)
+
+    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
+        """Return the five maps, shallow to deep."""
+        maps: list[Tensor] = []
+        network: Any = self.features
+        features = network.bn1(network.conv_stem(image))
+        for number, stage in enumerate(network.blocks):
+            for position, block in enumerate(stage):
+                features = block(features)
+                if position == 0 and number in self.taps:
+                    maps.append(features)
+        return (*maps, network.bn2(network.conv_head(features)))

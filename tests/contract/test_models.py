@@ -18,6 +18,7 @@ from dbd_ray.engines import predict_focus
 from dbd_ray.engines.onnx_engine import export_onnx
 from dbd_ray.errors import CheckpointError, ConfigError
 from dbd_ray.models import FocusNetwork, architectures, build, build_encoder, build_network, register_model
+from dbd_ray.models.attention import SelfAttention
 from dbd_ray.models.lite import Lite
 from dbd_ray.training.losses import distillation_loss
 
@@ -46,10 +47,31 @@ CASES: dict[str, dict[str, Any]] = {
     "lite": {"architecture": "lite"},
     "lite-plain": {"architecture": "lite", "sab": False, "depth": False, "branches": 2, "width": 8},
     "lite-vgg16": {"architecture": "lite", "backbone": "vgg16", "branches": 3},
+    "dbdgan-teacher": {"architecture": "dbdgan_teacher"},
+    "dbdgan-teacher-resnet": {
+        "architecture": "dbdgan_teacher",
+        "backbone": "resnet18",
+        "backbone_options": {"zero_init_last": False},
+        "widths": (16, 8, 8, 8),
+        "depth": False,
+    },
+    "dbdgan-student": {"architecture": "dbdgan_student", "widths": (32, 16, 8, 8, 8)},
+    "dbdgan-student-vgg16": {"architecture": "dbdgan_student", "backbone": "vgg16", "widths": (32, 16, 8, 8, 8)},
+    "dbdgan-student-same-padding": {
+        "architecture": "dbdgan_student",
+        "backbone": "tf_efficientnet_lite0",
+        "widths": (32, 16, 8, 8, 8),
+        "depth": False,
+    },
     "lite-same-padding": {"architecture": "lite", "width": 88, "backbone_options": {"pad_type": "same"}},
 }
 # of the side outputs, deepest first
-SIDE_STRIDES = {"depth_distillation": (16, 8, 4, 2, 1), "lite": (32, 16, 8)}
+SIDE_STRIDES: dict[str, tuple[int, ...]] = {
+    "depth_distillation": (16, 8, 4, 2, 1),
+    "lite": (32, 16, 8),
+    "dbdgan_teacher": (),
+    "dbdgan_student": (),
+}
 
 
 def _seeded(config: NetworkConfig, seed: int = 0) -> FocusNetwork:
@@ -93,7 +115,7 @@ class TestNetwork:
         maps = [output.focus_logits, *output.side_focus_logits]
         assert output.focus_logits.shape == (2, 1, *size)
         assert len(output.side_focus_logits) == len(SIDE_STRIDES[config.architecture])
-        if SIDE_STRIDES[config.architecture][-1] == 1:
+        if SIDE_STRIDES[config.architecture][-1:] == (1,):
             assert output.side_focus_logits[-1].shape == (2, 1, *size)
         if config.depth:
             maps += [output.depth, *output.side_depth]
@@ -112,6 +134,9 @@ class TestNetwork:
 
     def test_every_parameter_learns(self, config: NetworkConfig) -> None:
         network = _seeded(config).train()
+        for module in network.modules():
+            if isinstance(module, SelfAttention):
+                torch.nn.init.ones_(module.gain)  # at its start, 0, nothing before it learns yet
         output = network(_image(2, 3, 67, 70))
         focus = (_image(2, 1, 67, 70) > 0).float()
         depth = _image(2, 1, 67, 70).sigmoid() if config.depth else None
