@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from dbd_ray.config import ObjectiveConfig, TrainConfig, WorkersConfig
+from dbd_ray.config import NetworkConfig, ObjectiveConfig, TrainConfig, WorkersConfig
 from dbd_ray.datasets.prepared import common_input_size, read_info
 from dbd_ray.errors import ConfigError
 from dbd_ray.metrics import METRIC_NAMES
@@ -32,12 +32,10 @@ def check_settings(config: TrainConfig) -> None:
             f"augment.crop_min_scale has no effect: the data is prepared at {size[0]}×{size[1]} px, the size that the "
             "network sees, and crops are not enlarged; prepare it at a larger --size and set input_size, or set it to 1"
         )
-    network = config.network
-    if network.backbone_weights not in (None, "timm") and kind_at(as_uri(str(network.backbone_weights))) != "file":
-        raise ConfigError(
-            f"network.backbone_weights: {network.backbone_weights} is no local file; correct it, or give 'timm' to "
-            f"have the weights of {network.backbone} downloaded, or null for random ones"
-        )
+    network, teacher = config.network, config.objective.adversarial.teacher
+    _check_weights("network", network)
+    if teacher is not None:
+        _check_weights("objective.adversarial.teacher", teacher)
     if network.depth and config.objective.depth_weight > 0 and not any(info.depth_rows for info in infos):
         raise ConfigError(
             f"network.depth has nothing to learn from: no row of {', '.join(config.data)} has a depth; add depths with "
@@ -122,6 +120,14 @@ def check_store(tracking_uri: str, nodes: Nodes) -> None:
         raise ConfigError(
             f"{tracking_uri}: the cluster has {count} nodes, and an sqlite file is safe on one only; start "
             "`mlflow server` and set MLFLOW_TRACKING_URI to its address"
+        )
+
+
+def _check_weights(setting: str, network: NetworkConfig) -> None:
+    if network.backbone_weights not in (None, "timm") and kind_at(as_uri(str(network.backbone_weights))) != "file":
+        raise ConfigError(
+            f"{setting}.backbone_weights: {network.backbone_weights} is no local file; correct it, or give 'timm' to "
+            f"have the weights of {network.backbone} downloaded, or null for random ones"
         )
 
 

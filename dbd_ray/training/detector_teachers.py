@@ -77,7 +77,7 @@ class DetectorTeacherEnsemble:
 
     Args:
         teachers: See `load_detector_teachers`; at least one. They are moved to the device.
-        config: `teacher_scales`, `teacher_flip` and `feature_weight` are used.
+        config: `teacher_scales`, `teacher_flip` and `wants_features` are used.
         device: The device that the photos will be on.
         precision: Number format of the networks' passes.
     """
@@ -103,7 +103,7 @@ class DetectorTeacherEnsemble:
         Args:
             photos: uint8 N×3×H×W RGB on the device.
         """
-        scales, with_features = self._config.teacher_scales, self._config.feature_weight > 0
+        scales, with_features = self._config.teacher_scales, self._config.wants_features
         mirrorings = (False, True) if self._config.teacher_flip else (False,)
         first = self.networks[0]
         maps: list[Tensor] = []

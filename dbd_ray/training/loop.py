@@ -3,34 +3,19 @@
 import math
 import time
 from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
 from torch import nn
-from torch.nn.parallel import DistributedDataParallel
 
 from dbd_ray.engines import predict_focus
 from dbd_ray.errors import TrainingError
 from dbd_ray.metrics import FocusMetrics
-from dbd_ray.models import NetworkOutput
 from dbd_ray.training.learner import Learner
 from dbd_ray.training.ledger import make_entry
-from dbd_ray.training.losses import Total, distillation_loss
+from dbd_ray.training.objectives import averaged_once
 from dbd_ray.training.progress import Progress
 from dbd_ray.training.samples import Batch
-
-
-def loss_terms(
-    learner: Learner, network: nn.Module, batch: Batch, over_workers: Total = lambda counts: counts
-) -> dict[str, torch.Tensor]:
-    """Run a network on a batch (already on the device) and return its weighted loss terms."""
-    photos = learner.bare.normalize(batch.photos).contiguous(memory_format=torch.channels_last)
-    with learner.precision.autocast(learner.device):
-        output: NetworkOutput = network(photos)
-    taught = learner.teachers(batch.photos) if learner.teachers else None
-    objective = learner.config.objective
-    return distillation_loss(output, batch.focus, batch.depth, batch.has_depth, objective, taught, over_workers)
 
 
 def train_step(learner: Learner, batch: Batch) -> dict[str, float]:
@@ -54,31 +39,34 @@ def train_step(learner: Learner, batch: Batch) -> dict[str, float]:
     passes = learner.config.passes(ranks.world_size)
     photos, depths = ranks.total(torch.tensor([len(batch.photos), int(batch.has_depth.sum())], device=learner.device))
     names, batch = batch.ids, batch.to(learner.device)
-    learner.optimizer.zero_grad(set_to_none=True)
+    objective = learner.objective
+    objective.optimizer.zero_grad(set_to_none=True)
     values: dict[str, float] = {}
+    shares: list[torch.Tensor] = []
     for done, part in enumerate(batch.split(passes), 1):
-        # the wrapper averages gradients over ranks, once, in the last pass
-        last = done == passes
-        with nullcontext() if last else _apart(learner.network):
-            total = _share_of_loss(learner, part, photos, depths, values)
+        shares.append(ranks.world_size * len(part.photos) / photos)
+        # the wrappers average gradients over ranks, once, in the last pass
+        with averaged_once(objective.trained.values(), last=done == passes):
+            total = _share_of_loss(learner, part, shares[-1], depths, values)
             if not all(map(math.isfinite, values.values())):
                 raise TrainingError(_non_finite_terms(learner, values))
             total.backward()
     limit = learner.config.optimizer.clip_norm
-    norm = nn.utils.clip_grad_norm_(learner.bare.parameters(), math.inf if limit is None else limit)
+    parameters = [parameter for _, parameter in objective.named_parameters()]
+    norm = nn.utils.clip_grad_norm_(parameters, math.inf if limit is None else limit)
     if not torch.isfinite(norm):
         raise TrainingError(_non_finite_gradient(learner, batch if len(batch.photos) else batch.black()))
-    learner.optimizer.step()
-    learner.schedule.step()
+    objective.optimizer.step()
+    objective.schedule.step()
     learner.step += 1
     learner.trained.append(names)
     if learner.ema is not None:
         learner.ema.update(learner.bare, step=learner.step)
-    return {**values, "loss": sum(values.values())}
+    return {**values, "loss": sum(values.values()), **objective.after_step(shares, norm)}
 
 
 def _share_of_loss(
-    learner: Learner, part: Batch, photos: torch.Tensor, depths: torch.Tensor, values: dict[str, float]
+    learner: Learner, part: Batch, of_photos: torch.Tensor, depths: torch.Tensor, values: dict[str, float]
 ) -> torch.Tensor:
     # Workers' gradients are averaged, whatever the number of their pictures: each term is weighted by its share of the
     # pictures that it is a mean of, times the number of workers. One without a picture has to take part all the same.
@@ -87,16 +75,12 @@ def _share_of_loss(
     def over_workers(counts: torch.Tensor) -> torch.Tensor:
         return ranks.total(counts * (own > 0))
 
-    terms = loss_terms(learner, learner.network, part if own else part.black(), over_workers)
+    terms = learner.objective.terms(part if own else part.black(), over_workers)
     for name in terms:
-        share = with_depth / depths.clamp(min=1) if name == "depth" else own / photos
-        terms[name] = terms[name] * (ranks.world_size * share)
+        of_depths = ranks.world_size * (with_depth / depths.clamp(min=1))
+        terms[name] = terms[name] * (of_depths if name in learner.objective.per_depth else of_photos)
         values[name] = values.get(name, 0.0) + terms[name].item()
     return torch.stack(list(terms.values())).sum()
-
-
-def _apart(network: nn.Module) -> AbstractContextManager[None]:
-    return network.no_sync() if isinstance(network, DistributedDataParallel) else nullcontext()
 
 
 def train_epoch(
@@ -118,7 +102,7 @@ def train_epoch(
         Means of every loss term over this rank's batches, `images_per_s` of all ranks, the learning rate, and
         `wait_share`, the part of the time spent waiting for the next batch.
     """
-    learner.network.train()
+    learner.objective.train()
     sums: dict[str, float] = {}
     started = time.perf_counter()
     waited, asked, done = 0.0, started, 0
@@ -148,7 +132,7 @@ def train_epoch(
         **{name: value / done for name, value in sums.items()},
         "images_per_s": done * learner.config.batch_size / elapsed,
         "wait_share": waited / elapsed,
-        "lr": learner.optimizer.param_groups[-1]["lr"],
+        "lr": learner.objective.optimizer.param_groups[-1]["lr"],
     }
 
 
@@ -178,19 +162,23 @@ def _non_finite_terms(learner: Learner, values: dict[str, float]) -> str:
 
 
 def _non_finite_gradient(learner: Learner, batch: Batch) -> str:
-    # each term alone, without the data-parallel wrapper: this must not wait for other ranks
-    culprits = []
-    for name in loss_terms(learner, learner.bare, batch):
-        learner.optimizer.zero_grad(set_to_none=True)
-        loss_terms(learner, learner.bare, batch)[name].backward()
+    # each term alone, without the data-parallel wrappers: this must not wait for other ranks
+    objective, culprits = learner.objective, []
+
+    def terms() -> dict[str, torch.Tensor]:
+        return objective.terms(batch, lambda counts: counts, alone=True)
+
+    for name in terms():
+        objective.optimizer.zero_grad(set_to_none=True)
+        terms()[name].backward()
         bad = [
             parameter_name
-            for parameter_name, parameter in learner.bare.named_parameters()
+            for parameter_name, parameter in objective.named_parameters()
             if parameter.grad is not None and not torch.isfinite(parameter.grad).all()
         ]
         if bad:
             culprits.append(f"term {name} at {len(bad)} parameter(s), first {bad[0]}")
-    learner.optimizer.zero_grad(set_to_none=True)
+    objective.optimizer.zero_grad(set_to_none=True)
     found = "; ".join(culprits) or "no term of this rank alone: see the other ranks, or their sum overflows"
     return (
         f"step {learner.step + 1}: the gradient is not finite ({found}); the weights are as before the step. "

@@ -1,6 +1,8 @@
 """Optimiser and learning-rate schedule from their settings."""
 
 import math
+from collections.abc import Iterable
+from itertools import chain
 
 import torch
 from torch import nn
@@ -12,15 +14,15 @@ BACKBONE_PREFIX = "encoder."
 POLY_POWER = 0.9
 
 
-def make_optimizer(network: nn.Module, config: OptimizerConfig) -> torch.optim.Optimizer:
-    """Build the optimiser; the backbone gets its own learning rate, norms and biases no AdamW decay.
+def make_optimizer(networks: Iterable[nn.Module], config: OptimizerConfig) -> torch.optim.Optimizer:
+    """Build the optimiser; backbones get their own learning rate, norms and biases no AdamW decay.
 
     Args:
-        network: A network whose backbone's parameters are named `encoder.*`.
+        networks: Networks whose backbones' parameters are named `encoder.*`.
         config: Settings.
     """
     groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
-    for name, parameter in network.named_parameters():
+    for name, parameter in chain.from_iterable(network.named_parameters() for network in networks):
         # decay of one-dimensional parameters is the original SGD recipe's habit, and harmful with AdamW
         decayed = config.name == "sgd" or parameter.ndim > 1
         groups.setdefault((name.startswith(BACKBONE_PREFIX), decayed), []).append(parameter)
@@ -34,7 +36,7 @@ def make_optimizer(network: nn.Module, config: OptimizerConfig) -> torch.optim.O
     ]
     if config.name == "sgd":
         return torch.optim.SGD(settings, lr=config.lr, momentum=config.momentum or 0.0)
-    return torch.optim.AdamW(settings, lr=config.lr)
+    return torch.optim.AdamW(settings, lr=config.lr, betas=config.betas or (0.9, 0.999))
 
 
 def make_schedule(

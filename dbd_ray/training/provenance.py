@@ -60,7 +60,7 @@ def make_run_card(learner: Learner, data: DataDescription) -> Card:
                 else {"backbone_weights": Path(config.network.backbone_weights or "random").name}
             ),
             "data": data["data"],
-            **({"teachers": list(learner.teachers.names)} if learner.teachers else {}),
+            **({"teachers": list(names)} if (names := learner.objective.teacher_names) else {}),
             "torch": str(torch.__version__),
         },
     )
@@ -79,7 +79,7 @@ def require_same_teachers(learner: Learner, checkpoint: Path) -> None:
         ConfigError: They differ; names both.
     """
     before = read_provenance(checkpoint).get("teachers", [])
-    now = list(learner.teachers.names) if learner.teachers else []
+    now = list(learner.objective.teacher_names)
     if before != now:
         raise ConfigError(
             f"objective.teacher_checkpoints: the run began with {', '.join(before) or 'none'}, but now these are "

@@ -35,10 +35,8 @@ def save_run(learner: Learner, folder: Path, card: Card, rngs: Sequence[RngState
     save_checkpoint(folder, learner.best_network, card)
     torch.save(
         {
-            "network": learner.bare.state_dict(),
+            **learner.objective.state_dict(),
             "ema": None if learner.ema is None else learner.ema.module.state_dict(),
-            "optimizer": learner.optimizer.state_dict(),
-            "schedule": learner.schedule.state_dict(),
             "epoch": learner.epoch,
             "step": learner.step,
             "history": learner.history,
@@ -66,13 +64,11 @@ def restore_run(learner: Learner, folder: Path) -> None:
     if (state["ema"] is None) != (learner.ema is None):
         raise CheckpointError(f"{path} was saved with another ema_decay: averaged weights cannot start half-way")
     try:
-        learner.bare.load_state_dict(state["network"])
+        learner.objective.load_state_dict(state)
         if learner.ema is not None:
             learner.ema.module.load_state_dict(state["ema"])
-        learner.optimizer.load_state_dict(state["optimizer"])
-    except (RuntimeError, ValueError) as error:
-        raise CheckpointError(f"{path} is of another network or optimiser: {error}") from None
-    learner.schedule.load_state_dict(state["schedule"])
+    except (RuntimeError, ValueError, KeyError) as error:
+        raise CheckpointError(f"{path} is of another network, optimiser or objective: {error}") from None
     learner.epoch, learner.step, learner.history = state["epoch"], state["step"], state["history"]
     # runs that began before there was a ledger, and before other ranks' generators were kept
     learner.ledger = [Entry(*entry) for entry in state.get("ledger", [])]

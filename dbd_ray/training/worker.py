@@ -5,6 +5,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal, Required, TypedDict
 
+import numpy as np
 import ray.train
 import ray.train.torch
 import torch
@@ -15,6 +16,8 @@ from torch import nn
 
 from dbd_ray.config import TrainConfig
 from dbd_ray.config.train import largest_part
+from dbd_ray.errors import TrainingError
+from dbd_ray.images.encode import encode_photo
 from dbd_ray.metrics import FocusMetrics
 from dbd_ray.names import Split
 from dbd_ray.tracking.runs import RunLog, attempt
@@ -31,6 +34,7 @@ from dbd_ray.training.provenance import (
 )
 from dbd_ray.training.ranks import Ranks, with_synchronised_batchnorms
 from dbd_ray.training.reporting import Reporter
+from dbd_ray.training.sample_maps import first_rows, sample_maps
 from dbd_ray.training.samples import EncodedRow, eval_batches, rows_from_columns, train_batches
 from dbd_ray.training.start import load_start, starting_network
 from dbd_ray.training.state import restore_run, rng_state, save_run, seed_everything
@@ -100,6 +104,7 @@ def train_loop_per_worker(settings: WorkerSettings) -> None:
 
     mlflow = settings.get("mlflow")
     log = RunLog(**mlflow) if mlflow and ranks.rank == 0 else None
+    shown = first_rows(val_rows.all()) if log else []
     while learner.epoch < config.epochs:
         batches = train_batches(
             rows.epoch(learner.epoch),
@@ -113,6 +118,8 @@ def train_loop_per_worker(settings: WorkerSettings) -> None:
             size=config.input_size,
         )
         trained = ranks.mean(train_epoch(learner, batches, steps=steps, on_progress=reporter.progress))
+        if reason := learner.objective.reason_to_stop(trained):
+            raise TrainingError(f"epoch {learner.epoch + 1}: {reason}")
         measured = _validate(learner, val_rows, threads)
         close_epoch(learner)
         batch = {"effective_batch": learner.ledger[-1].photos / steps, "workers": ranks.world_size}
@@ -121,7 +128,7 @@ def train_loop_per_worker(settings: WorkerSettings) -> None:
         reporter.note(_epoch_line(config, metrics))
         _report(learner, metrics, data)  # before MLflow: its failure must not cost the epoch
         if log:
-            _log_epoch(log, metrics, reporter)
+            _log_epoch(log, metrics, sample_maps(learner, shown) if shown else None, reporter)
 
 
 def _rows(split: Split, config: TrainConfig, ingest: Ingest) -> Rows:
@@ -196,11 +203,16 @@ def _report(learner: Learner, metrics: dict[str, float], data: DataDescription) 
         ray.train.report(metrics, checkpoint=ray.train.Checkpoint.from_directory(folder))
 
 
-def _log_epoch(log: RunLog, metrics: dict[str, float], reporter: Reporter) -> None:
+def _log_epoch(log: RunLog, metrics: dict[str, float], maps: np.ndarray | None, reporter: Reporter) -> None:
     def complain(problem: str) -> None:
         reporter.note(f"{problem}; epoch {metrics['epoch']} is logged when the run ends")
 
-    attempt(lambda: log.metrics(metrics, step=int(metrics["epoch"])), complain)
+    epoch = int(metrics["epoch"])
+    attempt(lambda: log.metrics(metrics, step=epoch), complain)
+    if maps is not None:
+        with tempfile.TemporaryDirectory() as folder:
+            (Path(folder) / f"epoch-{epoch:03d}.jpg").write_bytes(encode_photo(maps))
+            attempt(lambda: log.files(Path(folder), under="maps"), lambda problem: reporter.note(f"{problem}; no maps"))
 
 
 def _how_dealt_out(config: TrainConfig, workers: int) -> str:

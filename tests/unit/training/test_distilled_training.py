@@ -15,6 +15,7 @@ from dbd_ray.errors import ConfigError
 from dbd_ray.models import build_network
 from dbd_ray.training.learner import Learner
 from dbd_ray.training.loop import close_epoch, train_epoch, train_step
+from dbd_ray.training.objectives import Distillation
 from dbd_ray.training.provenance import DataDescription, make_run_card, require_same_teachers
 from dbd_ray.training.samples import Batch, EncodedRow, Window, collate, decode_row, epoch_order, train_batches
 from dbd_ray.training.state import restore_run, save_run
@@ -52,7 +53,7 @@ def test_a_student_taught_by_maps_alone_reproduces_them_and_not_the_masks(
     learner = make_tiny_learner(make_config(network=NETWORKS["lite"], objective=objective, optimizer=QUICK))
     taught = predict_focus(load_checkpoint(tiny_model)[0], batch.photos).focus
     assert (taught - batch.focus[:, 0]).abs().mean() > 0.4
-    learner.network.train()
+    learner.objective.train()
     for _ in range(60):
         train_step(learner, batch)
     found = predict_focus(learner.best_network, batch.photos).focus
@@ -69,7 +70,7 @@ def test_where_mask_and_teacher_disagree_the_student_is_pulled_to_both(
     for teacher_weight in (0.1, 0.9):
         objective = _objective(tiny_model, teacher_weight=teacher_weight)
         learner = make_tiny_learner(make_config(network=NETWORKS["lite"], objective=objective, optimizer=QUICK))
-        learner.network.train()
+        learner.objective.train()
         for _ in range(15):
             train_step(learner, batch)
         found = predict_focus(learner.best_network, batch.photos).focus
@@ -93,7 +94,7 @@ def test_any_architecture_learns_maps_and_features_from_any_other(
     save_checkpoint(tmp_path, network, make_card(network, config, name=teaching, input_size=(64, 64)))
     objective = _objective(tmp_path, iou_weight=1, l1_weight=1, feature_weight=1000)
     learner = make_tiny_learner(make_config(network=NETWORKS[taught], objective=objective, optimizer=QUICK))
-    learner.network.train()
+    learner.objective.train()
     steps = [train_step(learner, batch) for _ in range(12)]
     assert set(steps[0]) == {"bce", "iou", "l1", "features", "loss"}
     assert 0 < steps[-1]["features"] < steps[0]["features"]
@@ -117,8 +118,8 @@ def test_teachers_stay_as_they_are_while_their_student_learns(
 ) -> None:
     objective = _objective(tiny_model, feature_weight=1)
     learner = make_tiny_learner(make_config(network=NETWORKS["lite"], objective=objective, ema_decay=0.9))
-    assert learner.teachers is not None
-    (teacher,) = learner.teachers.networks
+    assert isinstance(learner.objective, Distillation) and learner.objective.teachers is not None
+    (teacher,) = learner.objective.teachers.networks
     before = _bits(teacher)
     train_epoch(learner, [batch, batch], steps=2)
     assert not any(module.training for module in teacher.modules())

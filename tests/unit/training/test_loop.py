@@ -39,7 +39,7 @@ def test_a_few_steps_lower_every_term(
 ) -> None:
     objective = {"bce": bce, "iou_weight": 1.0, "depth_weight": 1.0}
     learner = make_tiny_learner(make_config(objective=objective, optimizer={"lr": 3e-3, "schedule": "constant"}))
-    learner.network.train()
+    learner.objective.train()
     steps = [train_step(learner, batch) for _ in range(12)]
     assert steps[-1]["loss"] < 0.7 * steps[0]["loss"]
     assert all(steps[-1][name] < steps[0][name] for name in ("bce", "iou", "depth"))
@@ -64,7 +64,7 @@ def test_an_epoch_reports_means_the_rate_and_progress(
     assert set(means) == {"bce", "depth", "loss", "images_per_s", "wait_share", "lr"}
     assert means["images_per_s"] > 0
     assert 0 <= means["wait_share"] <= 1
-    assert means["lr"] == learner.optimizer.param_groups[-1]["lr"]
+    assert means["lr"] == learner.objective.optimizer.param_groups[-1]["lr"]
     assert [(at.epoch, at.epochs, at.step, at.steps) for at in seen] == [(1, 3, 1, 2), (1, 3, 2, 2)]
     assert seen[-1].loss == pytest.approx(means["loss"])
     assert seen[0].seconds_left > 0
@@ -101,7 +101,7 @@ def test_an_infinite_depth_target_stops_and_names_the_term_with_the_weights_as_b
     with pytest.raises(TrainingError, match=r"^step 1: loss term\(s\) depth=inf are not finite; .*optimizer\.lr"):
         train_step(learner, batch._replace(depth=depth))
     assert _differing(learner.bare, before) == []
-    assert (learner.step, learner.schedule.last_epoch) == (0, 0)
+    assert (learner.step, learner.objective.schedule.last_epoch) == (0, 0)
 
 
 def test_a_depth_that_no_teacher_gave_may_hold_anything(
@@ -208,13 +208,13 @@ def test_validation_in_parts_merges_to_the_whole_and_leaves_the_network_training
     make_config: MakeConfig, make_tiny_learner: MakeLearner, photo_rows: list[EncodedRow]
 ) -> None:
     learner = make_tiny_learner(make_config())
-    learner.network.train()
+    learner.objective.train()
     whole = validate(learner, eval_batches(photo_rows, batch_size=4))
     parts = [validate(learner, eval_batches(photo_rows[rank::2], batch_size=4)) for rank in range(2)]
     parts[0].merge(parts[1])
     assert (parts[0].images, whole.images) == (11, 11)
     assert parts[0].compute() == pytest.approx(whole.compute(), abs=1e-4)
-    assert learner.network.training
+    assert learner.bare.training
 
 
 def test_a_network_without_depth_trains_without_that_term(
@@ -242,6 +242,7 @@ def test_a_wrapped_network_is_stepped_and_the_bare_one_kept(make_config: MakeCon
     )
     before = _weights(learner.bare)
     train_step(learner, batch)
-    assert isinstance(learner.network, Wrapped)
-    assert learner.network.calls == 1
+    wrapped = learner.objective.trained["network"]
+    assert isinstance(wrapped, Wrapped)
+    assert wrapped.calls == 1
     assert len(_differing(learner.bare, before)) > 10

@@ -19,13 +19,13 @@ def network() -> FocusNetwork:
 
 def _settings_by_name(network: nn.Module, config: OptimizerConfig) -> dict[str, tuple[float, float]]:
     names = {id(parameter): name for name, parameter in network.named_parameters()}
-    groups = make_optimizer(network, config).param_groups
+    groups = make_optimizer([network], config).param_groups
     return {names[id(p)]: (group["lr"], group["weight_decay"]) for group in groups for p in group["params"]}
 
 
 @pytest.mark.parametrize("config", [SGD, ADAMW])
 def test_every_parameter_is_optimised_exactly_once(network: FocusNetwork, config: OptimizerConfig) -> None:
-    groups = make_optimizer(network, config).param_groups
+    groups = make_optimizer([network], config).param_groups
     optimised = [id(parameter) for group in groups for parameter in group["params"]]
     assert sorted(optimised) == sorted(id(parameter) for parameter in network.parameters())
 
@@ -44,17 +44,17 @@ def test_adamw_decays_neither_norms_nor_biases_and_sgd_decays_all(network: Focus
 
 
 def test_the_optimiser_is_the_named_one_with_its_momentum(network: FocusNetwork) -> None:
-    sgd = make_optimizer(network, SGD)
+    sgd = make_optimizer([network], SGD)
     assert isinstance(sgd, torch.optim.SGD)
     assert {group["momentum"] for group in sgd.param_groups} == {0.9}
-    plain = make_optimizer(network, OptimizerConfig(name="sgd"))
+    plain = make_optimizer([network], OptimizerConfig(name="sgd"))
     assert {group["momentum"] for group in plain.param_groups} == {0.0}
-    assert isinstance(make_optimizer(network, ADAMW), torch.optim.AdamW)
+    assert isinstance(make_optimizer([network], ADAMW), torch.optim.AdamW)
 
 
 def _rates(*, epochs: int = 10, steps: int = 10, **settings: object) -> list[float]:
     config = OptimizerConfig.model_validate({"name": "sgd", "lr": 2.0, **settings})
-    optimizer = make_optimizer(nn.Linear(1, 1), config)
+    optimizer = make_optimizer([nn.Linear(1, 1)], config)
     schedule = make_schedule(optimizer, config, epochs=epochs, steps_per_epoch=steps)
     rates = []
     for _ in range(epochs * steps):
@@ -89,7 +89,7 @@ def test_warm_up_rises_to_the_full_rate_and_the_schedule_takes_over(schedule: st
 
 def test_the_rate_stays_at_its_end_after_the_last_step() -> None:
     config = OptimizerConfig(schedule="poly")
-    optimizer = make_optimizer(nn.Linear(1, 1), config)
+    optimizer = make_optimizer([nn.Linear(1, 1)], config)
     schedule = make_schedule(optimizer, config, epochs=1, steps_per_epoch=2)
     for _ in range(5):
         optimizer.step()

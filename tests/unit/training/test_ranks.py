@@ -23,13 +23,32 @@ MakeConfig = Callable[..., TrainConfig]
 MakeLearner = Callable[..., Learner]
 WORLD_SIZE = 3
 SGD = {"name": "sgd", "lr": 0.05, "weight_decay": 0, "schedule": "constant"}
+TEACHER = {"architecture": "dbdgan_teacher", "backbone": "mobilenetv3_small_050", "widths": [8, 8, 8, 8]}
+ADVERSARIAL = {"kind": "adversarial", "adversarial": {"teacher": TEACHER, "discriminator_width": 4}}
 # what differs: how many photos, and how they are seen
 CASES: dict[str, tuple[int, dict[str, Any]]] = {
     "uneven shares, counts over the batch": (5, {"objective": {"bce": "weighted"}}),
     "several passes": (7, {"micro_batch_size": 1, "objective": {"iou_weight": 1.0, "l1_weight": 1.0}}),
     "a worker without a photo": (2, {"objective": {"bce": "weighted", "iou_weight": 1.0}}),
     "clipped": (4, {"optimizer": {**SGD, "clip_norm": 0.01}}),
+    "discriminators, a teacher in training": (5, {"micro_batch_size": 1, "objective": ADVERSARIAL}),
+    "discriminators, a worker without a photo": (2, {"objective": ADVERSARIAL}),
 }
+
+
+def _weights(state: dict[str, Any], prefix: str = "") -> dict[str, torch.Tensor]:
+    """Tensors of networks by their full names.
+
+    Not those of discriminators: Adam's first step goes by the signs of gradients, those of almost none included. Their
+    losses and gradients' norm are among the values.
+    """
+    found: dict[str, torch.Tensor] = {}
+    for name, value in state.items():
+        if isinstance(value, torch.Tensor):
+            found[prefix + name] = value
+        elif isinstance(value, dict) and name not in ("optimizer", "discriminators"):
+            found |= _weights(value, f"{prefix}{name}.")
+    return found
 
 
 def _step(config: TrainConfig, batch: Batch, ranks: Ranks) -> dict[str, Any]:
@@ -43,13 +62,17 @@ def _step(config: TrainConfig, batch: Batch, ranks: Ranks) -> dict[str, Any]:
         wrap=DistributedDataParallel if ranks.world_size > 1 else lambda network: network,
         ranks=ranks,
     )
-    learner.network.eval()
+    learner.objective.train(False)
     part = ranks.part(len(batch.photos))
     own = slice(part.start, part.stop)
     mine = Batch(batch.photos[own], batch.focus[own], batch.depth[own], batch.has_depth[own], batch.ids[own])
     values = ranks.mean(train_step(learner, mine))
     close_epoch(learner)
-    return {"weights": learner.bare.state_dict(), "values": values, "ledger": [tuple(one) for one in learner.ledger]}
+    return {
+        "weights": _weights(learner.objective.state_dict()),
+        "values": values,
+        "ledger": [tuple(one) for one in learner.ledger],
+    }
 
 
 @pytest.mark.parametrize(("size", "world_size"), [(6, 1), (6, 4), (6, 8), (9, 2)])
@@ -94,7 +117,7 @@ def test_gradients_of_several_passes_add_up_to_those_of_one(
     values, gradients = [], []
     for size in (None, 3, 1):
         learner = make_tiny_learner(make_config(micro_batch_size=size, optimizer=SGD))
-        learner.network.eval()
+        learner.objective.train(False)
         values.append(train_step(learner, batch))
         gradients.append(torch.cat([one.grad.flatten() for one in learner.bare.parameters() if one.grad is not None]))
     assert values[1] == pytest.approx(values[0], rel=1e-5)

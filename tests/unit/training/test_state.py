@@ -79,7 +79,7 @@ def test_an_interrupted_run_ends_with_the_same_bits_as_one_that_was_not(
     assert resumed.step == straight.step == 4
     expected = _tensors(straight)
     assert [name for name, tensor in _tensors(resumed).items() if not torch.equal(tensor, expected[name])] == []
-    assert resumed.optimizer.param_groups[0]["lr"] == straight.optimizer.param_groups[0]["lr"]
+    assert resumed.objective.optimizer.param_groups[0]["lr"] == straight.objective.optimizer.param_groups[0]["lr"]
 
 
 def test_random_numbers_go_on_where_they_stopped(
@@ -110,7 +110,7 @@ def test_every_rank_goes_on_drawing_where_it_stopped_and_a_new_one_draws_its_own
     drawn = []
     for rank in (0, 1, 2):
         restored = make_tiny_learner(make_config())
-        restored.ranks = Ranks(rank, 3)
+        restored.objective.around = restored.objective.around._replace(ranks=Ranks(rank, 3))
         restore_run(restored, tmp_path)
         drawn.append(draw())
     assert drawn[:2] == expected
@@ -209,7 +209,7 @@ def test_the_state_of_another_optimiser_is_refused(
     learner = make_tiny_learner(make_config(optimizer=OPTIMIZERS["sgd"]))
     save_run(learner, tmp_path, _card(learner))
     # AdamW keeps norms and biases apart, so that its groups are others
-    with pytest.raises(CheckpointError, match="of another network or optimiser"):
+    with pytest.raises(CheckpointError, match="of another network, optimiser or objective"):
         restore_run(make_tiny_learner(make_config(optimizer=OPTIMIZERS["adamw"])), tmp_path)
 
 
