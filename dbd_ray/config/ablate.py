@@ -1,7 +1,7 @@
 """Settings of an ablation: which variants of the network are trained, on which backbones, with which seeds."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -22,14 +22,16 @@ VARIANTS: dict[VariantName, dict[str, Any]] = {
 }
 
 
-# settings of a run that cannot differ by backbone, and why
-_NOT_OF_BACKBONES = {
-    "name": "runs are named after the study, the backbone, the variant and the seed",
+# settings of a run that cannot differ by row or backbone, and why
+_OF_THE_STUDY = {
+    "name": "runs are named after the study, the backbone, the row and the seed",
     "seed": "seeds says what it is",
     "storage": "all runs are in the study's folder",
     "data": "all rows of the table are of the same data, set train.data",
     "workers": "room is made for train.workers, set them there",
     "registered_model": "runs of an ablation are not registered",
+}
+_OF_THE_VARIANTS = {
     "network.depth": "the variants say what it is",
     "network.srfb": "the variants say what it is",
     "network.sab": "the variants say what it is",
@@ -37,7 +39,9 @@ _NOT_OF_BACKBONES = {
 
 
 class AblateConfig(StudyConfig):
-    """Table 2 of the paper: every variant on every backbone with every seed, at full length, in one table."""
+    """Every row on every backbone with every seed, at full length, in one table: those of the first paper's Table 2, or
+    rows of one's own.
+    """
 
     backbones: dict[str, dict[str, Any]] = Field(
         default_factory=dict,
@@ -45,6 +49,10 @@ class AblateConfig(StudyConfig):
     )
     variants: tuple[VariantName, ...] = Field(
         tuple(VARIANTS), min_length=1, description="Which rows of the table; all by default."
+    )
+    rows: dict[str, dict[str, Any]] = Field(
+        default_factory=dict,
+        description="Settings of train by label, the table's rows instead of variants, e.g. {student: {}, '+D2': …}.",
     )
     seeds: Seeds = Field((0, 1, 2), description="Seeds of each variant's runs.")
     split: MeasuredSplit = Field("test", description="On which rows the finished runs are measured.")
@@ -56,26 +64,29 @@ class AblateConfig(StudyConfig):
             raise ValueError("each may be named once only")
         return values
 
-    @field_validator("backbones")
+    @field_validator("backbones", "rows")
     @classmethod
-    def _are_parts_of_folder_names(cls, backbones: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-        for label in backbones:
+    def _are_parts_of_folder_names(cls, settings: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+        for label in settings:
             if not re.fullmatch(r"[\w.+=-]+", label):
                 raise ValueError(f"{label!r} becomes part of a folder's name: use letters, digits and _ . + = - only")
-        return backbones
-
-    @field_validator("backbones")
-    @classmethod
-    def _have_settings_of_their_own_only(cls, backbones: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-        for label, settings in backbones.items():
-            for name in flatten(settings):
-                for idle, why in _NOT_OF_BACKBONES.items():
-                    if f"{name}.".startswith(f"{idle}."):
-                        raise ValueError(f"{label}.{name} is no setting of a backbone ({why}): remove it")
-        return backbones
+        return settings
 
     @model_validator(mode="after")
     def _can_be_ablated(self) -> Self:
+        self.refuse_without_effect("seed", SEEDS_SAY_IT)
+        self.refuse_without_effect("registered_model", RUNS_OF_A_GRID)
+        if self.rows:
+            if self.variants != tuple(VARIANTS):
+                raise ValueError("variants has no effect beside rows: remove it")
+            _refuse_idle(self.backbones, _OF_THE_STUDY, "backbones")
+            _refuse_idle(self.rows, _OF_THE_STUDY, "rows")
+        else:
+            self._check_variants()
+        return self
+
+    def _check_variants(self) -> None:
+        _refuse_idle(self.backbones, _OF_THE_STUDY | _OF_THE_VARIANTS, "backbones")
         network, objective = self.train.network, self.train.objective
         if network.architecture != "depth_distillation":
             raise ValueError(f"train.network.architecture={network.architecture} has none of these variants")
@@ -85,9 +96,14 @@ class AblateConfig(StudyConfig):
             )
         for name in ("network.srfb", "network.sab"):
             self.refuse_without_effect(name, ": the variants say what it is")
-        self.refuse_without_effect("seed", SEEDS_SAY_IT)
-        self.refuse_without_effect("registered_model", RUNS_OF_A_GRID)
-        return self
+
+
+def _refuse_idle(settings: Mapping[str, Mapping[str, Any]], idle: Mapping[str, str], where: str) -> None:
+    for label, own in settings.items():
+        for name in flatten(own):
+            for other, why in idle.items():
+                if f"{name}.".startswith(f"{other}."):
+                    raise ValueError(f"{where}.{label}.{name} cannot differ there ({why}): remove it")
 
 
 def load_ablate_config(path: Path | None, options: dict[str, Any], overrides: Sequence[str]) -> AblateConfig:

@@ -1,4 +1,4 @@
-"""The paper's studies (Cun & Pun, ECCV 2020): Table 2, the ablation, and Table 3, the gamma grid."""
+"""Ablations, that of the first paper's Table 2 (Cun & Pun, ECCV 2020) among them, and its Table 3, the gamma grid."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -47,7 +47,7 @@ def open_ablation(config: AblateConfig) -> Grid | ReadyGrid:
 
 
 def ablate(ablation: AblateConfig | ReadyGrid, *, on_event: Callable[[Any], Any] = lambda event: None) -> Grid:
-    """Train and measure the variants of Table 2, or go on where that was interrupted.
+    """Train and measure the rows of an ablation, or go on where that was interrupted.
 
     Args:
         ablation: What `open_ablation` returned, or settings to open.
@@ -63,15 +63,17 @@ def ablate(ablation: AblateConfig | ReadyGrid, *, on_event: Callable[[Any], Any]
 
 
 def ablation_plan(config: AblateConfig) -> GridPlan:
-    """Lay out the runs of an ablation: backbone by backbone, variant by variant, seed by seed."""
+    """Lay out the runs of an ablation: backbone by backbone, row by row, seed by seed."""
     backbones = config.backbones or {config.train.network.backbone: {}}
+    rows = config.rows or {variant: VARIANTS[variant] for variant in config.variants}
     runs = []
     for backbone, settings in backbones.items():
         base = vary(config.train, settings, where=f"{config.name}, backbones.{backbone}")
-        for variant in config.variants:
-            varied = vary(base, VARIANTS[variant], where=f"{config.name}, {backbone} {variant}")
-            runs += _seeded(config, varied, backbone, variant, config.seeds)
-    return GridPlan(runs, config.split, f"Ablation {config.name}", TABLE_2, lambda rows: {})
+        for row, own in rows.items():
+            varied = vary(base, own, where=f"{config.name}, {backbone} {row}")
+            runs += _seeded(config, varied, backbone, row, config.seeds)
+    published = {} if config.rows else TABLE_2
+    return GridPlan(runs, config.split, f"Ablation {config.name}", published, lambda found: {})
 
 
 def open_gamma_grid(config: TuneConfig) -> Grid | ReadyGrid:

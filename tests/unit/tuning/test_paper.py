@@ -51,6 +51,18 @@ def test_an_ablation_has_every_backbone_variant_and_seed_once_with_names_apart()
     assert {run.config.network.backbone for run in runs if run.backbone == "two"} == {"vgg16"}
 
 
+def test_rows_of_ones_own_stand_instead_of_table_2() -> None:
+    rows = {"alone": {}, "+D": {"objective": {"depth_weight": 0.1}, "network": {"depth": True}}}
+    plain = ["train.network.depth=false", "train.objective.depth_weight=0"]
+    config = load_ablate_config(None, {"rows": rows}, ["name=a", "seeds=[0]", *SMALL, *plain])
+    plan = ablation_plan(config)
+    assert [(run.variant, run.config.network.depth, run.config.objective.depth_weight) for run in plan.runs] == [
+        ("alone", False, 0),
+        ("+D", True, 0.1),
+    ]
+    assert plan.published == {}
+
+
 def test_the_gamma_grid_is_that_of_table_3() -> None:
     config = load_tune_config(None, {"grid": "paper-gamma"}, ["name=g", "train.seed=5", *SMALL])
     runs = gamma_plan(config).runs
