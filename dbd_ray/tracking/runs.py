@@ -1,6 +1,7 @@
 """MLflow runs: settings, metrics, tags and files of a training, an evaluation or a study."""
 
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ EXPERIMENT = "dbd-ray"
 RUN_TAG = "dbd_ray.run"
 PARENT_TAG = "mlflow.parentRunId"
 _PARAM_LIMIT = 6000
+_UNNAMEABLE = re.compile(r"[^\w./: -]")  # in the name of a parameter; labels of a study may have such letters
 _WITHOUT_ADDRESS = ("databricks", "databricks-uc")  # MLflow takes the address from its own profile
 
 
@@ -104,7 +106,7 @@ class RunLog:
                 client.update_run(found[0].info.run_id, "RUNNING")
                 return cls(uri, found[0].info.run_id)
         run = client.create_run(experiment, run_name=name, tags={RUN_TAG: key} if key else None)
-        entries = [Param(k, masked(str(v))[:_PARAM_LIMIT]) for k, v in flatten(params).items()]
+        entries = [Param(_UNNAMEABLE.sub("_", k), masked(str(v))[:_PARAM_LIMIT]) for k, v in flatten(params).items()]
         for start in range(0, len(entries), 100):  # the largest batch that every MLflow server takes
             client.log_batch(run.info.run_id, params=entries[start : start + 100])
         return cls(uri, run.info.run_id)

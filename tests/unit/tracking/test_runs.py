@@ -35,3 +35,12 @@ def test_a_look_at_a_database_that_is_not_there_yet_does_not_make_it(tmp_path: P
 def test_a_server_is_no_database_file() -> None:
     assert database_file("http://tracking:5000") is None
     assert database_file("postgresql://me@host/mlflow") is None
+
+
+def test_settings_are_recorded_whatever_letters_a_studys_labels_have(tmp_path: Path) -> None:
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    log = RunLog.open(uri, "a study", params={"rows": {"+depth, γ=1": {"seed": 1}}, "plain.one-two": 2})
+    assert MlflowClient(tracking_uri=uri).get_run(log.run_id).data.params == {
+        "rows._depth_ γ_1.seed": "1",
+        "plain.one-two": "2",
+    }
