@@ -30,7 +30,7 @@ demo: $(READY)
 
 # a file's tests stay in one process, with one Ray; what kills processes or starts a cluster runs alone: beside another Ray
 # it would be told of too little time, or that no agent is available
-PYTEST := $(BIN)/python -m pytest
+PYTEST := $(BIN)/python -m pytest $(if $(CI),--durations=15)
 WITHOUT_RAY := $(PYTEST) -n auto --dist loadfile tests/contract tests/unit
 WITH_RAY := $(PYTEST) $(addprefix --ignore=,tests/contract tests/unit)
 PAIRED := $(WITH_RAY) -n 2 --dist loadfile
