@@ -197,6 +197,8 @@ def test_every_epoch_and_setting_is_in_mlflow(trained: TrainedModel, config: Tra
     assert run.data.params["optimizer.lr"] == "0.003"
     assert run.data.params["network.backbone"] == "mobilenetv3_small_050"
     assert run.data.tags["data.0.fingerprint"]
+    maps = [file.path for file in client.list_artifacts(trained.run_id, "maps")]
+    assert maps == [f"maps/epoch-{epoch['epoch']:03d}.jpg" for epoch in trained.history]
 
 
 def test_the_model_is_a_candidate_in_mlflow_once_however_often_the_run_is_ended(
