@@ -10,9 +10,9 @@ SHORTEST = 8  # characters; a shorter value of a variable would be found inside 
 
 # what a variable's name ends with whose value is a secret, and not the path of a file that holds one
 _SECRET_VARIABLES = ("PASSWORD", "PASSWD", "TOKEN", "SECRET", "SECRET_ACCESS_KEY", "API_KEY", "API_KEYS", "ACCOUNT_KEY")
-# a password may hold @ and /, which it should not: up to the last @. Digits before a / are a port, [ begins an IPv6
-# address
-_PASSWORD = re.compile(r"""(?P<before>\w[\w+.-]*:/{1,2}[^\s/?#:@\['"]*:)(?!\d+(?:[/?#]|$))[^\s'"<>]*(?=@)""")
+# a password may hold @, / and spaces, which it should not: up to the last @. Digits before a / are a port, [ begins an
+# IPv6 address
+_PASSWORD = re.compile(r"""(?P<before>\w[\w+.-]*:/{1,2}[^\s/?#:@\['"]*:)(?!\d+(?:[/?#\s,;:)]|$))[^\n'"<>]*(?=@)""")
 # other schemes have names there: abfss://CONTAINER@ACCOUNT
 _USER_ALONE = re.compile(r"""(?P<before>(?:https?|ftps?):/{1,2})[^\s/?#:@\['"<>]+(?=@)""", re.IGNORECASE)
 _QUERY = re.compile(

@@ -14,6 +14,8 @@ from dbd_ray.cli.signals import stop_by_signals
 from dbd_ray.errors import DbdRayError
 
 NO_HOME = "Could not determine home directory."  # what pathlib says to MLflow and Ray
+# Ray and MLflow tell their makers that they are used, unless told not to; who wants that sets these otherwise
+NO_REPORTS = {"RAY_USAGE_STATS_ENABLED": "0", "MLFLOW_DISABLE_TELEMETRY": "true"}
 
 app = typer.Typer(
     help="Defocus blur detection on Ray: which pixels of a photo are in focus.",
@@ -44,6 +46,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     accept_any_text()
     stop_by_signals()
     present_token()
+    for switch, off in NO_REPORTS.items():
+        os.environ.setdefault(switch, off)
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")  # read when MLflow is imported; else it lists its tables
     # damaged EXIF says nothing about the pixels, and its lines would break the display of progress
     warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")

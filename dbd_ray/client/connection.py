@@ -2,6 +2,7 @@
 
 import math
 import os
+import re
 import ssl
 from functools import partial
 from numbers import Real
@@ -63,6 +64,8 @@ def address(base_url: str) -> str:
         parsed = httpx2.URL(base_url)
     except (httpx2.InvalidURL, UnicodeError) as error:
         raise ConfigError(f"base_url {base_url}: is no address ({error}); correct it") from None
+    if re.search(r"[\s%]", parsed.host) or (parsed.port or 0) > 65535:
+        raise ConfigError(f"base_url {base_url}: is no address (host or port); write it as http://HOST:PORT")
     if not parsed.host:
         raise ConfigError(f"base_url {base_url}: has no host; write it as http://HOST:PORT")
     if parsed.query or parsed.fragment:

@@ -1,7 +1,9 @@
 """The engine of Intel's OpenVINO, for x86 and ARM processors."""
 
 import os
+import sys
 import threading
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -32,10 +34,7 @@ class OpenVinoEngine:
     name = "openvino"
 
     def __init__(self, network: FocusNetwork, input_size: tuple[int, int], fingerprint: str | None = None) -> None:
-        try:
-            import openvino
-        except ModuleNotFoundError:
-            raise ConfigError("engine=openvino: the library is missing, pip install openvino") from None
+        openvino = _load_openvino()
         threads = engine_threads()
         settings = {"INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY"}
         if threads < (os.cpu_count() or 1):
@@ -64,3 +63,19 @@ class OpenVinoEngine:
             results = self._request.infer([given]).to_tuple()
             # copies: the request's own memory holds the next photos' maps
             return as_maps(tuple(torch.from_numpy(result.copy()) for result in results))
+
+
+def _load_openvino() -> Any:
+    # the library reports its import to a web service, and does without where its package for that is missing
+    hidden = "openvino_telemetry"
+    there = hidden in sys.modules
+    if not there:
+        sys.modules[hidden] = None  # type: ignore[assignment]
+    try:
+        import openvino
+    except ModuleNotFoundError:
+        raise ConfigError("engine=openvino: the library is missing, pip install openvino") from None
+    finally:
+        if not there:
+            del sys.modules[hidden]
+    return openvino

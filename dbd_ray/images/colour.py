@@ -63,7 +63,7 @@ def _range_of(values: np.ndarray, *, whole_numbers: bool) -> tuple[float, float]
     # such files do not say what white is: the usual ranges are tried, then the picture's own is stretched
     finite = values[np.isfinite(values)]
     low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
-    for white in (65535.0,) if whole_numbers else (1.0, 255.0, 65535.0):
+    for white in (255.0, 65535.0) if whole_numbers else (1.0, 255.0, 65535.0):
         if low >= 0 and high <= white:
             return 0.0, white
     return low, max(high, low + 1)

@@ -31,6 +31,7 @@ _RAW_MAGICS = (
 )
 
 _LARGEST_PROFILE_BYTES = 2**24
+_CLEAR_BYTES = {0: (2,), 2: (6,), 3: range(1, 257)}  # of PNG's tRNS, by colour type; of another length it says nothing
 
 _NEW_SUBFILE_TYPE, _COMPRESSION, _PHOTOMETRIC, _MAKE = 0x00FE, 0x0103, 0x0106, 0x010F
 _SUB_IFDS, _DNG_VERSION = 0x014A, 0xC612
@@ -114,7 +115,10 @@ def png_profile(data: bytes) -> bytes | None:
 
 def png_pixels(data: bytes) -> bytes:
     """Leave out of a PNG file what does not make its pixels: Pillow refuses photos for damaged or large texts."""
-    makes_pixels = [kind[:1].isupper() or kind == b"tRNS" for kind, _, _ in _chunks(data)]
+    makes_pixels = [
+        kind[:1].isupper() or (kind == b"tRNS" and end - start - 12 in _CLEAR_BYTES.get(data[25], ()))
+        for kind, start, end in _chunks(data)
+    ]
     if all(makes_pixels):
         return data
     kept = (data[start:end] for (_, start, end), makes in zip(_chunks(data), makes_pixels, strict=True) if makes)

@@ -30,7 +30,7 @@ from dbd_ray.images.containers import (
     png_profile,
     webp_size,
 )
-from dbd_ray.images.jpeg import JpegFile
+from dbd_ray.images.jpeg import JpegFile, without_short_adobe
 from dbd_ray.images.raw import open_raw_preview
 from dbd_ray.images.resize import resize_photo
 from dbd_ray.images.tiff import TiffFile
@@ -53,7 +53,6 @@ _TRANSPOSES = {
 # opened by their own classes: Image.open would also try formats that nobody asked for (one of them starts
 # Ghostscript), and its pixel limit is a module-wide setting that only warns up to a point
 _OPENERS: dict[Container, type[ImageFile.ImageFile]] = {
-    "jpeg": JpegFile,
     "webp": WebPImagePlugin.WebPImageFile,
     "tiff": TiffFile,
     "bmp": BmpImagePlugin.BmpImageFile,
@@ -188,6 +187,8 @@ def _open_container(data: bytes, container: Container) -> Image.Image:
     match container:
         case "raw":
             return open_raw_preview(data)
+        case "jpeg":
+            return JpegFile(io.BytesIO(without_short_adobe(data)))
         case "png":
             return _open_png(data)
         case "heif":

@@ -13,6 +13,7 @@ from dbd_ray.images.decode import decode_as_stored
 from dbd_ray.names import Polarity
 
 _PHOTOMETRIC = 262  # TIFF tag
+_COLOURED, _COLOURED_SHARE = 48, 0.02  # levels between a pixel's channels, and share of such pixels
 
 _DEPTH_PNG = (
     *(cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE),
@@ -56,6 +57,8 @@ def decode_mask(data: bytes, *, polarity: Polarity) -> np.ndarray:
     stored = decode_as_stored(data)
     image = to_eight_bits(stored)
     gray = image.convert("L")
+    if _is_colourful(image, gray):
+        raise PhotoError("undecodable", "it is a picture in colours, and no mask: give one in black, white and gray")
     if image is not stored and _is_flat(gray):
         white_is_zero = getattr(stored, "tag_v2", {}).get(_PHOTOMETRIC) == 0
         gray = Image.fromarray(_apart(np.asarray(stored), np.asarray(gray), white_is_zero))
@@ -130,6 +133,14 @@ def _checked_map(values: np.ndarray, name: str) -> np.ndarray:
         extent = f"{values.min()}..{values.max()}" if values.size else "no pixels"
         raise ValueError(f"{name} must lie within [0,1], got {extent}: scale or clip it first")
     return values.astype(np.float32, copy=False)
+
+
+def _is_colourful(image: Image.Image, gray: Image.Image) -> bool:
+    # two colours are two values; lossy formats colour the edges of grays a little
+    if image.mode in ("1", "L", "LA", "La") or len(gray.getcolors(2) or ()) > 0:
+        return False
+    colours = np.asarray(image.convert("RGB")).astype(np.int16)
+    return bool((np.ptp(colours, axis=2) > _COLOURED).mean() > _COLOURED_SHARE)
 
 
 def _is_flat(gray: Image.Image) -> bool:

@@ -1,22 +1,29 @@
 """JPEG files that were cut: read where every block is there, whether or not their end is marked."""
 
 import io
+import re
+import struct
 from typing import Any
 
 from PIL import ImageChops, JpegImagePlugin
+
+from dbd_ray.images.jpeg_scans import lacks_scans
 
 _END = b"\xff\xd9"
 # no run of the first repeats the second at any offset: as coded blocks they give other pixels
 _FILLINGS = (b"", b"\x5a" * 4096, b"\x33" * 4096)
 
+_SHORT_ADOBE = re.compile(rb"\xff\xee(..)Adobe", re.DOTALL)
+_ADOBE_BYTES = 14  # of the segment behind its marker
+_HEADERS_BYTES = 1 << 16
 _NEAR = 8  # levels: colours of the last blocks that are there run into those that are not
 
 
 class JpegFile(JpegImagePlugin.JpegImageFile):
     """A JPEG file as Pillow opens it, which may lack its end marker if its pixels do not depend on what follows.
 
-    One that was cut and marked as ended is refused; of progressive files, which are written in several passes, that is
-    not seen.
+    One that was cut and marked as ended is refused, unless it was cut in the last pass of a progressive file, which
+    only refines the pixels.
     """
 
     def load(self) -> Any:
@@ -28,6 +35,8 @@ class JpegFile(JpegImagePlugin.JpegImageFile):
         tile = list(self.tile)
         # whether a progressive picture lacks its last scans cannot be told from its pixels
         data = self.fp.getvalue() if isinstance(self.fp, io.BytesIO) and not self.info.get("progressive") else b""
+        if tile and isinstance(self.fp, io.BytesIO) and lacks_scans(self.fp.getvalue()):
+            raise OSError("image file is truncated, and marked as ended")
         if not tile or not data:
             return super().load()
         try:
@@ -59,3 +68,12 @@ class JpegFile(JpegImagePlugin.JpegImageFile):
         image.tile, image.decoderconfig = list(tile), self.decoderconfig
         image.load()
         return image
+
+
+def without_short_adobe(data: bytes) -> bytes:
+    """Leave out Adobe segments that are too short to say anything, for which Pillow refuses the file."""
+    for found in reversed(list(_SHORT_ADOBE.finditer(data, 0, _HEADERS_BYTES))):
+        (length,) = struct.unpack(">H", found[1])
+        if length < _ADOBE_BYTES:
+            data = data[: found.start()] + data[found.start() + 2 + length :]
+    return data

@@ -19,7 +19,7 @@ from dbd_ray.serving.incoming import listed
 from dbd_ray.serving.keys import ApiKeys
 from dbd_ray.serving.measures import GatewayMeasures
 from dbd_ray.serving.openapi import BATCH_BODY, ERRORS, FOCUS_BODY, FOCUS_RESPONSE
-from dbd_ray.serving.options import BatchOptions, FocusOptions, accepted, check_tile, wanted_pictures
+from dbd_ray.serving.options import BatchOptions, FocusOptions, accepted, check_once, check_tile, wanted_pictures
 from dbd_ray.serving.refusals import Refusal
 from dbd_ray.serving.remote import PhotoDetector
 from dbd_ray.serving.schemas import (
@@ -67,6 +67,7 @@ def build_api(config: ServeConfig, detector: PhotoDetector, keys: ApiKeys, measu
     @v1.post("/focus", response_model=FocusAnswer, responses=FOCUS_RESPONSE | ERRORS, openapi_extra=FOCUS_BODY)
     async def focus(request: Request, options: Annotated[FocusOptions, Query()]) -> Response | FocusAnswer:
         """Find what is in focus in a photo: JSON, or with `Accept: image/png` one picture."""
+        check_once(request.query_params.multi_items())
         answer = accepted(listed(request, "accept"))
         pictures = wanted_pictures(options, answer)
         check_tile(options, limits.max_tile)
@@ -78,6 +79,7 @@ def build_api(config: ServeConfig, detector: PhotoDetector, keys: ApiKeys, measu
     @v1.post("/batch", responses=ERRORS, openapi_extra=BATCH_BODY)
     async def batch(request: Request, options: Annotated[BatchOptions, Query()]) -> BatchAnswer:
         """Find what is in focus in several photos; a bad one harms only itself."""
+        check_once(request.query_params.multi_items())
         if accepted(listed(request, "accept")) != "application/json":
             raise Refusal("not_acceptable", "several photos are answered as application/json: send it in Accept")
         pictures = wanted_pictures(options, "application/json")

@@ -1,5 +1,6 @@
 """A request's options: the parameters of its query, and its Accept header."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Literal
 
@@ -83,6 +84,20 @@ def wanted_pictures(options: BatchOptions, answer: Answer) -> tuple[Picture, ...
     if "depth" in pictures and options.tile > 1:
         raise Refusal("no_depth", "tiles have no depth: ask for it without tile, or leave depth out")
     return pictures
+
+
+def check_once(query: Iterable[tuple[str, str]]) -> None:
+    """Refuse a parameter that is given twice: which one was meant is not known.
+
+    Args:
+        query: Names and values in their order.
+
+    Raises:
+        Refusal: One is, other than `include`.
+    """
+    counts = Counter(name for name, _ in query)
+    if several := sorted(name for name, count in counts.items() if count > 1 and name != "include"):
+        raise Refusal("invalid_parameter", f"{', '.join(several)}: is given more than once, give it once")
 
 
 def check_tile(options: BatchOptions, max_tile: int) -> None:

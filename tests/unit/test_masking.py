@@ -31,6 +31,7 @@ NOBODY = "http://alice:s3cr3t@127.0.0.1:9"
         ("s3://AKIA:s3cr3t@bucket/a b", "s3://AKIA:***@bucket/a b"),
         ("redis://:s3cr3t@host", "redis://:***@host"),
         ("https://s3cr3t@host/x", "https://***@host/x"),
+        ("s3://AK:s3c r3t@x/m?secret_key=s3cr3t is no model", "s3://AK:***@x/m?secret_key=*** is no model"),
         ("ftp://s3cr3t@host/x", "ftp://***@host/x"),
         ("https:/u:s3cr3t@host/x", "https:/u:***@host/x"),  # as a path has it
         ("https://h/x?a=1&X-Amz-Signature=s3cr3t&b=2", "https://h/x?a=1&X-Amz-Signature=***&b=2"),
@@ -48,6 +49,7 @@ def test_a_secret_is_masked_and_the_rest_stays(text: str, shown: str) -> None:
     [
         "http://127.0.0.1:8000/v1@2/focus",
         "http://[::1]:5000/x@y",
+        "http://127.0.0.1:8000 does not answer, ask admin@example.org",
         "abfss://container@account.dfs.core.windows.net/x",
         "models:/dbd-ray@champion",
         "sqlite:///runs/mlflow.db?timeout=60",

@@ -45,6 +45,8 @@ def plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         (URL, {"timeout_s": 0}, "timeout_s=0: give more than 0"),
         (URL, {"timeout_s": math.inf}, "timeout_s: give a number"),
         (URL, {"timeout_s": None}, "timeout_s: give a number"),
+        ("http://127.0.0.1:99999", {}, "is no address"),
+        ("http://a b", {}, "is no address"),
         (URL, {"timeout_s": 1e10}, "timeout_s=1e+10: give at most 1,000,000 seconds"),
         (URL, {"backoff_s": -1}, "backoff_s=-1: give 0 or more"),
         (URL, {"attempts": 0}, "attempts: give a whole number"),
@@ -194,3 +196,20 @@ def test_no_wait_that_a_server_asks_for_is_an_error_of_its_own(server: Any, wait
     server.says(server.refusal(429, "busy", retry_after=wait))
     with FocusClient(server.url, attempts=1) as client, pytest.raises(FocusRequestError, match="because of busy"):
         client.focus(b"a photo")
+
+
+def test_a_closed_client_says_so(server: Any) -> None:
+    with FocusClient(server.url) as client:
+        pass
+    assert not client.ready()
+    with pytest.raises(ConfigError, match="this client was closed"):
+        client.model()
+
+    async def ask() -> None:
+        async with AsyncFocusClient(server.url) as other:
+            pass
+        assert not await other.ready()
+        await other.model()
+
+    with pytest.raises(ConfigError, match="this client was closed"):
+        asyncio.run(ask())

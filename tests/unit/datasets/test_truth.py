@@ -91,7 +91,7 @@ def test_a_soft_mask_keeps_its_values(tmp_path: Path) -> None:
 
 
 def photo_cut_out() -> Image.Image:
-    noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 60, 3), np.uint8))
+    noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 60), np.uint8)).convert("RGB")
     noise.putalpha(two(0, 255))
     return noise
 
@@ -109,10 +109,15 @@ def unlabelled() -> Image.Image:
     return Image.fromarray(levels)
 
 
+def photo() -> Image.Image:
+    return Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 60, 3), np.uint8))
+
+
 @pytest.mark.parametrize("polarity", ["focus", "blur"])
 @pytest.mark.parametrize(
     ("mask", "name", "said"),
     [
+        (photo(), "mask.png", "it is a picture in colours, and no mask"),
         (photo_cut_out(), "mask.png", "its brightness is one mask and its transparency another"),
         (
             Image.fromarray(np.arange(2400, dtype=np.uint16).reshape(40, 60) // 800),
@@ -120,7 +125,7 @@ def unlabelled() -> Image.Image:
             "its values from 0 to 2 are one",
         ),
         (two(1, 1, np.uint16), "mask.png", "its values from 1 to 1 are one level"),
-        (two(1, 1, np.int32), "mask.tif", "its values from 1 to 1 are one level"),
+        (two(1, 1, np.int32), "mask.tif", "its only value is 1 of 255"),
         (unlabelled(), "mask.png", "its values are 0, 1 and 255"),
     ],
 )

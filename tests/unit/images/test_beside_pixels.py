@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 import struct
 import warnings
 import zlib
@@ -14,6 +15,7 @@ from PIL import Image
 from dbd_ray.cli import main
 from dbd_ray.errors import PhotoError
 from dbd_ray.images.decode import decode_photo
+from dbd_ray.images.jpeg_scans import lacks_scans
 from dbd_ray.images.read import read_photo
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (40, 56, 3), np.uint8)
@@ -118,6 +120,34 @@ def test_a_cut_jpeg_that_was_marked_as_ended_is_truncated(
                 whole[: coded + int((len(whole) - coded) * share)] + b"\xff\xd9" + trailer, target_size=target_size
             )
         assert caught.value.reason == "truncated"
+
+
+@pytest.mark.parametrize("options", [{"progressive": True}, {"restart_marker_rows": 1}], ids=["scans", "intervals"])
+@pytest.mark.parametrize("pixels", [PIXELS, SMOOTH], ids=["noise", "smooth"])
+@pytest.mark.parametrize("target_size", [None, (10, 14)])
+def test_a_jpeg_that_lacks_whole_scans_or_intervals_is_truncated(
+    pixels: np.ndarray, options: dict[str, Any], target_size: tuple[int, int] | None
+) -> None:
+    whole = encoded("JPEG", pixels, **options)
+    assert not lacks_scans(whole)
+    borders = re.compile(rb"\xff\xda" if "progressive" in options else rb"\xff[\xd0-\xd7]")
+    coded = whole.index(b"\xff\xda")
+    for border in list(borders.finditer(whole, coded + 2)):
+        with pytest.raises(PhotoError) as caught:
+            decode_photo(whole[: border.start()] + b"\xff\xd9", target_size=target_size)
+        assert caught.value.reason == "truncated"
+
+
+def test_a_short_adobe_segment_says_nothing() -> None:
+    whole = encoded("JPEG")
+    for text in (b"Adobe", b"Adobe\0\x64"):
+        segment = b"\xff\xee" + struct.pack(">H", 2 + len(text)) + text
+        assert np.array_equal(decode_photo(whole[:2] + segment + whole[2:]), decode_photo(whole))
+
+
+def test_a_png_with_a_clear_colour_of_the_wrong_length_is_read() -> None:
+    png = encoded("PNG")
+    assert np.array_equal(decode_photo(png[:33] + chunk(b"tRNS", b"x") + png[33:]), PIXELS)
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB", "CMYK"])
