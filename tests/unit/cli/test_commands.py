@@ -264,7 +264,7 @@ def test_models_lists_what_comes_with_the_package_and_what_can_be_trained(capsys
     assert _run("models") == 0
     said = capsys.readouterr()
     assert [line.split("\t")[0] for line in said.out.splitlines()[1:]] == list(packaged_models())
-    assert "architectures to train: depth_distillation" in said.err
+    assert "architectures to train: dbdgan_student, dbdgan_teacher, depth_distillation" in said.err
 
 
 def test_a_released_file_is_imported_into_a_checkpoint(
