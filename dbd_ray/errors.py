@@ -101,7 +101,7 @@ class TeacherError(DbdRayError):
 
 
 # torch.OutOfMemoryError is a RuntimeError; torch on CPUs, ONNX Runtime, OpenVINO and OpenCV have no exception for it
-_OUT_OF_MEMORY = ("allocate memory", "out of memory", "not enough memory", "bad_alloc", "bad allocation", "to allocate")
+_OUT_OF_MEMORY = ("alloc", "out of memory", "not enough memory", "could not create a primitive")  # the last is oneDNN's
 
 
 def out_of_memory(error: BaseException) -> bool:
