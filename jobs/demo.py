@@ -4,6 +4,7 @@ import argparse
 import shutil
 import sys
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from rich.console import Console
@@ -58,7 +59,7 @@ def main() -> None:
     console.print(f"\nMAE {mae:.3f}, F {f:.3f}. This is a miniature: README.md says how to train in earnest.")
     console.print(f"Report:  {found.files['html'].absolute()}", soft_wrap=True)
     console.print(f"Model:   {Path(trained.folder).absolute()}", soft_wrap=True)
-    console.print(f"MLflow:  .venv/bin/mlflow ui --backend-store-uri {trained.tracking_uri}", soft_wrap=True)
+    console.print(f"MLflow:  .venv/bin/mlflow ui --backend-store-uri {quote(trained.tracking_uri)}", soft_wrap=True)
     console.print("         and open http://127.0.0.1:5000", highlight=False)
 
 

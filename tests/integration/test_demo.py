@@ -1,11 +1,14 @@
 """`make demo`, made still smaller: the whole job on rendered scenes."""
 
+import shlex
 import sqlite3
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from dbd_ray.tracking.store import database_file
 
 ROOT = Path(__file__).parents[2]
 # of a length and with letters that URIs and shells stumble over
@@ -27,7 +30,8 @@ def test_the_demo_goes_from_nothing_to_a_report_in_a_folder_of_any_name(tmp_path
     assert "answered as the detector does" in finished.stdout
     report = folder / "runs" / "demo" / "report.html"
     assert str(report) in finished.stdout
-    assert "mlflow ui --backend-store-uri sqlite:///" in finished.stdout
+    (command_line,) = [line for line in finished.stdout.splitlines() if line.startswith("MLflow: ")]
+    assert database_file(shlex.split(command_line)[-1]) == folder / "runs" / "mlflow.db"
     page = report.read_text()
     for part in ("Metrics", "Precision and recall", "epoch", "Photos", "data:image/"):
         assert part in page, part
