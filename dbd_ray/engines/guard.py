@@ -41,13 +41,15 @@ class GuardedEngine:
 
         Raises:
             DbdRayError: See `check_process`.
-            MemoryError: There is not enough memory for so many photos.
+            MemoryError: There is not enough memory for so many photos, or a pass of several failed for a reason that a
+                pass of one will say.
         """
         self.check_process()
         try:
             return self._engine(photos)
         except Exception as error:
-            if out_of_memory(error):
+            # a failure with several photos may be memory's in words that nobody knows: each alone says what it is
+            if out_of_memory(error) or len(photos) > 1:
                 raise MemoryError(f"the network's pass: {error}") from error
             raise
 

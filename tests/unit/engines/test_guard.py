@@ -43,10 +43,12 @@ def test_memory_that_ran_out_is_one_error_whatever_library_says_it(error: Except
         GuardedEngine(_Failing(error))(PHOTOS)
 
 
-def test_other_errors_stay_as_they_are() -> None:
-    error = RuntimeError("Expected 3 channels")
-    with pytest.raises(RuntimeError) as raised:
+def test_an_error_in_words_that_nobody_knows_is_asked_for_again_photo_by_photo() -> None:
+    error = RuntimeError("std::future_error: Broken promise")
+    with pytest.raises(MemoryError, match="Broken promise"):
         GuardedEngine(_Failing(error))(PHOTOS)
+    with pytest.raises(RuntimeError) as raised:
+        GuardedEngine(_Failing(error))(PHOTOS[:1])
     assert raised.value is error
 
 
