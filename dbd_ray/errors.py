@@ -101,7 +101,8 @@ class TeacherError(DbdRayError):
 
 
 # torch.OutOfMemoryError is a RuntimeError; torch on CPUs, ONNX Runtime, OpenVINO and OpenCV have no exception for it
-_OUT_OF_MEMORY = ("alloc", "out of memory", "not enough memory", "could not create a primitive")  # the last is oneDNN's
+# the last two are oneDNN's and OpenVINO's
+_OUT_OF_MEMORY = ("alloc", "out of memory", "not enough memory", "could not create a primitive", "broken promise")
 
 
 def out_of_memory(error: BaseException) -> bool:

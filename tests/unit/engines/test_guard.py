@@ -32,6 +32,7 @@ class _Failing:
         RuntimeError("[enforce fail at alloc_cpu.cpp:124] DefaultCPUAllocator: can't allocate memory: you tried to"),
         RuntimeError("std::bad_alloc"),
         RuntimeError("could not create a primitive"),
+        RuntimeError("[CPU] Reorder node with name 'Multiply' std::future_error: Broken promise"),
         RuntimeError("[CPU] Convolution node with name '/network/Conv' can't alloc\n\n"),
         RuntimeError("[ONNXRuntimeError] : 1 : FAIL : Failed to allocate memory for requested buffer of size 9"),
         RuntimeError("Exception from src/inference/src/cpp/infer_request.cpp:223: bad allocation"),
@@ -44,8 +45,8 @@ def test_memory_that_ran_out_is_one_error_whatever_library_says_it(error: Except
 
 
 def test_an_error_in_words_that_nobody_knows_is_asked_for_again_photo_by_photo() -> None:
-    error = RuntimeError("std::future_error: Broken promise")
-    with pytest.raises(MemoryError, match="Broken promise"):
+    error = RuntimeError("this says nothing")
+    with pytest.raises(MemoryError, match="this says nothing"):
         GuardedEngine(_Failing(error))(PHOTOS)
     with pytest.raises(RuntimeError) as raised:
         GuardedEngine(_Failing(error))(PHOTOS[:1])
