@@ -46,8 +46,8 @@ _FIRST_PAPER = {
     "trained_on": "CUHK, 604 photos",
 }
 _SECOND_PAPER = {
-    "source": "https://github.com/ZhaoJ9014/Distill-DBDGAN",
-    "paper": "Distill-DBDGAN, ACM TOMM 2023",
+    "source": "https://github.com/Moushumi9medhi/Distill-DBDGAN",
+    "paper": "doi 10.1145/3557897",
 }
 RELEASES: dict[Architecture, Release] = {
     "resnext101": Release(
