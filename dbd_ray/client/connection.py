@@ -46,6 +46,10 @@ class Connection(Generic[Http]):
         }
         self._policy = retry_policy(attempts, backoff_s)
 
+    def _require_open(self) -> None:
+        if self._http.is_closed:
+            raise ConfigError("this client was closed: make another one, or ask inside of its `with` block")
+
     def __reduce__(self) -> tuple[Any, ...]:
         return (partial(type(self), **self._arguments), (self.base_url,))
 

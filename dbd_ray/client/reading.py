@@ -10,7 +10,6 @@ from tenacity import RetryCallState, retry_if_exception, stop_after_attempt, wai
 
 from dbd_ray.client.answers import FocusAnswer, FocusError, FocusRequestError
 from dbd_ray.client.calls import Call, Photo
-from dbd_ray.errors import ConfigError
 from dbd_ray.names import REASON_STATUS
 
 PASSING = frozenset({408, 429, 500, 502, 503, 504})  # requests are idempotent: these may go better the next time
@@ -76,16 +75,6 @@ def checked(answer: httpx2.Response, call: Call) -> httpx2.Response:
         request_id=answer.headers.get("x-request-id", call.request_id),
         retry_after_s=_retry_after(answer.headers.get("retry-after")),
     )
-
-
-def require_open(http: httpx2.Client | httpx2.AsyncClient) -> None:
-    """Refuse to ask through a client that was closed.
-
-    Raises:
-        ConfigError: It was.
-    """
-    if http.is_closed:
-        raise ConfigError("this client was closed: make another one, or ask inside of its `with` block")
 
 
 def no_answer(error: Exception, base_url: str, call: Call) -> FocusRequestError:

@@ -11,7 +11,7 @@ from dbd_ray.client import conversations
 from dbd_ray.client.answers import FocusAnswer, FocusError, FocusRequestError
 from dbd_ray.client.calls import Call, Include, Options, PhotoSource
 from dbd_ray.client.connection import Connection
-from dbd_ray.client.reading import checked, no_answer, require_open
+from dbd_ray.client.reading import checked, no_answer
 from dbd_ray.errors import ConfigError
 from dbd_ray.masking import clean_cause
 from dbd_ray.names import Picture
@@ -126,7 +126,7 @@ class FocusClient(Connection[httpx2.Client]):
             return result
 
     def _attempt(self, call: Call) -> httpx2.Response:
-        require_open(self._http)
+        self._require_open()
         try:
             answer = self._http.request(call.method, self.base_url + call.path, **call.parts)
         except (httpx2.RequestError, httpx2.InvalidURL, OSError, ValueError) as error:

@@ -33,11 +33,11 @@ class JpegFile(JpegImagePlugin.JpegImageFile):
             OSError: The file ends before its picture does.
         """
         tile = list(self.tile)
-        # whether a progressive picture lacks its last scans cannot be told from its pixels
-        data = self.fp.getvalue() if isinstance(self.fp, io.BytesIO) and not self.info.get("progressive") else b""
-        if tile and isinstance(self.fp, io.BytesIO) and lacks_scans(self.fp.getvalue()):
+        data = self.fp.getvalue() if tile and isinstance(self.fp, io.BytesIO) else b""
+        if lacks_scans(data):
             raise OSError("image file is truncated, and marked as ended")
-        if not tile or not data:
+        # whether the last scan of a progressive picture is whole cannot be told from its pixels
+        if not data or self.info.get("progressive"):
             return super().load()
         try:
             loaded = super().load()

@@ -67,7 +67,6 @@ def _lacks_scans(data: bytes) -> bool:
 def _units(frame: _Frame, components: list[int]) -> int:
     widest = max(across for across, _ in frame.sampling.values())
     tallest = max(down for _, down in frame.sampling.values())
-    across, down = (1, 1)
     if len(components) == 1:  # such a scan goes through the blocks of its component, not through those of all
         across, down = frame.sampling[components[0]]
         columns, rows = -(-frame.width * across // widest), -(-frame.height * down // tallest)

@@ -76,8 +76,8 @@ def _share_of_loss(
         return ranks.total(counts * (own > 0))
 
     terms = learner.objective.terms(part if own else part.black(), over_workers)
+    of_depths = ranks.world_size * (with_depth / depths.clamp(min=1))
     for name in terms:
-        of_depths = ranks.world_size * (with_depth / depths.clamp(min=1))
         terms[name] = terms[name] * (of_depths if name in learner.objective.per_depth else of_photos)
         values[name] = values.get(name, 0.0) + terms[name].item()
     return torch.stack(list(terms.values())).sum()
