@@ -26,7 +26,14 @@ def url(run_endpoint: Callable[..., str]) -> str:
     return run_endpoint()
 
 
-@pytest.mark.parametrize("victim", ["FocusDetector", "FocusGateway", "ServeController"])
+@pytest.mark.parametrize(
+    "victim",
+    [
+        "FocusDetector",
+        pytest.param("FocusGateway", marks=pytest.mark.slow),
+        pytest.param("ServeController", marks=pytest.mark.slow),
+    ],
+)
 def test_a_killed_process_costs_its_own_requests_only_and_the_client_hides_that(
     url: str,
     plain_load: Callable[..., Any],

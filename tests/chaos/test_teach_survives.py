@@ -52,6 +52,7 @@ def _assert_exact_union(out: Path) -> None:
     assert set(counts.values()) == {1}, "photos were committed twice"
 
 
+@pytest.mark.slow
 def test_a_killed_driver_loses_nothing_and_repeats_nothing(
     photos: Path, tiny_depth_model: Path, tmp_path: Path
 ) -> None:

@@ -185,7 +185,9 @@ def mlflow_server(postgres: str, services: Services, tmp_path_factory: pytest.Te
     url = f"http://127.0.0.1:{port}"
     command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
     stores = ["--backend-store-uri", postgres, "--artifacts-destination", str(folder / "files")]
-    process = services.start([*command, *stores], lambda: services.answers(f"{url}/health"), log=folder / "log.txt")
+    light = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}  # eight processes that no test asks for
+    log = folder / "log.txt"
+    process = services.start([*command, *stores], lambda: services.answers(f"{url}/health"), log=log, env=light)
     yield url
     services.stop(process)  # before its database
 

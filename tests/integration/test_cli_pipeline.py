@@ -14,7 +14,7 @@ from PIL import Image
 
 from dbd_ray.tracking.store import database_file
 
-pytestmark = [pytest.mark.ray, pytest.mark.cluster]
+pytestmark = [pytest.mark.ray, pytest.mark.cluster, pytest.mark.slow]
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 SETTINGS = """

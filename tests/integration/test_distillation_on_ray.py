@@ -68,6 +68,7 @@ def test_two_workers_learn_from_a_teacher_named_relative_to_the_current_folder(
     assert train(_config(str(folder / "teacher"), data=[data], storage=storage)) == trained
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_given_the_settings_alone_loads_the_rest_itself(folder: Path, tiny_model: Path) -> None:
     storage = str(folder / "runs")
     config = _config(
@@ -93,6 +94,7 @@ def test_a_teacher_that_is_not_there_is_refused_before_a_worker_starts(
     assert not Path("runs/untaught").exists()
 
 
+@pytest.mark.slow
 def test_a_run_begins_with_the_weights_of_a_detector_and_goes_on_without_it(
     folder: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

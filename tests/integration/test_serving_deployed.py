@@ -111,6 +111,7 @@ def test_the_config_file_is_deployed_and_its_model_exchanged(
     assert alone < all_of_them, "no two pictures shared a pass"
 
 
+@pytest.mark.slow
 def test_the_clones_import_path_is_run_beside_and_nothing_of_photos_is_in_any_log(
     cluster: Any, deploy: Deploy, tiny_model: Path, cuhk: Path
 ) -> None:

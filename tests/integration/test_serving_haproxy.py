@@ -20,7 +20,7 @@ from dbd_ray import Detector
 from dbd_ray.cli.serve import HAPROXY_FOLDER, ONE_MACHINE
 from dbd_ray.images.decode import decode_photo
 
-pytestmark = [pytest.mark.ray, pytest.mark.cluster]
+pytestmark = [pytest.mark.ray, pytest.mark.cluster, pytest.mark.slow]
 
 JPEG = {"content-type": "image/jpeg"}
 TIMEOUT_S = 120
@@ -129,7 +129,6 @@ def test_the_gateway_keeps_the_memory_of_a_photo_for_the_next(served: Any, cuhk:
     assert min(faults() for _ in range(6)) * mmap.PAGESIZE < 400_000 * len(photos)
 
 
-@pytest.mark.slow
 def test_a_second_endpoint_finds_ports_of_its_own(served: Any, served_endpoint: Any, tiny_model: Path) -> None:
     second = served_endpoint("--model", str(tiny_model), "--set", "engine=eager", "--haproxy")
     try:

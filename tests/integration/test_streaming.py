@@ -85,6 +85,7 @@ def test_pictures_are_pasted_from_the_window_at_hand_and_alike_in_every_pass(fol
     np.testing.assert_array_equal(first.numpy(), photos().numpy())
 
 
+@pytest.mark.slow
 def test_two_workers_that_hold_all_cpus_train_on_a_stream(folder: Path) -> None:
     config = _config(folder)
     events: list[Event] = []

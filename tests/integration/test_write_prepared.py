@@ -68,8 +68,8 @@ def test_rows_become_a_dataset_that_counts_what_was_written(tmp_path: Path) -> N
     assert table["digest"].to_pylist() == [image_digest(image) for image in table["image"].to_pylist()]
 
 
-@pytest.mark.parametrize("name", ["what?", "50%2F [a] #1; 'b' é"])
-def test_a_dataset_lies_in_a_folder_of_any_name(tmp_path: Path, name: str) -> None:
+def test_a_dataset_lies_in_a_folder_of_any_name(tmp_path: Path) -> None:
+    name = "what? 50%2F [a] #1; 'b' é"
     for count in (3, 4):
         info = write_prepared(_dataset([_row(index) for index in range(count)]), tmp_path / name, input_size=SIZE)
         assert info.rows == {"val": 1, "train": count - 1}

@@ -44,6 +44,7 @@ def test_a_photo_that_cannot_be_read_becomes_a_row_with_its_reason_and_harms_no_
     assert again.errors == report.errors
 
 
+@pytest.mark.slow
 def test_photos_that_failed_can_be_tried_again(prepared: Path, labelled: Path, teacher: str, run: Run) -> None:
     photo = sorted((labelled / "image").iterdir())[0]
     content = photo.read_bytes()
@@ -103,6 +104,7 @@ def test_a_photo_that_kills_its_process_gets_a_row_and_harms_no_other(
     assert ids_in(report.folder) == sorted(photo.name for photo in photos)
 
 
+@pytest.mark.slow
 def test_if_no_photo_has_a_depth_the_dataset_stays_as_it_was(
     prepared: Path,
     labelled: Path,

@@ -59,6 +59,7 @@ def test_every_row_gets_the_depth_that_the_teacher_sees_in_its_original(
         assert np.abs(stored - expected).mean() < 0.05
 
 
+@pytest.mark.slow
 def test_decoding_beside_the_teachers_or_in_them_gives_the_same_depths(
     prepared: Path, teacher: str, tmp_path: Path, run: Run, rows_of: RowsOf
 ) -> None:
@@ -79,6 +80,7 @@ def test_running_again_repeats_nothing(prepared: Path, teacher: str, run: Run) -
     assert read_info(prepared) == dataset
 
 
+@pytest.mark.slow
 def test_changed_weights_teach_anew(
     prepared: Path, teacher: str, tiny_depth_model: Path, tmp_path: Path, run: Run, rows_of: RowsOf
 ) -> None:
@@ -96,6 +98,7 @@ def test_changed_weights_teach_anew(
     assert {row["depth_teacher"] for row in rows_of(prepared).values()} == {first.teacher}
 
 
+@pytest.mark.slow
 def test_only_a_photo_that_changed_is_looked_at_again(prepared: Path, labelled: Path, teacher: str, run: Run) -> None:
     run(teacher=teacher, data=str(prepared))
     changed = sorted((labelled / "image").iterdir())[3]
@@ -107,6 +110,7 @@ def test_only_a_photo_that_changed_is_looked_at_again(prepared: Path, labelled: 
     assert read_info(prepared).depth_rows == PHOTOS
 
 
+@pytest.mark.slow
 def test_without_their_originals_the_prepared_pictures_can_be_taught(
     prepared: Path, labelled: Path, teacher: str, run: Run
 ) -> None:
@@ -158,6 +162,7 @@ def test_a_manifest_on_s3_is_taught_to_s3(s3: str, labelled: Path, teacher: str,
     assert Image.open(io.BytesIO(sheet["Body"].read())).width > 500
 
 
+@pytest.mark.slow
 def test_a_prepared_dataset_on_s3_is_taught_there(
     s3: str, labelled: Path, teacher: str, tmp_path: Path, run: Run
 ) -> None:
