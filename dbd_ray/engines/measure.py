@@ -21,7 +21,8 @@ from dbd_ray.models import FocusNetwork
 from dbd_ray.storage import replace_bytes
 
 PHOTOS = 8  # of a pass, as detectors batch them
-ROUNDS = 5
+ROUNDS = 10
+BEHIND = 0.7  # of the fastest one's speed: an engine below this after two rounds is not measured again
 SECONDS = 0.5  # of one engine's passes; an engine that needs longer for one is measured by that one
 _LIBRARIES = ("dbd-ray", "torch", "openvino", "onnxruntime")
 _log = logging.getLogger(__name__)
@@ -107,7 +108,11 @@ def _measure(engines: Mapping[str, Engine], input_size: tuple[int, int]) -> dict
         if (alone := _seconds(engine, photos[:1])) > SECONDS:
             speeds[name] = 1 / alone
             del waiting[name]
-    for _ in range(ROUNDS):  # in turns, so that what else the machine does meets all of them
+    for done in range(ROUNDS):  # in turns, so that what else the machine does meets all of them
+        if done >= 2:
+            waiting = {name: engine for name, engine in waiting.items() if speeds[name] > BEHIND * max(speeds.values())}
+        if done and len(waiting) < 2:
+            break
         for name, engine in waiting.items():
             speeds[name] = max(speeds.get(name, 0.0), len(photos) / _seconds(engine, photos))
     return speeds

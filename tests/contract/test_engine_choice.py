@@ -116,3 +116,10 @@ def test_processes_that_load_at_the_same_time_wait_for_one_measurement(tiny_mode
     processes = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(3)]
     assert len({process.communicate()[0] for process in processes}) == 1
     assert len(list(own_cache.glob("speeds/*.json"))) == 1
+
+
+@pytest.mark.usefixtures("own_cache")
+def test_auto_spends_its_passes_on_engines_that_are_close(tiny: Load, paced: dict[str, _Paced]) -> None:
+    paced["openvino"].seconds = paced["onnx"].seconds * 0.95
+    tiny()
+    assert paced["onnx"].passes == paced["openvino"].passes > 2 * paced["fused"].passes
