@@ -2,8 +2,6 @@
 
 import io
 import struct
-import zlib
-from collections.abc import Iterator
 from typing import Literal
 
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
@@ -29,9 +27,6 @@ _RAW_MAGICS = (
     b"\0MRM",  # Minolta MRW
     b"II\x1a\0\0\0HEAPCCDR",  # Canon CRW
 )
-
-_LARGEST_PROFILE_BYTES = 2**24
-_CLEAR_BYTES = {0: (2,), 2: (6,), 3: range(1, 257)}  # of PNG's tRNS, by colour type; of another length it says nothing
 
 _NEW_SUBFILE_TYPE, _COMPRESSION, _PHOTOMETRIC, _MAKE = 0x00FE, 0x0103, 0x0106, 0x010F
 _SUB_IFDS, _DNG_VERSION = 0x014A, 0xC612
@@ -79,50 +74,6 @@ def webp_size(data: bytes) -> tuple[int, int] | None:
         bits = int.from_bytes(data[21:25], "little")
         return (bits >> 14 & 0x3FFF) + 1, (bits & 0x3FFF) + 1
     return None
-
-
-def _chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
-    at = 8
-    while at + 8 <= len(data):
-        end = at + 12 + int.from_bytes(data[at : at + 4], "big")
-        yield data[at + 4 : at + 8], at, min(end, len(data))
-        at = end
-
-
-def png_depth(data: bytes) -> int:
-    """Give the bits per sample of a PNG file, from its header."""
-    return data[24]
-
-
-def png_exif(data: bytes) -> bytes | None:
-    """Find a PNG file's EXIF block, which may also stand behind the pixels, without decoding them."""
-    return next((data[start + 8 : end - 4] for kind, start, end in _chunks(data) if kind == b"eXIf"), None)
-
-
-def png_profile(data: bytes) -> bytes | None:
-    """Find a PNG file's colour profile; None where it has none, or one that is damaged or above 16 MiB."""
-    for kind, start, end in _chunks(data):
-        if kind == b"iCCP":
-            packed = data[start + 8 : end - 4].partition(b"\0")[2][1:]
-            unpacking = zlib.decompressobj()
-            try:
-                profile = unpacking.decompress(packed, _LARGEST_PROFILE_BYTES)
-            except zlib.error:
-                return None
-            return profile if unpacking.eof else None
-    return None
-
-
-def png_pixels(data: bytes) -> bytes:
-    """Leave out of a PNG file what does not make its pixels: Pillow refuses photos for damaged or large texts."""
-    makes_pixels = [
-        kind[:1].isupper() or (kind == b"tRNS" and end - start - 12 in _CLEAR_BYTES.get(data[25], ()))
-        for kind, start, end in _chunks(data)
-    ]
-    if all(makes_pixels):
-        return data
-    kept = (data[start:end] for (_, start, end), makes in zip(_chunks(data), makes_pixels, strict=True) if makes)
-    return data[:8] + b"".join(kept)
 
 
 def ends_early(data: bytes, container: Container) -> bool:

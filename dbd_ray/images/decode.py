@@ -13,24 +13,15 @@ from PIL import (
     ImageChops,
     ImageFile,
     JpegImagePlugin,
-    PngImagePlugin,
     TiffImagePlugin,
     WebPImagePlugin,
 )
 
 from dbd_ray.errors import PhotoError
 from dbd_ray.images.colour import to_srgb
-from dbd_ray.images.containers import (
-    Container,
-    ends_early,
-    identify,
-    png_depth,
-    png_exif,
-    png_pixels,
-    png_profile,
-    webp_size,
-)
+from dbd_ray.images.containers import Container, ends_early, identify, webp_size
 from dbd_ray.images.jpeg import JpegFile, without_short_adobe
+from dbd_ray.images.png import PngFile
 from dbd_ray.images.raw import open_raw_preview
 from dbd_ray.images.resize import resize_photo
 from dbd_ray.images.tiff import TiffFile
@@ -168,21 +159,6 @@ def _open(data: bytes, container: Container, max_bytes: int, max_pixels: int) ->
     return image
 
 
-def _open_png(data: bytes) -> Image.Image:
-    image = PngImagePlugin.PngImageFile(io.BytesIO(png_pixels(data)))
-    if exif := png_exif(data):
-        image.info["exif"] = b"Exif\0\0" + exif
-    if profile := png_profile(data):
-        image.info["icc_profile"] = profile
-    clear = image.info.get("transparency")
-    depth = png_depth(data)
-    if isinstance(clear, tuple) and depth == 16:  # Pillow keeps the upper half of such pixels only
-        image.info["transparency"] = tuple(level >> 8 for level in clear)
-    elif isinstance(clear, int) and image.mode == "L":  # whose levels Pillow spreads over 8 bits
-        image.info["transparency"] = clear * 255 // (2**depth - 1)
-    return image
-
-
 def _open_container(data: bytes, container: Container) -> Image.Image:
     match container:
         case "raw":
@@ -190,7 +166,7 @@ def _open_container(data: bytes, container: Container) -> Image.Image:
         case "jpeg":
             return JpegFile(io.BytesIO(without_short_adobe(data)))
         case "png":
-            return _open_png(data)
+            return PngFile(data)
         case "heif":
             return _open_heif(data)
         case "avif":

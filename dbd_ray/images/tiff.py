@@ -1,6 +1,7 @@
 """TIFF files of every arrangement of samples: read rightly, or refused by what they hold."""
 
 import io
+import math
 from typing import Any
 
 import cv2
@@ -11,6 +12,7 @@ from dbd_ray.errors import PhotoError
 
 _BITS, _COMPRESSION, _PHOTOMETRIC, _SAMPLES, _PLANAR, _EXTRA, _FORMAT = 258, 259, 262, 277, 284, 338, 339
 _WIDTH, _HEIGHT, _ORIENTATION, _COLORMAP, _ICC_PROFILE = 256, 257, 274, 320, 34675
+_STRIPS, _ROWS_PER_STRIP, _TILE_WIDTH, _TILE_HEIGHT, _TILES = 273, 278, 322, 323, 324
 _UNSIGNED, _SIGNED, _FLOAT = 1, 2, 3
 _KINDS = {_UNSIGNED: "whole", _SIGNED: "signed", _FLOAT: "floating-point"}
 _GRAY, _RGB, _PALETTE, _YCBCR = 1, 2, 3, 6
@@ -62,6 +64,21 @@ class TiffFile(TiffImagePlugin.TiffImageFile):
             if by_libtiff:
                 tags[_COMPRESSION] = _NOT_COMPRESSED
 
+    def _check_parts(self) -> None:
+        tags = self.tag_v2
+        width, height = tags[_WIDTH], tags[_HEIGHT]
+        if _TILES in tags:
+            listed, across, down = len(tags[_TILES]), tags[_TILE_WIDTH], tags[_TILE_HEIGHT]
+        else:
+            listed, across, down = len(tags.get(_STRIPS, ())), width, tags.get(_ROWS_PER_STRIP, height)
+        needed = math.ceil(width / across) * math.ceil(height / down)
+        if tags.get(_PLANAR, 1) == _SEPARATE:
+            needed *= tags.get(_SAMPLES, 1)
+        if listed < needed:
+            raise PhotoError(
+                "truncated", f"this TIFF file lists {listed} of the {needed} parts of its picture: copy it again"
+            )
+
     def load_prepare(self) -> None:
         """Take the memory here, which keeps Pillow from applying its own limit after ours has let the photo pass."""
         if self._im is None:
@@ -70,6 +87,8 @@ class TiffFile(TiffImagePlugin.TiffImageFile):
 
     def load(self) -> Any:
         """Decode the pixels, upright."""
+        if self._im is None:
+            self._check_parts()
         if self._by_opencv and self._im is None:
             decoded = Image.fromarray(self._decode())
             self.im, self._mode = decoded.im, decoded.mode
@@ -102,6 +121,8 @@ class TiffFile(TiffImagePlugin.TiffImageFile):
                 "undecodable",
                 f"the pixels of this TIFF file ({self._held()}) are damaged or missing: copy it again",
             )
+        if values.dtype.kind == "f" and not np.isfinite(values).any():
+            raise PhotoError("undecodable", f"none of this TIFF file's {self._held()} is finite: export it again")
         if values.ndim == 2:
             return _grays(values)
         return self._colours(values)

@@ -6,6 +6,7 @@ import zlib
 import numpy as np
 import pytest
 
+from dbd_ray.errors import PhotoError
 from dbd_ray.images.decode import decode_photo
 
 HEIGHT, WIDTH = 5, 13  # rows that do not fill their last byte
@@ -33,10 +34,11 @@ def _rows(levels: np.ndarray, bits: int) -> bytes:
     return rows
 
 
-def _png(levels: np.ndarray, colour: int, bits: int, *, interlaced: bool, extra: bytes = b"") -> bytes:
+def _png(levels: np.ndarray, colour: int, bits: int, *, interlaced: bool, extra: bytes = b"", cut: int = 0) -> bytes:
     header = struct.pack(">IIBBBBB", levels.shape[1], levels.shape[0], bits, colour, 0, 0, int(interlaced))
     parts = [levels[r::rows, c::columns] for r, c, rows, columns in PASSES] if interlaced else [levels]
-    data = zlib.compress(b"".join(_rows(part, bits) for part in parts))
+    rows = b"".join(_rows(part, bits) for part in parts)
+    data = zlib.compress(rows[: len(rows) - cut])
     return b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", header) + extra + _chunk(b"IDAT", data) + _chunk(b"IEND", b"")
 
 
@@ -89,3 +91,36 @@ def test_transparent_colours_of_a_palette_are_white_by_their_share() -> None:
     share = alpha[levels] / 255
     expected = palette[levels[..., 0]] * share + 255 * (1 - share)
     assert np.abs(decode_photo(_png(levels, PALETTE, 8, interlaced=False, extra=extra)) - expected).max() <= 1
+
+
+@pytest.mark.parametrize("interlaced", [False, True])
+@pytest.mark.parametrize(("colour", "bits"), KINDS)
+def test_rows_that_were_never_coded_are_not_shown_as_black(colour: int, bits: int, interlaced: bool) -> None:
+    levels = np.maximum(_levels(colour, bits), 1)
+    palette = _chunk(b"PLTE", bytes(3 * 2**bits)) if colour == PALETTE else b""
+    row_bytes = 1 + (WIDTH * CHANNELS[colour] * bits + 7) // 8
+    for missing in (row_bytes, 2 * row_bytes):
+        data = _png(levels, colour, bits, interlaced=interlaced, extra=palette, cut=missing)
+        with pytest.raises(PhotoError, match="ends before its picture does"):
+            decode_photo(data)
+
+
+@pytest.mark.parametrize("interlaced", [False, True])
+@pytest.mark.parametrize(("colour", "bits"), KINDS)
+def test_black_rows_are_rows(colour: int, bits: int, interlaced: bool) -> None:
+    palette = _chunk(b"PLTE", bytes(3 * 2**bits)) if colour == PALETTE else b""
+    black = np.zeros((HEIGHT, WIDTH, CHANNELS[colour]), int)
+    data = _png(black, colour, bits, interlaced=interlaced, extra=palette)
+    assert decode_photo(data).shape == (HEIGHT, WIDTH, 3)
+
+
+@pytest.mark.parametrize("missing", [0, 1])
+def test_rows_of_megabytes_are_counted(missing: int) -> None:
+    levels = np.random.default_rng(0).integers(0, 256, (1500, 1000, 1))
+    levels[-1] = 0
+    data = _png(levels, GRAY, 8, interlaced=False, cut=1001 * missing)
+    if missing:
+        with pytest.raises(PhotoError, match="ends before its picture does"):
+            decode_photo(data)
+    else:
+        np.testing.assert_array_equal(decode_photo(data)[..., :1], levels)

@@ -4,6 +4,7 @@ import importlib.util
 from itertools import product
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
@@ -156,6 +157,21 @@ def test_a_tiff_whose_pixels_are_missing_is_not_painted_gray(kind: str) -> None:
     data = tiffs.tiff(stored(VALUES[..., :3], kind), planar=kind == "u2", tags={273: (4, [10**6] * 15)})
     with pytest.raises(PhotoError):
         decode_photo(data)
+
+
+@pytest.mark.parametrize("kind", ["u1", "u2", "f4"])
+@pytest.mark.parametrize("layout", [{}, {"planar": True}, {"tile": (16, 16)}, {"compression": tiffs.DEFLATE}], ids=str)
+def test_strips_and_tiles_that_are_not_listed_are_not_shown_as_black(kind: str, layout: dict[str, Any]) -> None:
+    taller = {257: (4, [HEIGHT + 16])}
+    with pytest.raises(PhotoError):
+        decode_photo(tiffs.tiff(stored(VALUES[..., :3], kind), tags=taller, **layout))
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_floats_of_which_none_is_finite_are_refused(count: int) -> None:
+    model = tiffs.RGB if count == 3 else tiffs.GRAY
+    with pytest.raises(PhotoError, match=r"none of this TIFF file's .* is finite"):
+        decode_photo(tiffs.tiff(np.full((4, 4, count), np.nan, np.float32), model))
 
 
 def test_a_tiff_cut_before_its_tags_is_truncated() -> None:
