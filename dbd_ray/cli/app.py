@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import typer
 
 from dbd_ray.cli import data, models, predict, serve, training
-from dbd_ray.cli.console import accept_any_text
+from dbd_ray.cli.console import accept_any_text, shown
 from dbd_ray.cli.session import present_token
 from dbd_ray.cli.signals import stop_by_signals
 from dbd_ray.errors import DbdRayError
@@ -54,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         app(args=None if arguments is None else list(arguments), prog_name="dbd-ray")
     except DbdRayError as error:
-        sys.stderr.write(f"error: {error}\n")
+        sys.stderr.write(f"error: {shown(str(error))}\n")
         raise SystemExit(2) from None
     except RuntimeError as error:
         if str(error) != NO_HOME:

@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -27,6 +28,8 @@ MOST_ROWS = 40  # of a table on a terminal; a pipe gets them all
 NARROW = 14  # characters; wider columns are wrapped where the terminal is too narrow
 LOGGED_STEPS = 10
 LOGGED_EVERY_S = 15.0
+_COLOURING = re.compile(r"\x1b\[[0-9;]*m")  # of Ray's messages
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 def accept_any_text() -> None:
@@ -36,9 +39,14 @@ def accept_any_text() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
+def shown(text: str) -> str:
+    """Give a text as people may see it: secrets masked, and what would steer a terminal (in a file's name) escaped."""
+    return _CONTROL.sub(lambda found: rf"\x{ord(found[0]):02x}", _COLOURING.sub("", masked(text)))
+
+
 def say(text: str, *, aside: bool = False) -> None:
     """Write a line of a command's answer, or beside it (to stderr): what a program that reads the answer would skip."""
-    Console(stderr=aside).print(masked(text), highlight=False, markup=False, emoji=False, soft_wrap=True)
+    Console(stderr=aside).print(shown(text), highlight=False, markup=False, emoji=False, soft_wrap=True)
 
 
 def say_where_recorded(run_id: str, tracking_uri: str, *, aside: bool = False) -> None:
@@ -57,7 +65,7 @@ def show_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, title: 
         title: Line above the table on a terminal; a pipe gets none.
     """
     console = Console()
-    rows = [[masked(text) for text in row] for row in rows]
+    rows = [[shown(text) for text in row] for row in rows]
     if not console.is_terminal:
         for row in (columns, *rows):
             sys.stdout.write("\t".join(" ".join(text.split()) for text in row) + "\n")
@@ -148,7 +156,7 @@ def show_training() -> Iterator[Callable[["Event"], None]]:
 
         def show(event: "Event") -> None:
             if isinstance(event, str):
-                bar.console.print(masked(event), highlight=False, markup=False, emoji=False)
+                bar.console.print(shown(event), highlight=False, markup=False, emoji=False)
             else:
                 done = (event.epoch - 1) * event.steps + event.step
                 bar.update(task, completed=done, total=event.epochs * event.steps, description=event.short())

@@ -36,7 +36,9 @@ def open_raw_preview(data: bytes) -> Image.Image:
             "undecodable", "this raw file holds no preview that can be read: export it as JPEG or TIFF"
         ) from None
     except rawpy.LibRawError as error:
-        raise PhotoError("undecodable", f"this raw file cannot be read ({error}): export it as JPEG or TIFF") from None
+        # LibRaw's words are bytes
+        cause = error.args[0].decode(errors="replace") if error.args and isinstance(error.args[0], bytes) else error
+        raise PhotoError("undecodable", f"this raw file cannot be read ({cause}): export it as JPEG or TIFF") from None
     if isinstance(thumbnail.data, bytes):
         preview: Image.Image = JpegImagePlugin.JpegImageFile(io.BytesIO(thumbnail.data))
     else:

@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from dbd_ray.cli import console
+from dbd_ray.cli.app import main
 from dbd_ray.training.progress import Progress
 
 
@@ -98,3 +99,19 @@ def test_names_that_the_terminal_cannot_write_do_no_harm() -> None:
 def test_colons_in_a_name_are_colons(capsys: pytest.CaptureFixture[str]) -> None:
     console.say("results in photos:x:2024")
     assert capsys.readouterr().out == "results in photos:x:2024\n"
+
+
+def test_a_name_does_not_steer_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    name = "\x1b]0;title\x07 \x1b[2Jb\x9b1m.jpg"
+    console.say(f"failed: {name}")
+    console.show_table(["photo"], [[name]])
+    with pytest.raises(SystemExit):
+        main(["predict", f"/nowhere/{name}", "--out", "/nowhere"])
+    answered = "".join(capsys.readouterr())
+    assert answered.count(r"\x1b]0;title\x07 \x1b[2Jb\x9b1m.jpg") == 3
+    assert not set(answered) & {"\x1b", "\x07", "\x9b"}
+
+
+def test_colours_of_rays_messages_are_left_out(capsys: pytest.CaptureFixture[str]) -> None:
+    console.say("\x1b[36mray::worker\x1b[39m ended")
+    assert capsys.readouterr().out == "ray::worker ended\n"

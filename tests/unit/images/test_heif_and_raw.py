@@ -161,6 +161,7 @@ def test_a_damaged_raw_file_is_undecodable() -> None:
     with pytest.raises(PhotoError, match="raw file") as caught:
         decode_photo(b"FUJIFILMCCD-RAW 0201" + bytes(400))
     assert caught.value.reason == "undecodable"
+    assert "b'" not in caught.value.message
 
 
 def test_limits_hold_for_a_raw_files_preview() -> None:
