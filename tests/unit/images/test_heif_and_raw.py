@@ -187,6 +187,22 @@ def test_heic_is_decoded() -> None:
     assert decode_photo(data, target_size=(20, 30)).shape == (20, 30, 3)
 
 
+@pytest.mark.parametrize("bits", [8, 16])
+@pytest.mark.parametrize("model", ["L", "LA", "RGB", "RGBA", "RGBa"])
+def test_heic_of_every_model_and_depth_is_the_picture_that_was_written(model: str, bits: int) -> None:
+    heif = pytest.importorskip("pillow_heif")
+    y, x = np.mgrid[0:64, 0:96]
+    colour = np.stack([x * 2.6, y * 3.9, (x + y) * 1.6], 2)[..., : 3 if "RGB" in model else 1]
+    share = np.clip(1 - x[..., None] / 128, 0, 1) if model[-1] in "Aa" else np.ones((64, 96, 1))
+    samples = np.dstack([colour * share if model == "RGBa" else colour, *([share * 255] if model[-1] in "Aa" else [])])
+    stored = np.rint(samples).astype(np.uint8) if bits == 8 else np.rint(samples * 257).astype(np.uint16)
+    stream = io.BytesIO()
+    mode = model if bits == 8 else f"{model};16"
+    lossless = {"quality": -1, "chroma": 444, "matrix_coefficients": 0}
+    heif.from_bytes(mode, (96, 64), stored.tobytes()).save(stream, **lossless)
+    assert np.abs(decode_photo(stream.getvalue()) - (colour * share + 255 * (1 - share))).max() <= 2
+
+
 def test_a_turned_heic_is_upright_once() -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
