@@ -122,4 +122,4 @@ def test_processes_that_load_at_the_same_time_wait_for_one_measurement(tiny_mode
 def test_auto_spends_its_passes_on_engines_that_are_close(tiny: Load, paced: dict[str, _Paced]) -> None:
     paced["openvino"].seconds = paced["onnx"].seconds * 0.95
     tiny()
-    assert paced["onnx"].passes == paced["openvino"].passes > 2 * paced["fused"].passes
+    assert paced["onnx"].passes == paced["openvino"].passes > paced["fused"].passes
