@@ -11,7 +11,7 @@ _EPSILON = 1e-5
 
 
 class Discriminator(nn.Module):
-    """Judges focus maps of photos (the paper's figure has encoder-decoders; the rest is choice, see docs/training.md).
+    """Judges focus maps of photos (the paper's figure has encoder-decoders; the rest is choice, see docs/dbdgan.md).
 
     Every convolution has spectral norm (Miyato et al., ICLR 2018). Each level's features are normalised over channels
     at every position, and the moments taken away are given back to the decoder's level (positional normalisation with
