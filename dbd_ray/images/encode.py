@@ -15,6 +15,11 @@ from dbd_ray.names import Polarity
 _PHOTOMETRIC = 262  # TIFF tag
 _COLOURED, _COLOURED_SHARE = 48, 0.02  # levels between a pixel's channels, and share of such pixels
 
+# a fifth of the time of Pillow's way, for 4 % (focus maps) to 12 % (photos) more bytes
+_PNG = (
+    *(cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE),
+    *(cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_UP),
+)
 _DEPTH_PNG = (
     *(cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE),
     *(cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_PAETH),
@@ -171,6 +176,4 @@ def _with_alpha(gray: Image.Image, alpha: Image.Image) -> Image.Image:
 
 
 def _png(pixels: np.ndarray) -> bytes:
-    stream = io.BytesIO()
-    Image.fromarray(pixels).save(stream, "PNG")
-    return stream.getvalue()
+    return cv2.imencode(".png", pixels if pixels.ndim == 2 else pixels[..., ::-1], _PNG)[1].tobytes()
