@@ -119,8 +119,8 @@ def test_every_environment_variable_has_its_line() -> None:
 
 
 def _set_in_tests(read: set[str]) -> set[str]:
-    """Secrets and regions that tests give to a server of their own."""
-    return {name for name in read if name in {"AWS_DEFAULT_REGION"}}
+    """Secrets, regions and switches that tests give to a server of their own."""
+    return {name for name in read if name in {"AWS_DEFAULT_REGION", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION"}}
 
 
 def test_every_output_column_is_told() -> None:
