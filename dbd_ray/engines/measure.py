@@ -109,14 +109,13 @@ def _measure(engines: Mapping[str, Engine], input_size: tuple[int, int]) -> dict
         if (alone := _seconds(engine, photos[:1])) > SECONDS:
             speeds[name] = 1 / alone
             del waiting[name]
-    for done in range(ROUNDS):  # in turns, so that what else the machine does meets all of them
-        if done:
-            waiting = {name: engine for name, engine in waiting.items() if speeds[name] > BEHIND * max(speeds.values())}
-        if done and len(waiting) < 2:
-            break
+    for _ in range(ROUNDS):  # in turns, so that what else the machine does meets all of them
         for name, engine in waiting.items():
             fastest = min(_seconds(engine, photos) for _ in range(PASSES))
             speeds[name] = max(speeds.get(name, 0.0), len(photos) / fastest)
+        waiting = {name: engine for name, engine in waiting.items() if speeds[name] > BEHIND * max(speeds.values())}
+        if len(waiting) < 2:
+            break
     return speeds
 
 

@@ -87,7 +87,7 @@ def encode_depth(depth: np.ndarray) -> bytes:
     """
     levels = np.rint(_checked_map(depth, "depth") * 65535).astype(np.uint16)
     # a third of the time of Pillow's way, and no larger: the low bits of a depth have no patterns to search for
-    return cv2.imencode(".png", levels, _DEPTH_PNG)[1].tobytes()
+    return _png(levels, _DEPTH_PNG)
 
 
 def decode_depth(data: bytes) -> np.ndarray:
@@ -175,5 +175,5 @@ def _with_alpha(gray: Image.Image, alpha: Image.Image) -> Image.Image:
     return gray
 
 
-def _png(pixels: np.ndarray) -> bytes:
-    return cv2.imencode(".png", pixels if pixels.ndim == 2 else pixels[..., ::-1], _PNG)[1].tobytes()
+def _png(pixels: np.ndarray, options: tuple[int, ...] = _PNG) -> bytes:
+    return cv2.imencode(".png", pixels if pixels.ndim == 2 else pixels[..., ::-1], options)[1].tobytes()

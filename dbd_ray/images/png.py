@@ -25,8 +25,7 @@ class PngFile(PngImagePlugin.PngImageFile):
     """
 
     def __init__(self, data: bytes) -> None:
-        self._data = _pixels(data)
-        super().__init__(io.BytesIO(self._data))
+        super().__init__(io.BytesIO(_pixels(data)))
         if exif := _exif(data):
             self.info["exif"] = b"Exif\0\0" + exif
         if profile := _profile(data):
@@ -44,16 +43,17 @@ class PngFile(PngImagePlugin.PngImageFile):
         Raises:
             OSError: The file ends before its picture does, or its compressed rows do.
         """
-        data, self._data = self._data, b""
+        data = self.fp.getvalue() if self.tile and isinstance(self.fp, io.BytesIO) else b""
         loaded = super().load()
         if data and self._may_lack_rows(data) and _lacks_rows(data):
             raise OSError("image file is truncated, and marked as ended")
         return loaded
 
     def _may_lack_rows(self, data: bytes) -> bool:
-        # Pillow leaves 0 where nothing was coded; the last row of an interlaced picture may be of any pass
-        box = self.getbbox(alpha_only=False)
-        return _is_interlaced(data) or box is None or box[3] < self.height
+        if _is_interlaced(data):  # its last row may be of any pass
+            return True
+        box = self.getbbox(alpha_only=False)  # Pillow leaves 0 where nothing was coded
+        return box is None or box[3] < self.height
 
 
 def _is_interlaced(data: bytes) -> bool:

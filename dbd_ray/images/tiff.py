@@ -89,9 +89,9 @@ class TiffFile(TiffImagePlugin.TiffImageFile):
         """Decode the pixels, upright."""
         if self._im is None:
             self._check_parts()
-        if self._by_opencv and self._im is None:
-            decoded = Image.fromarray(self._decode())
-            self.im, self._mode = decoded.im, decoded.mode
+            if self._by_opencv:
+                decoded = Image.fromarray(self._decode())
+                self.im, self._mode = decoded.im, decoded.mode
         return super().load()
 
     @staticmethod
