@@ -29,7 +29,9 @@ NARROW = 14  # characters; wider columns are wrapped where the terminal is too n
 LOGGED_STEPS = 10
 LOGGED_EVERY_S = 15.0
 _COLOURING = re.compile(r"\x1b\[[0-9;]*m")  # of Ray's messages
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+# control characters but tabs and line ends, and those that turn the direction of what follows
+_STEERING = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+_LOWEST = re.compile(r"[\x00-\x1f]")
 
 
 def accept_any_text() -> None:
@@ -41,7 +43,16 @@ def accept_any_text() -> None:
 
 def shown(text: str) -> str:
     """Give a text as people may see it: secrets masked, and what would steer a terminal (in a file's name) escaped."""
-    return _CONTROL.sub(lambda found: rf"\x{ord(found[0]):02x}", _COLOURING.sub("", masked(text)))
+    return _STEERING.sub(_escaped, _COLOURING.sub("", masked(text)))
+
+
+def _on_one_line(name: object) -> str:
+    # a name that ends a line would begin another one with words of its own, and one that colours would look like others
+    return _LOWEST.sub(_escaped, str(name))
+
+
+def _escaped(found: re.Match[str]) -> str:
+    return found[0].encode("unicode_escape").decode()
 
 
 def say(text: str, *, aside: bool = False) -> None:
@@ -91,7 +102,7 @@ def show_predictions(predictions: "Sequence[Prediction]", out: Path) -> None:
     if len(found) > 1 and Console().is_terminal:
         names, folder = _below_common_folder(names)
     rows = [
-        (name, f"{one.summary.in_focus_fraction:.1%}", one.summary.kind, f"{one.summary.confidence:.2f}")
+        (_on_one_line(name), f"{one.summary.in_focus_fraction:.1%}", one.summary.kind, f"{one.summary.confidence:.2f}")
         for name, one in zip(names, found, strict=True)
         if one.summary
     ]
@@ -99,7 +110,7 @@ def show_predictions(predictions: "Sequence[Prediction]", out: Path) -> None:
         show_table(("photo", "in focus", "kind", "confidence"), rows, title=folder)
     for one in predictions:
         if one.error:
-            say(f"failed: {one.photo}: {one.error}", aside=True)
+            say(f"failed: {_on_one_line(one.photo)}: {one.error}", aside=True)
     say(f"{len(found)} of {len(predictions)} photos done, results in {out}", aside=True)
 
 
@@ -116,7 +127,7 @@ def show_teaching(report: "TeachReport") -> None:
     rows += [(f"time: {step}", f"{share:.0%}") for step, share in report.time_shares.items()]
     show_table(("what", "count"), rows, title=report.teacher)
     for photo, detail in report.failures.items():
-        say(f"failed: {photo}: {detail}", aside=True)
+        say(f"failed: {_on_one_line(photo)}: {detail}", aside=True)
     say(f"depths, contact sheet and summary: {report.folder}", aside=True)
 
 

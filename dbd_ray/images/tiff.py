@@ -68,12 +68,13 @@ class TiffFile(TiffImagePlugin.TiffImageFile):
         tags = self.tag_v2
         width, height = tags[_WIDTH], tags[_HEIGHT]
         if _TILES in tags:
-            listed, across, down = len(tags[_TILES]), tags[_TILE_WIDTH], tags[_TILE_HEIGHT]
+            places, across, down = tags[_TILES], tags[_TILE_WIDTH], tags[_TILE_HEIGHT]
         else:
-            listed, across, down = len(tags.get(_STRIPS, ())), width, tags.get(_ROWS_PER_STRIP, height)
+            places, across, down = tags.get(_STRIPS, ()), width, tags.get(_ROWS_PER_STRIP, height)
         needed = math.ceil(width / across) * math.ceil(height / down)
         if tags.get(_PLANAR, 1) == _SEPARATE:
             needed *= tags.get(_SAMPLES, 1)
+        listed = sum(place > 0 for place in places)  # sparse files have 0, the header's place, for parts they lack
         if listed < needed:
             raise PhotoError(
                 "truncated", f"this TIFF file lists {listed} of the {needed} parts of its picture: copy it again"

@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -110,6 +111,16 @@ def test_a_name_does_not_steer_the_terminal(capsys: pytest.CaptureFixture[str]) 
     answered = "".join(capsys.readouterr())
     assert answered.count(r"\x1b]0;title\x07 \x1b[2Jb\x9b1m.jpg") == 3
     assert not set(answered) & {"\x1b", "\x07", "\x9b"}
+
+
+def test_a_name_says_nothing_on_lines_of_its_own(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    photo = tmp_path / "a\nerror: all photos deleted \x1b[31m\u202egpj.jpg"
+    photo.write_bytes(b"x")
+    with pytest.raises(SystemExit):
+        main(["predict", str(photo), "--out", str(tmp_path / "out"), "--engine", "eager", "--device", "cpu"])
+    answered = "".join(capsys.readouterr())
+    assert r"a\nerror: all photos deleted \x1b[31m\u202egpj.jpg: these 1 bytes" in answered
+    assert not set(answered) & {"\x1b", "\u202e"}
 
 
 def test_colours_of_rays_messages_are_left_out(capsys: pytest.CaptureFixture[str]) -> None:

@@ -167,6 +167,13 @@ def test_strips_and_tiles_that_are_not_listed_are_not_shown_as_black(kind: str, 
         decode_photo(tiffs.tiff(stored(VALUES[..., :3], kind), tags=taller, **layout))
 
 
+@pytest.mark.parametrize("kind", ["u1", "u2", "f4"])
+def test_strips_without_a_place_are_not_read_from_the_header(kind: str) -> None:
+    data = tiffs.tiff(stored(VALUES[..., :3], kind), tags={273: (4, [8, 0, 8, 8, 8]), 279: (4, [1, 0, 1, 1, 1])})
+    with pytest.raises(PhotoError, match="lists 4 of the 5 parts"):
+        decode_photo(data)
+
+
 @pytest.mark.parametrize("count", [1, 3])
 def test_floats_of_which_none_is_finite_are_refused(count: int) -> None:
     model = tiffs.RGB if count == 3 else tiffs.GRAY
