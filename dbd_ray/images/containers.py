@@ -1,7 +1,6 @@
 """File formats of photos: recognised by their header, and facts that are read without decoding pixels."""
 
 import io
-import struct
 from typing import Literal
 
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
@@ -59,20 +58,6 @@ def identify(data: bytes) -> Container | None:
         return "raw"
     if data.startswith((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")):
         return "raw" if _is_raw_tiff(data) else "tiff"
-    return None
-
-
-def webp_size(data: bytes) -> tuple[int, int] | None:
-    """Read a WebP file's (height, width) without its decoder, which allocates the canvas as soon as it is made."""
-    chunk = data[12:16]
-    if chunk == b"VP8X" and len(data) >= 30:
-        return int.from_bytes(data[27:30], "little") + 1, int.from_bytes(data[24:27], "little") + 1
-    if chunk == b"VP8 " and len(data) >= 30:
-        width, height = struct.unpack_from("<HH", data, 26)
-        return height & 0x3FFF, width & 0x3FFF
-    if chunk == b"VP8L" and len(data) >= 25:
-        bits = int.from_bytes(data[21:25], "little")
-        return (bits >> 14 & 0x3FFF) + 1, (bits & 0x3FFF) + 1
     return None
 
 

@@ -7,7 +7,6 @@ from contextlib import contextmanager
 import numpy as np
 from PIL import (
     AvifImagePlugin,
-    BmpImagePlugin,
     GifImagePlugin,
     Image,
     ImageChops,
@@ -18,13 +17,17 @@ from PIL import (
 )
 
 from dbd_ray.errors import PhotoError
+from dbd_ray.images.bmp import open_bmp, with_true_alpha
 from dbd_ray.images.colour import to_srgb
-from dbd_ray.images.containers import Container, ends_early, identify, webp_size
+from dbd_ray.images.containers import Container, ends_early, identify
+from dbd_ray.images.heif import heif_lacks_part
 from dbd_ray.images.jpeg import JpegFile, without_short_adobe
+from dbd_ray.images.lost import lost_part
 from dbd_ray.images.png import PngFile
 from dbd_ray.images.raw import open_raw_preview
 from dbd_ray.images.resize import resize_photo
 from dbd_ray.images.tiff import TiffFile
+from dbd_ray.images.webp import webp_lacks_part, webp_size
 from dbd_ray.names import MAX_PIXELS
 
 MAX_BYTES = 256 * 2**20
@@ -46,7 +49,6 @@ _TRANSPOSES = {
 _OPENERS: dict[Container, type[ImageFile.ImageFile]] = {
     "webp": WebPImagePlugin.WebPImageFile,
     "tiff": TiffFile,
-    "bmp": BmpImagePlugin.BmpImageFile,
     "gif": GifImagePlugin.GifImageFile,
 }
 
@@ -78,11 +80,12 @@ def decode_photo(
         raise ValueError(f"target_size must be two positive numbers (height, width), got {target_size}")
     with _photo_errors(data) as container:
         image = _open(data, container, max_bytes, max_pixels)
+        _check_whole(data, container)
         orientation = _orientation(image)
         if target_size:
             _draft(image, target_size[::-1] if orientation >= 5 else target_size)
         image.load()
-        image = to_srgb(_with_true_alpha(_with_true_inks(image)))
+        image = to_srgb(with_true_alpha(_with_true_inks(image)))
         photo = np.array(image.transpose(_TRANSPOSES[orientation]) if orientation in _TRANSPOSES else image)
     return resize_photo(photo, target_size) if target_size else photo
 
@@ -101,6 +104,7 @@ def decode_as_stored(data: bytes) -> Image.Image:
     """
     with _photo_errors(data) as container:
         image = _open(data, container, MAX_BYTES, MAX_PIXELS)
+        _check_whole(data, container)
         orientation = _orientation(image)
         image.load()
         return image.transpose(_TRANSPOSES[orientation]) if orientation in _TRANSPOSES else image
@@ -139,7 +143,10 @@ def _photo_errors(data: bytes) -> Iterator[Container]:
         if ends_early(data, container) or "truncated" in str(error).lower():
             message = f"this {container.upper()} file ends before its picture does: copy it again from where it came"
             raise PhotoError("truncated", message) from error
-        message = f"this {container.upper()} file cannot be decoded ({error}): save it again in another program"
+        if not str(error) or str(error).startswith("decoder error"):
+            message = f"the pixels of this {container.upper()} file are damaged: copy it again from where it came"
+        else:
+            message = f"this {container.upper()} file cannot be decoded ({error}): save it again in another program"
         raise PhotoError("undecodable", message) from error
 
 
@@ -171,8 +178,17 @@ def _open_container(data: bytes, container: Container) -> Image.Image:
             return _open_heif(data)
         case "avif":
             return AvifImagePlugin.AvifImageFile(io.BytesIO(data)) if AvifImagePlugin.SUPPORTED else _open_heif(data)
+        case "bmp":
+            return open_bmp(data)
         case _:
             return _OPENERS[container](io.BytesIO(data))
+
+
+def _check_whole(data: bytes, container: Container) -> None:
+    # the files of the other formats do it themselves, while they load
+    heif = container in ("heif", "avif")
+    if (heif and heif_lacks_part(data)) or (container == "webp" and webp_lacks_part(data)):
+        raise lost_part({"heif": "HEIC", "avif": "AVIF", "webp": "WebP"}[container])
 
 
 def _open_heif(data: bytes) -> Image.Image:
@@ -218,10 +234,4 @@ def _draft(image: Image.Image, size: tuple[int, int]) -> None:
 def _with_true_inks(image: Image.Image) -> Image.Image:
     if image.mode == "CMYK" and isinstance(image, JpegImagePlugin.JpegImageFile) and "adobe" not in image.info:
         return ImageChops.invert(image)  # Pillow takes all CMYK JPEGs for Adobe's, whose inks are inverted
-    return image
-
-
-def _with_true_alpha(image: Image.Image) -> Image.Image:
-    if isinstance(image, BmpImagePlugin.BmpImageFile) and image.mode == "RGBA" and not image.getchannel("A").getbbox():
-        return image.convert("RGB")  # its programs leave these bits empty: nobody stores a picture to show none of it
     return image

@@ -5,13 +5,16 @@ import re
 import struct
 from typing import Any
 
-from PIL import ImageChops, JpegImagePlugin
+from PIL import Image, ImageChops, JpegImagePlugin
 
 from dbd_ray.images.jpeg_scans import lacks_scans
+from dbd_ray.images.jpeg_zeros import ZerosInScan, zeros_in_scans
+from dbd_ray.images.lost import lost_part
 
 _END = b"\xff\xd9"
-# no run of the first repeats the second at any offset: as coded blocks they give other pixels
-_FILLINGS = (b"", b"\x5a" * 4096, b"\x33" * 4096)
+# no run of one repeats another at any offset: as coded blocks they give other pixels
+_OTHER_CODES = (b"\x5a" * 4096, b"\x33" * 4096, b"\xd8" * 4096, b"\x86" * 4096)
+_SPARE_BYTES = 16
 
 _SHORT_ADOBE = re.compile(rb"\xff\xee(..)Adobe", re.DOTALL)
 _ADOBE_BYTES = 14  # of the segment behind its marker
@@ -31,9 +34,13 @@ class JpegFile(JpegImagePlugin.JpegImageFile):
 
         Raises:
             OSError: The file ends before its picture does.
+            PhotoError: `undecodable`, a part of it was lost.
         """
         tile = list(self.tile)
         data = self.fp.getvalue() if tile and isinstance(self.fp, io.BytesIO) else b""
+        for scan in zeros_in_scans(data):
+            if not (scan.may_be_flat and self._is_exact(data, scan, tile)):
+                raise lost_part("JPEG")
         if lacks_scans(data):
             raise OSError("image file is truncated, and marked as ended")
         # whether the last scan of a progressive picture is whole cannot be told from its pixels
@@ -59,15 +66,37 @@ class JpegFile(JpegImagePlugin.JpegImageFile):
 
     def _if_complete(self, data: bytes, tile: list[Any]) -> JpegImagePlugin.JpegImageFile | None:
         coded = data.rstrip(_END[:1])  # half a mark at the end would be another mark with what follows it
-        first, *others = (self._filled(coded + filling + _END, tile) for filling in _FILLINGS)
-        return None if any(ImageChops.difference(first, other).getbbox() for other in others) else first
+        first = self._decoded(coded + _END, tile)
+        others = (self._decoded(coded + codes + _END, tile) for codes in _OTHER_CODES[:2])
+        return None if any(_differ(first, other) for other in others) else first
 
-    def _filled(self, data: bytes, tile: list[Any]) -> JpegImagePlugin.JpegImageFile:
+    def _is_exact(self, data: bytes, scan: ZerosInScan, tile: list[Any]) -> bool:
+        """Tell whether a scan's coded data are as long as its blocks need, which they are not if some were lost."""
+        coded, rest = data[: scan.stop].rstrip(_END[:1]), data[scan.stop :] or _END
+
+        def depends_on_codes_after(kept: bytes) -> bool:
+            first, *others = _OTHER_CODES
+            one = self._decoded(kept + first + rest, tile)
+            return any(_differ(one, self._decoded(kept + other + rest, tile)) for other in others)
+
+        # blocks that were lost and are read as flat are more than there were: the last bytes are spare
+        needs_all = depends_on_codes_after(coded[:-_SPARE_BYTES].rstrip(_END[:1])) or self._is_of_one_colour(data, tile)
+        return needs_all and not depends_on_codes_after(coded)
+
+    def _is_of_one_colour(self, data: bytes, tile: list[Any]) -> bool:
+        extrema = self._decoded(data if data.endswith(_END) else data + _END, tile).getextrema()
+        return all(low == high for low, high in (extrema if isinstance(extrema[0], tuple) else [extrema]))
+
+    def _decoded(self, data: bytes, tile: list[Any]) -> JpegImagePlugin.JpegImageFile:
         image = JpegImagePlugin.JpegImageFile(io.BytesIO(data))
         image._size, image._mode = self._size, self._mode
         image.tile, image.decoderconfig = list(tile), self.decoderconfig
         image.load()
         return image
+
+
+def _differ(one: Image.Image, other: Image.Image) -> bool:
+    return ImageChops.difference(one, other).getbbox() is not None
 
 
 def without_short_adobe(data: bytes) -> bytes:

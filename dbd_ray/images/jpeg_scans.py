@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 _BLOCK_PX = 8
 _FRAMES = {0xC0, 0xC1, 0xC2}  # baseline, extended, progressive; all other kinds are not decoded anyway
-_START_OF_SCAN, _RESTART_INTERVAL = 0xDA, 0xDD
+START_OF_SCAN, _RESTART_INTERVAL = 0xDA, 0xDD
 _WITHOUT_LENGTH = {0x01, *range(0xD0, 0xD9)}
 _END_OF_CODED = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 _RESTART = re.compile(rb"\xff[\xd0-\xd7]")
@@ -44,7 +44,7 @@ def _lacks_scans(data: bytes) -> bool:
     frame: _Frame | None = None
     interval = 0
     left: dict[int, dict[int, int]] = {}  # bits that are still to come, by component and coefficient
-    for marker, body, coded in _segments(data):
+    for marker, body, start, stop in segments(data):
         if marker in _FRAMES and frame is None:
             height, width, count = struct.unpack_from(">HHB", body, 1)
             parts = [body[6 + 3 * number : 9 + 3 * number] for number in range(count)]
@@ -52,14 +52,14 @@ def _lacks_scans(data: bytes) -> bool:
             left = {component: dict.fromkeys(_ALL, 1) for component in frame.sampling}
         elif marker == _RESTART_INTERVAL:
             (interval,) = struct.unpack(">H", body[:2])
-        elif marker == _START_OF_SCAN:
+        elif marker == START_OF_SCAN:
             if frame is None:
                 return False
             components = [body[1 + 2 * number] for number in range(body[0])]
             first, last, bits = body[-3], body[-2], body[-1] & 15
             for component in components:
                 left[component].update(dict.fromkeys(range(first, last + 1), bits))
-            if interval and len(_RESTART.findall(coded)) < -(-_units(frame, components) // interval) - 1:
+            if interval and len(_RESTART.findall(data, start, stop)) < -(-_units(frame, components) // interval) - 1:
                 return True
     return any(bits for coefficients in left.values() for bits in coefficients.values())
 
@@ -74,8 +74,15 @@ def _units(frame: _Frame, components: list[int]) -> int:
     return -(-frame.width // (_BLOCK_PX * widest)) * -(-frame.height // (_BLOCK_PX * tallest))
 
 
-def _segments(data: bytes) -> Iterator[tuple[int, bytes, bytes]]:
-    """Yield marker, body, and for scans the coded data of each segment up to the file's end mark."""
+def segments(data: bytes) -> Iterator[tuple[int, bytes, int, int]]:
+    """Yield the segments of a JPEG file up to its end mark.
+
+    Yields:
+        Marker, body, and where the coded data of a scan start and stop; both are the same for all other segments.
+
+    Raises:
+        IndexError: The file ends without a mark.
+    """
     at = 2
     while True:
         while data[at] != 0xFF or data[at + 1] in (0x00, 0xFF):
@@ -87,10 +94,9 @@ def _segments(data: bytes) -> Iterator[tuple[int, bytes, bytes]]:
             at += 2
             continue
         (length,) = struct.unpack_from(">H", data, at + 2)
-        body, at = data[at + 4 : at + 2 + length], at + 2 + length
-        coded = b""
-        if marker == _START_OF_SCAN:
+        body, start = data[at + 4 : at + 2 + length], at + 2 + length
+        at = start
+        if marker == START_OF_SCAN:
             end = _END_OF_CODED.search(data, at)
-            stop = end.start() if end else len(data)
-            coded, at = data[at:stop], stop
-        yield marker, body, coded
+            at = end.start() if end else len(data)
+        yield marker, body, start, at

@@ -7,6 +7,8 @@ from typing import Any
 
 from PIL import PngImagePlugin
 
+from dbd_ray.images.lost import LOST, lost_part
+
 _LARGEST_PROFILE_BYTES = 2**24
 _CLEAR_BYTES = {0: (2,), 2: (6,), 3: range(1, 257)}  # of tRNS, by colour type; of another length it says nothing
 _SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # of a pixel, by colour type
@@ -42,8 +44,11 @@ class PngFile(PngImagePlugin.PngImageFile):
 
         Raises:
             OSError: The file ends before its picture does, or its compressed rows do.
+            PhotoError: `undecodable`, a part of it was lost.
         """
         data = self.fp.getvalue() if self.tile and isinstance(self.fp, io.BytesIO) else b""
+        if _lacks_part(data):
+            raise lost_part("PNG")
         loaded = super().load()
         if data and self._may_lack_rows(data) and _lacks_rows(data):
             raise OSError("image file is truncated, and marked as ended")
@@ -58,6 +63,16 @@ class PngFile(PngImagePlugin.PngImageFile):
 
 def _is_interlaced(data: bytes) -> bool:
     return data[28] == 1
+
+
+def _lacks_part(data: bytes) -> bool:
+    # zeros may be codes of a flat area: then the checksum is right, which Pillow does not look at
+    return any(
+        kind == b"IDAT"
+        and data.find(LOST, start, end) >= 0
+        and zlib.crc32(data[start + 4 : end - 4]) != int.from_bytes(data[end - 4 : end], "big")
+        for kind, start, end in _chunks(data)
+    )
 
 
 def _lacks_rows(data: bytes) -> bool:

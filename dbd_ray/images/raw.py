@@ -2,9 +2,10 @@
 
 import io
 
-from PIL import Image, JpegImagePlugin
+from PIL import Image
 
 from dbd_ray.errors import PhotoError
+from dbd_ray.images.jpeg import JpegFile
 
 _ORIENTATION_TAG = 0x0112
 _ORIENTATION_OF_FLIP = {3: 3, 5: 8, 6: 6}  # LibRaw's flip codes as EXIF orientations
@@ -40,7 +41,7 @@ def open_raw_preview(data: bytes) -> Image.Image:
         cause = error.args[0].decode(errors="replace") if error.args and isinstance(error.args[0], bytes) else error
         raise PhotoError("undecodable", f"this raw file cannot be read ({cause}): export it as JPEG or TIFF") from None
     if isinstance(thumbnail.data, bytes):
-        preview: Image.Image = JpegImagePlugin.JpegImageFile(io.BytesIO(thumbnail.data))
+        preview: Image.Image = JpegFile(io.BytesIO(thumbnail.data))
     else:
         preview = Image.fromarray(thumbnail.data)
     if max(preview.size) < _SMALLEST_PREVIEW_PX:

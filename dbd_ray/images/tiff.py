@@ -1,7 +1,6 @@
 """TIFF files of every arrangement of samples: read rightly, or refused by what they hold."""
 
 import io
-import math
 from typing import Any
 
 import cv2
@@ -9,15 +8,15 @@ import numpy as np
 from PIL import Image, TiffImagePlugin
 
 from dbd_ray.errors import PhotoError
+from dbd_ray.images.tiff_parts import NOT_COMPRESSED, SEPARATE, check_placed, check_whole
 
 _BITS, _COMPRESSION, _PHOTOMETRIC, _SAMPLES, _PLANAR, _EXTRA, _FORMAT = 258, 259, 262, 277, 284, 338, 339
 _WIDTH, _HEIGHT, _ORIENTATION, _COLORMAP, _ICC_PROFILE = 256, 257, 274, 320, 34675
-_STRIPS, _ROWS_PER_STRIP, _TILE_WIDTH, _TILE_HEIGHT, _TILES = 273, 278, 322, 323, 324
 _UNSIGNED, _SIGNED, _FLOAT = 1, 2, 3
 _KINDS = {_UNSIGNED: "whole", _SIGNED: "signed", _FLOAT: "floating-point"}
-_GRAY, _RGB, _PALETTE, _YCBCR = 1, 2, 3, 6
-_SEPARATE = 2  # planes: all of red, then all of green, …
-_NOT_COMPRESSED, _LZW = 1, 5
+_WHITE_IS_ZERO, _GRAY, _RGB, _PALETTE, _YCBCR = 0, 1, 2, 3, 6
+_LZW = 5
+_BIG_BIG_ENDIAN = b"MM\0+"
 _ASSOCIATED, _UNASSOCIATED = 1, 2  # alpha: colours were multiplied by it, or not
 
 # OpenCV reads these kinds of numbers, (format, bits), where they lie side by side: Pillow has no colours of so many
@@ -35,23 +34,33 @@ class TiffFile(TiffImagePlugin.TiffImageFile):
 
     _by_opencv = False
 
+    def _open(self) -> None:
+        if self._data().startswith(_BIG_BIG_ENDIAN):
+            raise PhotoError(
+                "undecodable",
+                "this is a BigTIFF file whose numbers begin with their highest byte, which is not read: "
+                "save it as an ordinary TIFF file",
+            )
+        super()._open()
+
     def _setup(self) -> None:
         tags = self.tag_v2
+        check_placed(tags)
         photometric, samples = tags.get(_PHOTOMETRIC, 0), tags.get(_SAMPLES, 1)
         numbers = (tags.get(_FORMAT, (_UNSIGNED,))[0], tags.get(_BITS, (1,))[0])
         alike = len(set(tags.get(_FORMAT, ()))) <= 1 and len(set(tags.get(_BITS, ()))) <= 1
-        separate = tags.get(_PLANAR, 1) == _SEPARATE and samples > 1
+        separate = tags.get(_PLANAR, 1) == SEPARATE and samples > 1
         if alike and not separate and self._is_wide(photometric, samples, numbers):
             self._prepare_opencv(photometric, samples)
             return
         known = numbers[0] == _UNSIGNED and alike and numbers[1] <= 16
-        if not known or (separate and photometric in (0, _GRAY)):
+        if not known or (separate and photometric in (_WHITE_IS_ZERO, _GRAY)):
             raise self._refusal()
         palette = tags.get(_COLORMAP, ())
         if photometric == _PALETTE and max(palette, default=0) < 256:  # some programs write levels of 8 bits, not of 16
             tags[_COLORMAP] = tuple(level * 257 for level in palette)
-        compression = tags.get(_COMPRESSION, _NOT_COMPRESSED)
-        by_libtiff = compression == _NOT_COMPRESSED and (separate or photometric == _YCBCR)
+        compression = tags.get(_COMPRESSION, NOT_COMPRESSED)
+        by_libtiff = compression == NOT_COMPRESSED and (separate or photometric == _YCBCR)
         try:
             if by_libtiff:
                 # Pillow's own reader takes planes of 16 bits for planes of 8, and subsampled YCbCr for whole; any
@@ -62,23 +71,7 @@ class TiffFile(TiffImagePlugin.TiffImageFile):
             raise self._refusal() from error
         finally:
             if by_libtiff:
-                tags[_COMPRESSION] = _NOT_COMPRESSED
-
-    def _check_parts(self) -> None:
-        tags = self.tag_v2
-        width, height = tags[_WIDTH], tags[_HEIGHT]
-        if _TILES in tags:
-            places, across, down = tags[_TILES], tags[_TILE_WIDTH], tags[_TILE_HEIGHT]
-        else:
-            places, across, down = tags.get(_STRIPS, ()), width, tags.get(_ROWS_PER_STRIP, height)
-        needed = math.ceil(width / across) * math.ceil(height / down)
-        if tags.get(_PLANAR, 1) == _SEPARATE:
-            needed *= tags.get(_SAMPLES, 1)
-        listed = sum(place > 0 for place in places)  # sparse files have 0, the header's place, for parts they lack
-        if listed < needed:
-            raise PhotoError(
-                "truncated", f"this TIFF file lists {listed} of the {needed} parts of its picture: copy it again"
-            )
+                tags[_COMPRESSION] = NOT_COMPRESSED
 
     def load_prepare(self) -> None:
         """Take the memory here, which keeps Pillow from applying its own limit after ours has let the photo pass."""
@@ -89,7 +82,7 @@ class TiffFile(TiffImagePlugin.TiffImageFile):
     def load(self) -> Any:
         """Decode the pixels, upright."""
         if self._im is None:
-            self._check_parts()
+            check_whole(self.tag_v2, self._data())
             if self._by_opencv:
                 decoded = Image.fromarray(self._decode())
                 self.im, self._mode = decoded.im, decoded.mode
@@ -99,6 +92,8 @@ class TiffFile(TiffImagePlugin.TiffImageFile):
     def _is_wide(photometric: int, samples: int, numbers: tuple[int, int]) -> bool:
         if photometric == _RGB:
             return samples in (3, 4) and numbers in _COLOURS
+        if photometric == _WHITE_IS_ZERO:
+            return samples == 1 and numbers == (_UNSIGNED, 16)  # which Pillow reads in one of both byte orders
         return photometric == _GRAY and samples == 1 and numbers in _GRAYS
 
     def _prepare_opencv(self, photometric: int, samples: int) -> None:
@@ -113,9 +108,7 @@ class TiffFile(TiffImagePlugin.TiffImageFile):
             self.info["icc_profile"] = self.tag_v2[_ICC_PROFILE]
 
     def _decode(self) -> np.ndarray:
-        if not isinstance(self.fp, io.BytesIO):
-            raise TypeError("TIFF files are opened from memory, as io.BytesIO")
-        data = np.frombuffer(self.fp.getbuffer(), np.uint8)
+        data = np.frombuffer(self._data(), np.uint8)
         values = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)  # turned upright, whatever the flags say
         if values is None or values.shape[:2] != self._size[::-1]:
             raise PhotoError(
@@ -125,7 +118,7 @@ class TiffFile(TiffImagePlugin.TiffImageFile):
         if values.dtype.kind == "f" and not np.isfinite(values).any():
             raise PhotoError("undecodable", f"none of this TIFF file's {self._held()} is finite: export it again")
         if values.ndim == 2:
-            return _grays(values)
+            return _grays(np.invert(values) if self.tag_v2.get(_PHOTOMETRIC) == _WHITE_IS_ZERO else values)
         return self._colours(values)
 
     def _colours(self, values: np.ndarray) -> np.ndarray:
@@ -145,12 +138,17 @@ class TiffFile(TiffImagePlugin.TiffImageFile):
             colours = np.clip(colours / np.maximum(alpha, np.float32(1e-6)), 0, 1)
         return (np.concatenate([colours, alpha], axis=2) * 255 + 0.5).astype(np.uint8)
 
+    def _data(self) -> bytes:
+        if not isinstance(self.fp, io.BytesIO):
+            raise TypeError("TIFF files are opened from memory, as io.BytesIO")
+        return self.fp.getvalue()
+
     def _held(self) -> str:
         tags = self.tag_v2
         bits = tags.get(_BITS, (1,))
         number = _KINDS.get(tags.get(_FORMAT, (_UNSIGNED,))[0], "unusual")
         held = f"{tags.get(_SAMPLES, 1)} x {'/'.join(map(str, dict.fromkeys(bits)))}-bit {number} numbers per pixel"
-        return held + (" in separate planes" if tags.get(_PLANAR, 1) == _SEPARATE else "")
+        return held + (" in separate planes" if tags.get(_PLANAR, 1) == SEPARATE else "")
 
     def _refusal(self) -> PhotoError:
         return PhotoError(

@@ -79,6 +79,19 @@ def test_a_damaged_but_complete_file_is_undecodable() -> None:
     assert reason_of(bytes(data)) == "undecodable"
 
 
+def test_damage_that_has_no_name_is_said_to_be_damage() -> None:
+    png = encoded("PNG", Image.fromarray(NOISE).quantize(8))
+    palette = png.index(b"PLTE") - 4
+    png = png[:palette] + png[palette + 12 + 3 * 8 :]
+    stream = io.BytesIO()
+    Image.fromarray(NOISE).save(stream, "TIFF", compression="tiff_lzw")
+    tiff = bytearray(stream.getvalue())
+    tiff[1000:1400] = b"\xff" * 400
+    for data in (png, bytes(tiff)):
+        with pytest.raises(PhotoError, match=r"the pixels of this \w+ file are damaged: copy it again"):
+            decode_photo(data)
+
+
 @pytest.mark.parametrize("data", [png_header(30_000, 30_000), webp_header(30_000, 30_000)], ids=["png", "webp"])
 def test_a_giant_picture_is_refused_by_its_header(data: bytes) -> None:
     assert reason_of(data) == "too_many_pixels"

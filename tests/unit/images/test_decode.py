@@ -1,6 +1,7 @@
 """Good photos of every kind become upright sRGB pixels."""
 
 import io
+import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -176,3 +177,16 @@ def test_exif_behind_a_pngs_pixels_counts_too() -> None:
     moved = data[:start] + data[start + len(chunk) : end] + chunk + data[end:]
     assert photo_size(moved) == (64, 48)
     assert decode_photo(moved).shape == (64, 48, 3)
+
+
+@pytest.mark.parametrize("before", range(3))  # bytes between the palette and the pixels
+def test_runs_of_a_bmp_are_the_levels_that_were_written(before: int) -> None:
+    levels = np.random.default_rng(0).integers(0, 256, (5, 9), np.uint8)
+    palette = np.random.default_rng(1).integers(0, 256, (256, 4), np.uint8)
+    rows = [b"\0\x09" + row.tobytes() + b"\0" for row in levels[::-1]]  # of 9 levels as they are, and padding
+    pixels = b"\0\0".join(rows) + b"\0\1"
+    offset = 54 + 1024 + before
+    header = b"BM" + struct.pack("<IHHI", offset + len(pixels), 0, 0, offset)
+    header += struct.pack("<IiiHHIIiiII", 40, 9, 5, 1, 8, 1, len(pixels), 0, 0, 256, 0)
+    photo = decode_photo(header + palette.tobytes() + bytes(before) + pixels)
+    np.testing.assert_array_equal(photo, palette[levels][..., 2::-1])

@@ -64,7 +64,7 @@ def tiff(
         values |= {322: (4, [across]), 323: (4, [step]), 324: (4, places), 325: (4, sizes)}
     else:
         values |= {273: (4, places), 278: (4, [step]), 279: (4, sizes)}
-    return _file(b"".join(blocks), values | (tags or {}), order, big)
+    return file_of(b"".join(blocks), values | (tags or {}), order, big=big)
 
 
 def _rows(block: np.ndarray, order: str, bits: int, predictor: int) -> list[bytes]:
@@ -101,7 +101,8 @@ def _cut(data: bytes, length: int) -> list[bytes]:
     return [data[at : at + length] for at in range(0, len(data), length)]
 
 
-def _file(body: bytes, values: dict[int, tuple[int, list[int]]], order: str, big: bool) -> bytes:
+def file_of(body: bytes, values: dict[int, tuple[int, list[int]]], order: str = "<", *, big: bool = False) -> bytes:
+    """A TIFF file of coded parts, which begin at byte 8 (16 if big), and the tags as (type, values) by number."""
     letters = {3: "H", 4: "I", 7: "B"}
     word, room = ("Q", 8) if big else ("I", 4)
     header = (b"II" if order == "<" else b"MM") + struct.pack(order + "H", 43 if big else 42)
