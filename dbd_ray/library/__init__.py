@@ -1,0 +1,1 @@
+"""Photo libraries: scanned, annotated on Ray Data, shown, asked, and culled."""
