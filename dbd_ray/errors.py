@@ -108,3 +108,10 @@ _OUT_OF_MEMORY = ("alloc", "out of memory", "not enough memory", "could not crea
 def out_of_memory(error: BaseException) -> bool:
     """Tell whether memory ran out, which every library says in an error of its own."""
     return isinstance(error, MemoryError) or any(words in str(error).lower() for words in _OUT_OF_MEMORY)
+
+
+def own_error(error: BaseException | None) -> DbdRayError | None:
+    """Find the DbdRayError inside an error of Ray, which wraps the error of a task, sometimes more than once."""
+    while error is not None and not isinstance(error, DbdRayError):
+        error = getattr(error, "cause", None) or error.__cause__
+    return error

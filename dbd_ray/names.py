@@ -25,6 +25,12 @@ PrecisionName = Literal["auto", "float32", "bfloat16"]
 ResultFile = Literal["focus", "overlay", "depth", "json"]
 """What `dbd-ray predict` writes of a photo."""
 
+LibraryResult = Literal["focus", "masks", "crops", "gallery"]
+"""What `dbd-ray annotate` writes of a photo beside its row."""
+
+MaskLayout = Literal["colmap", "nerfstudio"]
+"""For which program masks for reconstruction are named and turned."""
+
 Picture = Literal["focus", "overlay", "mask", "depth"]
 """What the endpoint draws of a photo."""
 
@@ -51,6 +57,7 @@ POLARITIES: tuple[Polarity, ...] = get_args(Polarity)
 REFINEMENTS: tuple[Refinement, ...] = get_args(Refinement)
 ENGINE_NAMES: tuple[EngineName, ...] = get_args(EngineName)
 RESULT_FILES: tuple[ResultFile, ...] = get_args(ResultFile)
+LIBRARY_RESULTS: tuple[LibraryResult, ...] = get_args(LibraryResult)
 PICTURES: tuple[Picture, ...] = get_args(Picture)
 
 # the largest sensors of single-shot cameras have 151 megapixels; such a photo takes 1.5 GB to decode, 3 GB to predict

@@ -21,6 +21,7 @@ from dbd_ray.masking import masked
 if TYPE_CHECKING:
     # bring torch and Ray, for which nothing here should wait
     from dbd_ray.detection.files import Prediction
+    from dbd_ray.library.job import AnnotateReport
     from dbd_ray.teaching.depth_report import TeachReport
     from dbd_ray.training.reporting import Event
 
@@ -129,6 +130,20 @@ def show_teaching(report: "TeachReport") -> None:
     for photo, detail in report.failures.items():
         say(f"failed: {_on_one_line(photo)}: {detail}", aside=True)
     say(f"depths, contact sheet and summary: {report.folder}", aside=True)
+
+
+def show_library(report: "AnnotateReport", *, dry_run: bool = False) -> None:
+    """Write what a run over a photo library did, or would do, and which photos failed and why."""
+    looked_at = "to look at" if dry_run else "looked at"
+    rows = [(looked_at, str(report.looked_at)), ("unchanged since earlier runs", str(report.kept))]
+    rows += [("known under another name", str(report.reused))] if report.reused else []
+    rows += [(name, str(count)) for name, count in report.counts.items()]
+    rows += [("photos/s", f"{report.photos_per_s:.1f}")] if report.seconds else []
+    show_table(("files", "count"), rows, title=report.model)
+    for photo, detail in report.failures.items():
+        say(f"failed: {_on_one_line(photo)}: {detail}", aside=True)
+    if not dry_run:
+        say(f"results: {report.out}", aside=True)
 
 
 @contextmanager

@@ -7,6 +7,7 @@ import os
 import socket
 import sys
 import tempfile
+import warnings
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, redirect_stdout
 from pathlib import Path
@@ -45,6 +46,8 @@ def local_or_cluster(*, data_bars: bool = False, dashboard: bool = False) -> Ite
     data.enable_progress_bars = data_bars and sys.stderr.isatty()
     # one bar for each dataset; Ray's older bars come through the workers' logs, which are switched off below
     data.enable_rich_progress_bars, data.use_ray_tqdm, data.enable_operator_progress_bars = True, False, False
+    # there is no other way yet to say how often a task that killed its process is tried again
+    warnings.filterwarnings("ignore", message=r"`ray_remote_args_fn`")
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # a failed trial is told by its reason, not by a traceback
     cluster = os.environ.get("RAY_ADDRESS")

@@ -4,6 +4,7 @@ A setting that is unknown, or that would have no effect beside the others, is an
 """
 
 from dbd_ray.config.ablate import VARIANTS, AblateConfig, load_ablate_config
+from dbd_ray.config.annotate import AnnotateConfig
 from dbd_ray.config.augment import AugmentConfig
 from dbd_ray.config.network import NetworkConfig
 from dbd_ray.config.objective import ObjectiveConfig
@@ -29,6 +30,7 @@ __all__ = [
     "RECIPES",
     "VARIANTS",
     "AblateConfig",
+    "AnnotateConfig",
     "AugmentConfig",
     "Choice",
     "EvaluateConfig",

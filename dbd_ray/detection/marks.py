@@ -82,6 +82,11 @@ def read_mark(content: bytes) -> Origin | None:
         return None
 
 
+def without_mark(content: bytes) -> bytes | None:
+    """Give a PNG or JPEG result as it was before `with_mark`; None where it has no mark, or was changed since."""
+    return _cut_out(content)[1] if read_mark(content) else None
+
+
 def summary_fields(content: bytes) -> dict[str, Any] | None:
     """Read the fields of a result in JSON; None where the file is nothing of this kind."""
     try:

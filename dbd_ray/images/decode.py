@@ -1,12 +1,15 @@
 """Safe decoding of photos: limits on bytes and pixels are checked before memory is taken."""
 
 import io
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 from PIL import (
     AvifImagePlugin,
+    ExifTags,
     GifImagePlugin,
     Image,
     ImageChops,
@@ -119,6 +122,24 @@ def photo_size(data: bytes, *, max_bytes: int = MAX_BYTES, max_pixels: int = MAX
     with _photo_errors(data) as container:
         image = _open(data, container, max_bytes, max_pixels)
         return (image.width, image.height) if _orientation(image) >= 5 else (image.height, image.width)
+
+
+def photo_exif(data: bytes) -> dict[int, Any]:
+    """Read a photo's EXIF from its header alone.
+
+    Returns:
+        Values by tag, those of the camera's settings included; empty where there is no EXIF, or it is damaged.
+
+    Raises:
+        PhotoError: As `photo_size`.
+    """
+    with _photo_errors(data) as container:
+        image = _open(data, container, MAX_BYTES, sys.maxsize)
+        try:
+            exif = Image.Image.getexif(image)
+            return dict(exif) | dict(exif.get_ifd(ExifTags.IFD.Exif))
+        except Exception:  # noqa: BLE001 - damaged EXIF raises almost anything and says nothing about the photo
+            return {}
 
 
 @contextmanager

@@ -10,11 +10,12 @@ import ray.data
 from ray.data import ActorPoolStrategy, ExecutionResources
 
 from dbd_ray.config import TeachConfig
+from dbd_ray.errors import own_error
 from dbd_ray.teaching.commit_depths import CommitDepths, commit_failures
 from dbd_ray.teaching.decode_photos import DecodePhotos
 from dbd_ray.teaching.depth_predictor import DepthPredictor
 from dbd_ray.teaching.depth_report import Tally
-from dbd_ray.teaching.setup import PlacedTeacher, own_error
+from dbd_ray.teaching.setup import PlacedTeacher
 from dbd_ray.teaching.sources import Source
 from dbd_ray.teaching.store import ROWS_PER_FILE, Committed, Key, read_committed
 

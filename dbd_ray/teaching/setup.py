@@ -5,7 +5,7 @@ from typing import NamedTuple
 import ray
 
 from dbd_ray.config import TeachConfig
-from dbd_ray.errors import ConfigError, DbdRayError, TeacherError
+from dbd_ray.errors import ConfigError, TeacherError, own_error
 from dbd_ray.names import PrecisionName
 from dbd_ray.teachers import TeacherSpec, load_teacher, teacher_kind
 
@@ -68,13 +68,6 @@ def find_teacher(config: TeachConfig, spec: TeacherSpec) -> PlacedTeacher:
     except ray.exceptions.RayError as error:
         raise own_error(error) or TeacherError(f"{spec.text}: loading it ended in {error}") from None
     return found
-
-
-def own_error(error: BaseException | None) -> DbdRayError | None:
-    """Find the DbdRayError inside an error of Ray, which wraps the error of a task, sometimes more than once."""
-    while error is not None and not isinstance(error, DbdRayError):
-        error = getattr(error, "cause", None) or error.__cause__
-    return error
 
 
 def _gpus_per_actor(config: TeachConfig, spec: TeacherSpec) -> float:

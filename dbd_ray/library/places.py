@@ -1,0 +1,104 @@
+"""Where a library's photos are read and its results written, local or at a URI; nothing of others is replaced."""
+
+import os
+from pathlib import Path
+
+from fsspec.implementations.local import LocalFileSystem
+
+from dbd_ray.detection.marks import Origin, read_mark, with_mark, without_mark
+from dbd_ray.detection.ownership import OF_THE_NAME, in_the_way, name_error, unusable_name, write_result
+from dbd_ray.storage import open_storage, read_bytes, replace_bytes
+
+NAME_REASON, WAY_REASON = "unusable_name", "in_the_way"
+
+
+class Source:
+    """The folder of the photos.
+
+    Args:
+        root: Local folder or URI.
+    """
+
+    def __init__(self, root: str) -> None:
+        self.root = root
+        self.local = isinstance(open_storage(root)[0], LocalFileSystem)
+
+    def read(self, path: bytes) -> bytes:
+        """Read a photo by its path below the folder; OSError where it cannot be read."""
+        if self.local:
+            return Path(self.root, os.fsdecode(path)).read_bytes()
+        return read_bytes(f"{self.root}/{os.fsdecode(path)}")
+
+    def changed(self, path: bytes, size: int | None, mtime_ns: int | None) -> bool:
+        """Tell whether a local photo is another one than the scan found."""
+        if not self.local or mtime_ns is None:
+            return False
+        about = Path(self.root, os.fsdecode(path)).stat()
+        return (about.st_size, about.st_mtime_ns) != (size, mtime_ns)
+
+    def origin(self, path: bytes, content_hash: str) -> Origin:
+        """Name a photo for the mark in its results."""
+        place = f"{self.root}/{os.fsdecode(path)}"
+        return Origin(os.path.realpath(place) if self.local else place, content_hash[:16])
+
+
+class Results:
+    """The folder of the results.
+
+    Args:
+        root: Local folder or URI.
+        force: Replace files that are no results of the same photo, too.
+    """
+
+    def __init__(self, root: str, *, force: bool) -> None:
+        self.root = root
+        self.force = force
+        self.local = isinstance(open_storage(root)[0], LocalFileSystem)
+
+    def refusal(self, names: list[str], origin: Origin) -> tuple[str, str] | None:
+        """Say why results of these names cannot be written, as (reason, detail); None where they can."""
+        if self.local:
+            paths = [Path(self.root, name) for name in names]
+            if detail := unusable_name(paths):
+                return NAME_REASON, detail
+            detail = "" if self.force else in_the_way(paths, origin)
+            return (WAY_REASON, detail) if detail else None
+        for name in names if not self.force else ():
+            if detail := self._in_the_way(name, origin):
+                return WAY_REASON, detail
+        return None
+
+    def write(self, name: str, content: bytes, origin: Origin) -> tuple[str, str] | None:
+        """Write a result with its mark, complete or not at all; returns what `refusal` does."""
+        if not self.local:
+            detail = "" if self.force else self._in_the_way(name, origin)
+            if not detail:
+                replace_bytes(f"{self.root}/{name}", with_mark(content, origin))
+            return (WAY_REASON, detail) if detail else None
+        path = Path(self.root, name)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            detail = write_result(path, content, origin, force=self.force)
+        except (OSError, UnicodeEncodeError) as error:
+            if isinstance(error, OSError) and error.errno not in OF_THE_NAME:
+                raise
+            return NAME_REASON, name_error(error)
+        return (WAY_REASON, detail) if detail else None
+
+    def read(self, name: str) -> bytes | None:
+        """Read a result; None where there is none."""
+        try:
+            return read_bytes(f"{self.root}/{name}") if not self.local else Path(self.root, name).read_bytes()
+        except OSError:
+            return None
+
+    def read_unmarked(self, name: str) -> bytes | None:
+        """Read a result as it was before its mark; None where there is none, or it was changed."""
+        content = self.read(name)
+        return without_mark(content) if content else None
+
+    def _in_the_way(self, name: str, origin: Origin) -> str:
+        content = self.read(name)
+        if content is None or read_mark(content) == origin:
+            return ""
+        return f"{self.root}/{name} is there already, and no unchanged result of this photo: choose another folder"

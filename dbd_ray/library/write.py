@@ -1,0 +1,146 @@
+"""The last stage of the annotation pipeline: results are written, and then the rows that say so, a file per batch."""
+
+import json
+from datetime import datetime
+from typing import Any
+
+import cv2
+import numpy as np
+import pyarrow as pa
+
+from dbd_ray.config import AnnotateConfig
+from dbd_ray.detection.marks import Origin
+from dbd_ray.images.decode import decode_as_stored
+from dbd_ray.images.encode import encode_mask, encode_photo
+from dbd_ray.images.overlay import overlay
+from dbd_ray.library.camera import CAMERA_COLUMNS
+from dbd_ray.library.look import Batch
+from dbd_ray.library.masks import mask_name, reconstruction_mask
+from dbd_ray.library.measures import perceptual_hash, sharpness
+from dbd_ray.library.parts import commit
+from dbd_ray.library.places import Results, Source
+from dbd_ray.library.schema import LIBRARY_SCHEMA, path_text
+from dbd_ray.storage import replace_bytes
+
+THUMBNAIL_PX = 320  # longer side
+_DIGITS = 4  # of shares; the last bits depend on which photos share a pass
+_AREA = ("sharp_left", "sharp_top", "sharp_right", "sharp_bottom")
+
+Written = dict[str, Any]
+
+
+def result_names(path: str, config: AnnotateConfig) -> dict[str, str]:
+    """Name the results of a photo below the folder of results, by kind; they depend on the photo's path alone."""
+    names = {
+        "focus": f"focus/{path}.focus.png",
+        "masks": f"masks/{mask_name(path, config.masks)}",
+        "crops": f"crops/{path}.crop.jpg",
+    }
+    return {kind: name for kind, name in names.items() if kind in config.save}
+
+
+class WriteResults:
+    """Writes a batch's results and commits its rows; for `Dataset.map_batches`, behind `FocusPredictor`.
+
+    Args:
+        source: Folder or URI of the photos.
+        out: Folder or URI of the results.
+        config: What is written.
+        parameters: Value of the column `parameters`.
+    """
+
+    def __init__(self, source: str, out: str, config: AnnotateConfig, parameters: str) -> None:
+        self.source = Source(source)
+        self.results = Results(out, force=config.force)
+        self.config = config
+        self.parameters = parameters
+
+    def __call__(self, batch: Batch) -> Batch:
+        """Turn rows of `LookAtPhotos` with `FocusPredictor`'s columns into (`status`, `reason`) of committed rows."""
+        rows = [{name: values[index] for name, values in batch.items()} for index in range(len(batch["path"]))]
+        made = [row for batch_row in rows for row in self._rows(batch_row)]
+        commit(self.results.root, pa.Table.from_pylist(made, schema=LIBRARY_SCHEMA))
+        return {name: np.array([row[name] or "" for row in made], dtype=object) for name in ("status", "reason")}
+
+    def _rows(self, row: Written) -> list[Written]:
+        found = self._found(row)
+        contents: dict[str, bytes | None] = {}
+        if found["status"] == "ok":
+            focus = np.asarray(decode_as_stored(row["focus"]))
+            found["sharpness"] = round(sharpness(row["image"], focus), _DIGITS)
+            found["perceptual_hash"] = perceptual_hash(row["image"])
+            contents = {kind: self._content(kind, row, focus) for kind in result_names("", self.config)}
+            if "gallery" in self.config.save:
+                self._write_thumbnails(row["content_hash"], row["image"], focus)
+        targets = json.loads(row["targets"])  # files of the same content
+        return [self._target(found, target, contents) for target in targets]
+
+    def _target(self, found: Written, target: Written, contents: dict[str, bytes | None]) -> Written:
+        path = bytes.fromhex(target["path"])
+        about = {"path": path_text(path), "path_bytes": path, "uri": self.source.root}
+        made = found | about | {"size": target["size"], "mtime_ns": target["mtime_ns"]}
+        if found["status"] != "ok":
+            return made
+        refusal = self._write(path, self.source.origin(path, found["content_hash"]), contents)
+        if refusal:
+            made |= {"status": "error", "reason": refusal[0], "detail": refusal[1]}
+        return made
+
+    def _found(self, row: Written) -> Written:
+        facts = json.loads(row["facts"])
+        made: Written = {"model": row["focus_model"] or None, "parameters": self.parameters}
+        made |= {"content_hash": row["content_hash"] or None, "status": "ok", "reason": None, "detail": None}
+        made |= {name: facts.get(name) for name in CAMERA_COLUMNS}
+        made["taken_at"] = datetime.fromisoformat(made["taken_at"]) if made["taken_at"] else None
+        if row["error"]:
+            reason = row["reason"] or _reason_of(row["error"])
+            return made | {"status": "error", "reason": reason, "detail": row["error"]}
+        scale = row["width"] / row["image"].shape[1]
+        area = [int(row[name]) for name in _AREA]
+        if area[0] >= 0:
+            limits = (row["width"], row["height"])
+            area = [min(limits[index % 2], round(value * scale)) for index, value in enumerate(area)]
+        made |= dict(zip(_AREA, area, strict=True))
+        made |= {"width": int(row["width"]), "height": int(row["height"]), "focus_kind": row["focus_kind"]}
+        shares = ("in_focus_fraction", "focus_confidence")
+        return made | {name: round(float(row[name]), _DIGITS) for name in shares}
+
+    def _write(self, path: bytes, origin: Origin, contents: dict[str, bytes | None]) -> tuple[str, str] | None:
+        names = result_names(path.decode(errors="surrogateescape"), self.config)
+        if refusal := self.results.refusal(list(names.values()), origin):
+            return refusal
+        for kind, name in names.items():
+            content = contents[kind]
+            if content is not None and (refusal := self.results.write(name, content, origin)):
+                return refusal
+        return None
+
+    def _content(self, kind: str, row: Written, focus: np.ndarray) -> bytes | None:
+        if kind == "focus":
+            png: bytes = row["focus"]
+            return png
+        if kind == "masks":
+            mask = reconstruction_mask(
+                focus,
+                (int(row["height"]), int(row["width"])),
+                threshold=self.config.threshold,
+                margin=self.config.margin,
+                orientation=json.loads(row["facts"])["orientation"],
+            )
+            return encode_mask(mask)
+        left, top, right, bottom = (int(row[name]) for name in _AREA)
+        return encode_photo(row["image"][top:bottom, left:right]) if left >= 0 else None
+
+    def _write_thumbnails(self, hash: str, photo: np.ndarray, focus: np.ndarray) -> None:
+        scale = min(1.0, THUMBNAIL_PX / max(photo.shape[:2]))
+        size = max(1, round(photo.shape[1] * scale)), max(1, round(photo.shape[0] * scale))
+        small = cv2.resize(photo, size, interpolation=cv2.INTER_AREA)
+        levels = cv2.resize(focus, size, interpolation=cv2.INTER_AREA).astype(np.float32) / 255
+        place = f"{self.results.root}/gallery/thumbs/{hash[:2]}/{hash}"
+        replace_bytes(f"{place}.jpg", encode_photo(small))
+        replace_bytes(f"{place}.overlay.jpg", encode_photo(overlay(small, levels)))
+
+
+def _reason_of(error: str) -> str:
+    # `FocusPredictor` ends its messages with the reason in brackets
+    return error.rpartition("[")[2].rstrip("]") if error.endswith("]") else "failed"
