@@ -7,12 +7,15 @@ from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 Container = Literal["jpeg", "png", "webp", "tiff", "bmp", "gif", "avif", "heif", "raw"]
 
+RAW_SUFFIXES = frozenset(
+    {".dng", ".crw", ".cr2", ".cr3", ".nef", ".nrw", ".arw", ".raf", ".orf", ".rw2", ".rwl", ".pef", ".srw"}
+    | {".mrw", ".x3f"}
+)
+
 # files of these names are opened; which format they really have is told by `identify`
-PHOTO_SUFFIXES = frozenset(
+PHOTO_SUFFIXES = RAW_SUFFIXES | frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif"}
     | {".heic", ".heif", ".hif", ".avif"}
-    | {".dng", ".crw", ".cr2", ".cr3", ".nef", ".nrw", ".arw", ".raf", ".orf", ".rw2", ".rwl", ".pef", ".srw"}
-    | {".mrw", ".x3f"}
 )
 
 _HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"}
