@@ -12,6 +12,7 @@ from dbd_ray.errors import (
     DatasetError,
     DbdRayError,
     PhotoError,
+    SidecarError,
     TeacherError,
     TrainingError,
 )
@@ -32,6 +33,7 @@ __all__ = [
     "FocusMap",
     "FocusPredictor",
     "PhotoError",
+    "SidecarError",
     "TeacherError",
     "TrainingError",
     "__version__",

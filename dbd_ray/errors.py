@@ -6,7 +6,8 @@ DbdRayError
 ├── DatasetError     a labelled or prepared dataset, with all its problems
 ├── CheckpointError  weights and their card
 ├── TrainingError    a run
-└── TeacherError     a depth teacher
+├── TeacherError     a depth teacher
+└── SidecarError     the XMP file beside a photo
 """
 
 from collections.abc import Sequence
@@ -20,6 +21,7 @@ __all__ = [
     "DatasetError",
     "DbdRayError",
     "PhotoError",
+    "SidecarError",
     "TeacherError",
     "TrainingError",
 ]
@@ -98,6 +100,10 @@ class TrainingError(DbdRayError):
 
 class TeacherError(DbdRayError):
     """A depth teacher cannot be loaded, or cannot predict these photos."""
+
+
+class SidecarError(DbdRayError):
+    """The XMP file beside a photo is damaged, or cannot be written; it was left as it is."""
 
 
 # torch.OutOfMemoryError is a RuntimeError; torch on CPUs, ONNX Runtime, OpenVINO and OpenCV have no exception for it

@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
-from stat import S_ISDIR, S_ISREG
+from stat import S_IMODE, S_ISDIR, S_ISREG
 from typing import Any, Literal, NamedTuple
 
 import pyarrow
@@ -156,7 +156,7 @@ def replace_text(location: str | Path, text: str) -> None:
     replace_bytes(location, text.encode())
 
 
-def replace_bytes(location: str | Path, content: bytes, *, sync: bool = False) -> None:
+def replace_bytes(location: str | Path, content: bytes, *, sync: bool = False, mode: int | None = None) -> None:
     """Write a small file so that a reader sees either the old content or the new; its folder is made if need be.
 
     Args:
@@ -164,22 +164,23 @@ def replace_bytes(location: str | Path, content: bytes, *, sync: bool = False) -
         content: All bytes of the new file.
         sync: Wait until the content is on the disk, so that a power failure leaves the old file or the new one, too;
             object stores always do.
+        mode: Permissions of a local file; None for those of a new one.
 
     Raises:
         DatasetError: This kind of storage is unknown.
         OSError: The storage cannot be written.
     """
     if isinstance(location, Path):
-        _replace_local(location, content, sync)
+        _replace_local(location, content, sync, mode)
         return
     storage, path = open_storage(location)
     if isinstance(storage, LocalFileSystem):
-        _replace_local(Path(path), content, sync)
+        _replace_local(Path(path), content, sync, mode)
     else:  # object stores publish an object only when it is complete
         storage.pipe_file(path, content)
 
 
-def _replace_local(target: Path, content: bytes, sync: bool) -> None:
+def _replace_local(target: Path, content: bytes, sync: bool, mode: int | None) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     # a name of its own: two processes may write the same file at the same moment. Hidden, so that nobody takes it for
     # a result, and short, for the target's name may be as long as the file system allows
@@ -187,6 +188,8 @@ def _replace_local(target: Path, content: bytes, sync: bool) -> None:
     try:
         with temporary.open("xb") as file:
             file.write(content)
+            if mode is not None and mode != S_IMODE(os.fstat(file.fileno()).st_mode):  # FAT knows no others
+                os.fchmod(file.fileno(), mode)
             if sync:
                 file.flush()
                 os.fsync(file.fileno())
