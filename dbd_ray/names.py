@@ -25,7 +25,7 @@ PrecisionName = Literal["auto", "float32", "bfloat16"]
 ResultFile = Literal["focus", "overlay", "depth", "json"]
 """What `dbd-ray predict` writes of a photo."""
 
-LibraryResult = Literal["focus", "masks", "crops", "gallery"]
+LibraryResult = Literal["focus", "masks", "crops", "gallery", "sidecars"]
 """What `dbd-ray annotate` writes of a photo beside its row."""
 
 MaskLayout = Literal["colmap", "nerfstudio"]

@@ -12,7 +12,19 @@ from dbd_ray.config import AnnotateConfig, build, layered
 ANNOTATE_SETTINGS = settings_help(
     AnnotateConfig,
     options=(
-        *("source", "out", "save", "long_side", "masks", "margin", "pairs", "model", "actors", "gpus_per_actor"),
+        *(
+            "source",
+            "out",
+            "save",
+            "long_side",
+            "masks",
+            "margin",
+            "sidecar_dir",
+            "pairs",
+            "model",
+            "actors",
+            "gpus_per_actor",
+        ),
         *("force", "retry_errors"),
     ),
 )
@@ -21,7 +33,7 @@ ANNOTATE_SETTINGS = settings_help(
 def annotate(
     source: Annotated[str | None, typer.Argument(help="Folder or URI of the photos.")] = None,
     out: Annotated[str | None, typer.Argument(help="Folder or URI of the results.")] = None,
-    save: Annotated[str | None, typer.Option(help="Which results: of focus,masks,crops,gallery.")] = None,
+    save: Annotated[str | None, typer.Option(help="Which results: of focus,masks,crops,gallery,sidecars.")] = None,
     long_side: Annotated[
         int | None, typer.Option(min=0, help="Longer side of focus maps, px; default 1024, 0: native size.")
     ] = None,
@@ -30,6 +42,9 @@ def annotate(
     ] = None,
     margin: Annotated[
         int | None, typer.Option(min=0, help="Pixels that masks leave out along the border of what is sharp.")
+    ] = None,
+    sidecar_dir: Annotated[
+        str | None, typer.Option(help="With --save sidecars: folder for them; default beside the photos.")
     ] = None,
     pairs: Annotated[bool | None, typer.Option("--pairs", help="RAW and JPEG of one name are one photo.")] = None,
     model: Model = None,
@@ -60,6 +75,7 @@ def annotate(
         long_side=long_side,
         masks=masks,
         margin=margin,
+        sidecar_dir=sidecar_dir,
         pairs=pairs,
         model=model,
         actors=actors,

@@ -8,6 +8,8 @@ from dbd_ray.config.settings import Settings
 from dbd_ray.config.teach import Actors
 from dbd_ray.names import LIBRARY_RESULTS, MAX_PIXELS, MOST_TILES, LibraryResult, MaskLayout, Refinement
 
+_SETTINGS_OF = {"masks": ("masks", "threshold", "margin"), "sidecars": ("sidecar_dir", "keywords", "rating")}
+
 
 class AnnotateConfig(Settings):
     """Settings of one run over a photo library, which may be repeated: it looks at what is new or changed."""
@@ -15,12 +17,19 @@ class AnnotateConfig(Settings):
     source: str = Field(min_length=1, description="Folder or URI of the photos; folders below it are looked into.")
     out: str = Field(min_length=1, description="Folder or URI of the results.")
     save: tuple[LibraryResult, ...] = Field(
-        ("focus", "gallery"), description="Beside library.parquet: of focus, masks, crops and gallery."
+        ("focus", "gallery"), description="Beside library.parquet: of focus, masks, crops, gallery and sidecars."
     )
     long_side: int = Field(
         1024, ge=0, description="Longer side at which photos are decoded and focus maps written, px; 0: native size."
     )
     masks: MaskLayout = Field("colmap", description="For which program masks are named and turned.")
+    sidecar_dir: str | None = Field(
+        None, description="With sidecars: folder for them, as the library's; null: each beside its photo."
+    )
+    keywords: bool = Field(False, description="With sidecars: keywords as focus:partial among those of others.")
+    rating: bool = Field(
+        False, description="With sidecars: 1 star for photos without a sharp area, 3 for others, where none is given."
+    )
     threshold: float = Field(0.5, gt=0, lt=1, description="From this focus on a pixel is sharp in a mask.")
     margin: int = Field(0, ge=0, description="So many pixels of the sharp side are left out of a mask, native px.")
     pairs: bool = Field(False, description="A camera raw file beside a JPEG of the same name is the same photo.")
@@ -54,14 +63,18 @@ class AnnotateConfig(Settings):
 
     @model_validator(mode="after")
     def _no_setting_without_effect(self) -> Self:
-        for name in ("masks", "threshold", "margin"):
-            if getattr(self, name) != type(self).model_fields[name].default and "masks" not in self.save:
-                raise ValueError(f"{name}: has no effect, for no masks are saved: add masks to save")
+        for result, names in _SETTINGS_OF.items():
+            for name in names if result not in self.save else ():
+                if getattr(self, name) != type(self).model_fields[name].default:
+                    raise ValueError(f"{name}: has no effect, for no {result} are saved: add {result} to save")
+        if "sidecars" in self.save and "://" in self.source:
+            raise ValueError("save: sidecars are written beside local photos alone; leave sidecars out")
         return self
 
     def result_settings(self) -> dict[str, Any]:
         """Give the settings that results depend on: photos are looked at again where one of these has changed."""
-        names = ("save", "long_side", "refine", "tile", "max_pixels")
-        of_masks = ("masks", "threshold", "margin") if "masks" in self.save else ()
-        chosen: dict[str, Any] = self.model_dump(mode="json", include={*names, *of_masks})
+        names = {"save", "long_side", "refine", "tile", "max_pixels"}
+        for result, settings in _SETTINGS_OF.items():
+            names |= set(settings) if result in self.save else set()
+        chosen: dict[str, Any] = self.model_dump(mode="json", include=names)
         return chosen | {"save": sorted(chosen["save"])}

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import logging
+import os
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -22,7 +23,7 @@ from dbd_ray.library.places import Results, Source
 from dbd_ray.library.plan import Before, Plan, grouped, make_plan, may_be_equal, rows_of_others
 from dbd_ray.library.scan import Found, scan
 from dbd_ray.library.schema import LIBRARY_SCHEMA, TABLE, path_text
-from dbd_ray.library.write import result_names
+from dbd_ray.library.write import result_names, write_sidecar_of
 from dbd_ray.storage import as_uri
 from dbd_ray.tracking.runs import RunLog, attempt, tracking_uri
 
@@ -153,7 +154,7 @@ def _reuse(
     for found in pending:
         number = before.same.get(hashes.get(found.path, ""))
         known = before.rows.slice(number, 1).to_pylist()[0] if number is not None else None
-        if known is None or not _copied(results, source, known, found, run.config):
+        if known is None or not _copied(results, source, known, known | about, run.config):
             left.append(found)
             continue
         about = {
@@ -166,17 +167,19 @@ def _reuse(
     return reused, left
 
 
-def _copied(results: Results, source: Source, known: dict[str, Any], found: Found, config: AnnotateConfig) -> bool:
-    old, new = (
-        result_names(path.decode(errors="surrogateescape"), config) for path in (known["path_bytes"], found.path)
-    )
+def _copied(
+    results: Results, source: Source, known: dict[str, Any], row: dict[str, Any], config: AnnotateConfig
+) -> bool:
+    """Write a known photo's results for another file of the same content; what cannot be is told by the pipeline."""
+    old, new = (result_names(os.fsdecode(one["path_bytes"]), config) for one in (known, row))
     contents = {kind: results.read_unmarked(name) for kind, name in old.items()}
-    if any(content is None for kind, content in contents.items() if kind != "crops"):
+    origin = source.origin(row["path_bytes"], known["content_hash"])
+    missing = any(content is None for kind, content in contents.items() if kind != "crops")
+    if missing or results.refusal(list(new.values()), origin):
         return False
-    origin = source.origin(found.path, known["content_hash"])
-    if results.refusal(list(new.values()), origin):
-        return False  # told by the stage that writes
-    return not any(results.write(new[kind], content, origin) for kind, content in contents.items() if content)
+    if any(results.write(new[kind], content, origin) for kind, content in contents.items() if content):
+        return False
+    return "sidecars" not in config.save or write_sidecar_of(source, row, config) is None
 
 
 def _whole(plan: Plan, before: Before, reused: list[dict[str, Any]], run: Run) -> pa.Table:

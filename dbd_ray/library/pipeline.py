@@ -116,7 +116,7 @@ def _dataset(run: Run, groups: Sequence[Group], *, photos_per_task: int, drop_cr
     deaths = 1 if drop_crashed else MOST_DEATHS  # dropped photos are looked at again, in smaller pieces
     tasks: dict[str, Any] = {"num_cpus": config.cpus_per_task, "ray_remote_args_fn": lambda: {"max_retries": deaths}}
     low, high = config.actors
-    looked_at = _blocks(_rows(groups), photos_per_task).map_batches(
+    looked_at = _blocks(rows_of(groups), photos_per_task).map_batches(
         LookAtPhotos(run.source, config), batch_size=None, **tasks
     )
     focused = looked_at.map_batches(
@@ -145,8 +145,9 @@ def _dataset(run: Run, groups: Sequence[Group], *, photos_per_task: int, drop_cr
     return written
 
 
-def _rows(groups: Sequence[Group]) -> pa.Table:
-    # one photo of each group, with all files of this content: path as hexadecimal digits, for JSON has no bytes
+def rows_of(groups: Sequence[Group]) -> pa.Table:
+    """Make the pipeline's first rows: one photo of each group, with all files of its content."""
+    # paths as hexadecimal digits, for JSON has no bytes
     firsts = [group[0] for group in groups]
     targets = [
         json.dumps([{"path": one.path.hex(), "size": one.size, "mtime_ns": one.mtime_ns} for one in group])

@@ -26,15 +26,19 @@ class Source:
     def read(self, path: bytes) -> bytes:
         """Read a photo by its path below the folder; OSError where it cannot be read."""
         if self.local:
-            return Path(self.root, os.fsdecode(path)).read_bytes()
+            return self.local_path(path).read_bytes()
         return read_bytes(f"{self.root}/{os.fsdecode(path)}")
 
     def changed(self, path: bytes, size: int | None, mtime_ns: int | None) -> bool:
         """Tell whether a local photo is another one than the scan found."""
         if not self.local or mtime_ns is None:
             return False
-        about = Path(self.root, os.fsdecode(path)).stat()
+        about = self.local_path(path).stat()
         return (about.st_size, about.st_mtime_ns) != (size, mtime_ns)
+
+    def local_path(self, path: bytes) -> Path:
+        """Give the path of a photo on this machine."""
+        return Path(self.root, os.fsdecode(path))
 
     def origin(self, path: bytes, content_hash: str) -> Origin:
         """Name a photo for the mark in its results."""

@@ -2,6 +2,7 @@
 
 import json
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -10,6 +11,7 @@ import pyarrow as pa
 
 from dbd_ray.config import AnnotateConfig
 from dbd_ray.detection.marks import Origin
+from dbd_ray.errors import DbdRayError
 from dbd_ray.images.decode import decode_as_stored
 from dbd_ray.images.encode import encode_mask, encode_photo
 from dbd_ray.images.overlay import overlay
@@ -20,10 +22,13 @@ from dbd_ray.library.measures import perceptual_hash, sharpness
 from dbd_ray.library.parts import commit
 from dbd_ray.library.places import Results, Source
 from dbd_ray.library.schema import LIBRARY_SCHEMA, path_text
+from dbd_ray.library.sidecars import FocusFields, write_sidecar
+from dbd_ray.library.xmp_keywords import KEYWORD_PREFIX
 from dbd_ray.storage import replace_bytes
 
 THUMBNAIL_PX = 320  # longer side
 _DIGITS = 4  # of shares; the last bits depend on which photos share a pass
+_STARS = {"none_in_focus": 1, "partial": 3, "all_in_focus": 3}
 _AREA = ("sharp_left", "sharp_top", "sharp_right", "sharp_bottom")
 
 Written = dict[str, Any]
@@ -37,6 +42,31 @@ def result_names(path: str, config: AnnotateConfig) -> dict[str, str]:
         "crops": f"crops/{path}.crop.jpg",
     }
     return {kind: name for kind, name in names.items() if kind in config.save}
+
+
+def write_sidecar_of(source: Source, row: Written, config: AnnotateConfig) -> tuple[str, str] | None:
+    """Write what a row of the table says into its photo's sidecar; returns (reason, detail) where it cannot be."""
+    area = tuple(row[name] for name in _AREA)
+    fields = FocusFields(
+        kind=row["focus_kind"],
+        in_focus_fraction=row["in_focus_fraction"],
+        sharp_area=area if area[0] >= 0 else None,
+        confidence=row["focus_confidence"],
+        sharpness=row["sharpness"],
+        model=row["model"],
+    )
+    try:
+        write_sidecar(
+            source.local_path(row["path_bytes"]),
+            fields,
+            sidecar_dir=Path(config.sidecar_dir).absolute() if config.sidecar_dir else None,
+            photo_root=Path(source.root),
+            keywords=[f"{KEYWORD_PREFIX}{row['focus_kind']}"] if config.keywords else None,
+            rating=_STARS[row["focus_kind"]] if config.rating else None,
+        )
+    except DbdRayError as error:
+        return "sidecar", str(error)
+    return None
 
 
 class WriteResults:
@@ -82,6 +112,8 @@ class WriteResults:
         if found["status"] != "ok":
             return made
         refusal = self._write(path, self.source.origin(path, found["content_hash"]), contents)
+        if not refusal and "sidecars" in self.config.save:
+            refusal = write_sidecar_of(self.source, made, self.config)
         if refusal:
             made |= {"status": "error", "reason": refusal[0], "detail": refusal[1]}
         return made

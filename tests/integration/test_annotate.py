@@ -1,7 +1,6 @@
 """A photo library is annotated by what is new or changed, whatever is in it, and every file has its row."""
 
 import os
-import shutil
 import uuid
 from collections.abc import Callable
 from pathlib import Path
@@ -10,12 +9,10 @@ from typing import Any
 import boto3
 import cv2
 import numpy as np
-import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
 from dbd_ray.config import AnnotateConfig
-from dbd_ray.errors import ConfigError, DatasetError
 from dbd_ray.images.encode import decode_mask
 from dbd_ray.library.job import AnnotateReport, annotate
 from dbd_ray.library.parts import read_table
@@ -108,78 +105,6 @@ def test_only_what_is_new_or_changed_is_looked_at(library: Path, tmp_path: Path,
     assert rows_of(out)["a/1.jpg"] != rows["a/1.jpg"]
     assert "a/2.jpg" not in rows_of(out)
     assert run(library, out, save="focus", dry_run=True).looked_at == 5, "other settings are other results"
-
-
-def test_equal_and_moved_photos_are_not_looked_at_twice(library: Path, tmp_path: Path, run: Run) -> None:
-    out = tmp_path / "out"
-    shutil.copy(library / "a" / "0.jpg", library / "copy of 0.jpg")
-    assert run(library, out).looked_at == 6
-    rows = rows_of(out)
-    assert rows["copy of 0.jpg"]["content_hash"] == rows["a/0.jpg"]["content_hash"]
-    focus = [(out / f"focus/{name}.focus.png").read_bytes() for name in ("a/0.jpg", "copy of 0.jpg")]
-    assert decode_mask(focus[0], polarity="focus").tolist() == decode_mask(focus[1], polarity="focus").tolist()
-
-    (library / "moved").mkdir()
-    (library / "a" / "3.jpg").rename(library / "moved" / "to here.jpg")
-    report = run(library, out)
-    assert (report.looked_at, report.reused, report.kept) == (0, 1, 5)
-    moved = rows_of(out)["moved/to here.jpg"]
-    assert {name: moved[name] for name in ("content_hash", "in_focus_fraction")} == {
-        name: rows["a/3.jpg"][name] for name in ("content_hash", "in_focus_fraction")
-    }
-    assert (out / "focus/moved/to here.jpg.focus.png").is_file()
-
-
-def test_hostile_files_harm_only_themselves(library: Path, tmp_path: Path, run: Run) -> None:
-    out = tmp_path / "out"
-    for number, name in enumerate(HOSTILE):
-        save(library / f"{name}.jpg", 20 + number)
-    save(library / "long" / f"{'m' * 251}.jpg", 50)  # no room for the endings of results
-    (library / "cut.jpg").write_bytes((library / "a" / "0.jpg").read_bytes()[:900])
-    (library / "text.jpg").write_text("not a photo")
-    os.mkfifo(library / "pipe.jpg")
-    report = run(library, out)
-    assert report.counts["ok"] == 5 + len(HOSTILE)
-    failed = {name: row["reason"] for name, row in rows_of(out).items() if row["status"] == "error"}
-    assert failed == {"cut.jpg": "truncated", "text.jpg": "not_an_image", f"long/{'m' * 251}.jpg": "unusable_name"}
-    found = {os.fsencode(path.relative_to(library)) for path in library.rglob("*") if path.is_file() or path.is_fifo()}
-    assert found == {row["path_bytes"] for row in rows_of(out).values()}
-
-
-def test_files_of_others_are_not_replaced(library: Path, tmp_path: Path, run: Run) -> None:
-    out = tmp_path / "out"
-    mine = out / "focus" / "a" / "0.jpg.focus.png"
-    mine.parent.mkdir(parents=True)
-    mine.write_bytes(b"mine")
-    assert run(library, out).counts["error: in_the_way"] == 1
-    assert mine.read_bytes() == b"mine"
-    assert run(library, out, force=True).counts == {"ok": 5, "skipped: no_photo": 1}
-
-    other = tmp_path / "other"
-    other.mkdir()
-    pq.write_table(pq.read_table(out / "library.parquet").select(["path"]), other / "library.parquet")
-    with pytest.raises(DatasetError, match=r"library\.parquet is no table of this version"):
-        run(library, other)
-    with pytest.raises(ConfigError, match="is the library itself"):
-        run(library, library)
-
-
-def test_rows_of_a_run_that_was_killed_are_not_made_again(library: Path, tmp_path: Path, run: Run) -> None:
-    whole, broken = tmp_path / "whole", tmp_path / "broken"
-    run(library, whole)
-    run(library, broken)
-    table = read_table(str(broken))
-    assert table is not None
-    (broken / "library.parquet").unlink()
-    parts = broken / ".dbd-ray-parts"
-    parts.mkdir()
-    done = table.slice(0, 3)
-    pq.write_table(done, parts / f"{'0' * 24}.parquet")
-    (parts / f"{'1' * 24}.parquet").write_bytes(b"PAR1 half of it")
-    report = run(library, broken)
-    assert (report.kept, report.looked_at) == (3, 2)
-    assert rows_of(broken) == rows_of(whole)
-    assert not parts.exists()
 
 
 def test_a_library_on_s3_is_annotated_there(library: Path, tmp_path: Path, run: Run, s3: str) -> None:

@@ -1,0 +1,205 @@
+"""What the annotation job does about equal, hostile and foreign files, with its stages run here and not by Ray Data."""
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from dbd_ray.config import AnnotateConfig
+from dbd_ray.detection.predictor import FocusPredictor
+from dbd_ray.errors import ConfigError, DatasetError
+from dbd_ray.images.encode import decode_mask
+from dbd_ray.library import job, pipeline
+from dbd_ray.library.job import AnnotateReport, annotate
+from dbd_ray.library.look import HashPhotos, LookAtPhotos
+from dbd_ray.library.parts import read_table
+from dbd_ray.library.write import WriteResults
+
+HOSTILE = [
+    "<script>alert(1)<",
+    "new\nline",
+    "quote'\"",
+    "100%2F#?",
+    "u\u0308",
+    "\u00fc",
+    "n" * 240,
+    os.fsdecode(b"latin-\xe9"),
+]
+Run = Callable[..., AnnotateReport]
+
+
+def photo(seed: int, size: tuple[int, int] = (120, 160)) -> np.ndarray:
+    coarse = np.random.default_rng(seed).integers(0, 256, (15, 20, 3), np.uint8)
+    return cv2.resize(coarse, size[::-1], interpolation=cv2.INTER_CUBIC)
+
+
+def save(path: Path, seed: int, size: tuple[int, int] = (120, 160), **options: Any) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(photo(seed, size)).save(path, "JPEG", quality=90, **options)
+
+
+def rows_of(out: Path | str) -> dict[str, dict[str, Any]]:
+    table = read_table(str(out))
+    assert table is not None
+    return {row["path"]: row for row in table.to_pylist()}
+
+
+def below(folder: Path) -> dict[str, tuple[int, int]]:
+    """Inode and time of each file, by path; the table itself is written by every run."""
+    paths = (path for path in folder.rglob("*") if path.is_file() and path.name != "library.parquet")
+    return {str(path.relative_to(folder)): (path.stat().st_ino, path.stat().st_mtime_ns) for path in paths}
+
+
+@pytest.fixture
+def library(tmp_path: Path) -> Path:
+    folder = tmp_path / "photos"
+    for number in range(4):
+        save(folder / "a" / f"{number}.jpg", number)
+    save(folder / "b" / "IMG_1.JPG", 9, exif=_turned(6))
+    (folder / "notes.txt").write_text("not a photo")
+    return folder
+
+
+@pytest.fixture
+def stages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run each group through the three stages in this process."""
+
+    def annotate_here(run: pipeline.Run, groups: Any, *, photos_per_task: int, on_batch: Any, **_: Any) -> str:
+        predictor = FocusPredictor(run.model, column="image", refine=run.config.refine, engine="eager")
+        write = WriteResults(run.source, run.out, run.config, run.parameters)
+        for batch in _batches(pipeline.rows_of(groups), photos_per_task):
+            on_batch(*write(predictor(LookAtPhotos(run.source, run.config)(batch))).values())
+        return ""
+
+    def hash_here(run: pipeline.Run, photos: Any) -> dict[bytes, str]:
+        batch = {"path": np.array([found.path for found in photos], dtype=object)}
+        hashed = HashPhotos(run.source)(batch) if photos else {"path": [], "content_hash": []}
+        return dict(zip(hashed["path"], hashed["content_hash"], strict=True))
+
+    monkeypatch.setattr(job, "annotate_groups", annotate_here)
+    monkeypatch.setattr(job, "hash_photos", hash_here)
+    monkeypatch.setattr(job, "gpus_per_actor", lambda config: 0.0)
+
+
+def _batches(rows: Any, count: int) -> Any:
+    for at in range(0, len(rows), count):
+        columns = rows.slice(at, count).to_pydict()
+        yield {name: np.array(values, dtype=object) for name, values in columns.items()}
+
+
+@pytest.fixture
+def run(tmp_path: Path, tiny_model: Path, stages: None) -> Run:
+    def run_it(source: Path | str, out: Path | str, **settings: Any) -> AnnotateReport:
+        common = {"source": str(source), "out": str(out), "model": str(tiny_model), "storage": str(tmp_path / "runs")}
+        dry_run = settings.pop("dry_run", False)
+        return annotate(AnnotateConfig(**common | {"photos_per_task": 4} | settings), dry_run=dry_run)
+
+    return run_it
+
+
+def _turned(orientation: int) -> bytes:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    return exif.tobytes()
+
+
+def test_equal_and_moved_photos_are_not_looked_at_twice(library: Path, tmp_path: Path, run: Run) -> None:
+    out = tmp_path / "out"
+    shutil.copy(library / "a" / "0.jpg", library / "copy of 0.jpg")
+    assert run(library, out).looked_at == 6
+    rows = rows_of(out)
+    assert rows["copy of 0.jpg"]["content_hash"] == rows["a/0.jpg"]["content_hash"]
+    focus = [(out / f"focus/{name}.focus.png").read_bytes() for name in ("a/0.jpg", "copy of 0.jpg")]
+    assert decode_mask(focus[0], polarity="focus").tolist() == decode_mask(focus[1], polarity="focus").tolist()
+
+    (library / "moved").mkdir()
+    (library / "a" / "3.jpg").rename(library / "moved" / "to here.jpg")
+    report = run(library, out)
+    assert (report.looked_at, report.reused, report.kept) == (0, 1, 5)
+    moved = rows_of(out)["moved/to here.jpg"]
+    assert {name: moved[name] for name in ("content_hash", "in_focus_fraction")} == {
+        name: rows["a/3.jpg"][name] for name in ("content_hash", "in_focus_fraction")
+    }
+    assert (out / "focus/moved/to here.jpg.focus.png").is_file()
+
+
+def test_hostile_files_harm_only_themselves(library: Path, tmp_path: Path, run: Run) -> None:
+    out = tmp_path / "out"
+    for number, name in enumerate(HOSTILE):
+        save(library / f"{name}.jpg", 20 + number)
+    save(library / "long" / f"{'m' * 251}.jpg", 50)  # no room for the endings of results
+    (library / "cut.jpg").write_bytes((library / "a" / "0.jpg").read_bytes()[:900])
+    (library / "text.jpg").write_text("not a photo")
+    os.mkfifo(library / "pipe.jpg")
+    report = run(library, out)
+    assert report.counts["ok"] == 5 + len(HOSTILE)
+    failed = {name: row["reason"] for name, row in rows_of(out).items() if row["status"] == "error"}
+    assert failed == {"cut.jpg": "truncated", "text.jpg": "not_an_image", f"long/{'m' * 251}.jpg": "unusable_name"}
+    found = {os.fsencode(path.relative_to(library)) for path in library.rglob("*") if path.is_file() or path.is_fifo()}
+    assert found == {row["path_bytes"] for row in rows_of(out).values()}
+
+
+def test_files_of_others_are_not_replaced(library: Path, tmp_path: Path, run: Run) -> None:
+    out = tmp_path / "out"
+    mine = out / "focus" / "a" / "0.jpg.focus.png"
+    mine.parent.mkdir(parents=True)
+    mine.write_bytes(b"mine")
+    assert run(library, out).counts["error: in_the_way"] == 1
+    assert mine.read_bytes() == b"mine"
+    assert run(library, out, force=True).counts == {"ok": 5, "skipped: no_photo": 1}
+
+    other = tmp_path / "other"
+    other.mkdir()
+    pq.write_table(pq.read_table(out / "library.parquet").select(["path"]), other / "library.parquet")
+    with pytest.raises(DatasetError, match=r"library\.parquet is no table of this version"):
+        run(library, other)
+    with pytest.raises(ConfigError, match="is the library itself"):
+        run(library, library)
+
+
+def test_rows_of_a_run_that_was_killed_are_not_made_again(library: Path, tmp_path: Path, run: Run) -> None:
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    run(library, whole)
+    run(library, broken)
+    table = read_table(str(broken))
+    assert table is not None
+    (broken / "library.parquet").unlink()
+    parts = broken / ".dbd-ray-parts"
+    parts.mkdir()
+    done = table.slice(0, 3)
+    pq.write_table(done, parts / f"{'0' * 24}.parquet")
+    (parts / f"{'1' * 24}.parquet").write_bytes(b"PAR1 half of it")
+    report = run(library, broken)
+    assert (report.kept, report.looked_at) == (3, 2)
+    assert rows_of(broken) == rows_of(whole)
+    assert not parts.exists()
+
+
+def test_sidecars_keep_what_others_wrote_and_say_what_was_found(library: Path, tmp_path: Path, run: Run) -> None:
+    theirs = library / "a" / "0.jpg.xmp"
+    theirs.write_text(
+        '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+        '<rdf:Description rdf:about="" xmlns:xmp="http://ns.adobe.com/xap/1.0/" xmp:Rating="5"/></rdf:RDF></x:xmpmeta>'
+    )
+    (library / "a" / "1.jpg.xmp").write_text("no xml")
+    report = run(library, tmp_path / "out", save="focus,sidecars", keywords=True, rating=True)
+    assert report.counts["error: sidecar"] == 1
+    assert 'xmp:Rating="5"' in theirs.read_text()
+    kind = rows_of(tmp_path / "out")["a/0.jpg"]["focus_kind"]
+    assert f"focus:{kind}" in theirs.read_text()
+    assert "FocusKind" in (library / "b" / "IMG_1.JPG.xmp").read_text()
+    assert (library / "a" / "1.jpg.xmp").read_text() == "no xml"
+
+    apart = tmp_path / "apart"
+    run(library, tmp_path / "other", save="sidecars", sidecar_dir=str(apart))
+    assert {str(path.relative_to(apart)) for path in apart.rglob("*.xmp")} == {
+        *(f"a/{number}.jpg.xmp" for number in range(4)),
+        "b/IMG_1.JPG.xmp",
+    }
