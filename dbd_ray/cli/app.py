@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import typer
 
-from dbd_ray.cli import data, models, predict, serve, training
+from dbd_ray.cli import data, library, models, predict, serve, training
 from dbd_ray.cli.console import accept_any_text, shown
 from dbd_ray.cli.session import present_token
 from dbd_ray.cli.signals import stop_by_signals
@@ -31,6 +31,8 @@ app.command(epilog=training.TUNE_SETTINGS)(training.tune)
 app.command(epilog=training.ABLATE_SETTINGS)(training.ablate)
 app.command(epilog=models.EVALUATE_SETTINGS)(models.evaluate)
 app.command()(predict.predict)
+app.command()(library.query)
+app.command()(library.cull)
 app.command(epilog=serve.SERVE_SETTINGS)(serve.serve)
 app.command()(models.export)
 app.command("import")(models.import_)
