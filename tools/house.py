@@ -23,7 +23,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"datasets", "models", "metrics"}),
     frozenset({"engines", "checkpoints", "tracking", "teachers"}),
     frozenset({"detection"}),
-    frozenset({"pyfunc", "registration", "training", "teaching", "evaluation", "serving", "client"}),
+    frozenset({"pyfunc", "registration", "training", "teaching", "evaluation", "serving", "client", "library"}),
     frozenset({"tuning"}),  # many training runs
     frozenset({"cli"}),
 )

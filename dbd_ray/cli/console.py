@@ -47,7 +47,8 @@ def shown(text: str) -> str:
     return _STEERING.sub(_escaped, _COLOURING.sub("", masked(text)))
 
 
-def _on_one_line(name: object) -> str:
+def on_one_line(name: object) -> str:
+    """Write a name without what would begin a line or colour it."""
     # a name that ends a line would begin another one with words of its own, and one that colours would look like others
     return _LOWEST.sub(_escaped, str(name))
 
@@ -103,7 +104,7 @@ def show_predictions(predictions: "Sequence[Prediction]", out: Path) -> None:
     if len(found) > 1 and Console().is_terminal:
         names, folder = _below_common_folder(names)
     rows = [
-        (_on_one_line(name), f"{one.summary.in_focus_fraction:.1%}", one.summary.kind, f"{one.summary.confidence:.2f}")
+        (on_one_line(name), f"{one.summary.in_focus_fraction:.1%}", one.summary.kind, f"{one.summary.confidence:.2f}")
         for name, one in zip(names, found, strict=True)
         if one.summary
     ]
@@ -111,7 +112,7 @@ def show_predictions(predictions: "Sequence[Prediction]", out: Path) -> None:
         show_table(("photo", "in focus", "kind", "confidence"), rows, title=folder)
     for one in predictions:
         if one.error:
-            say(f"failed: {_on_one_line(one.photo)}: {one.error}", aside=True)
+            say(f"failed: {on_one_line(one.photo)}: {one.error}", aside=True)
     say(f"{len(found)} of {len(predictions)} photos done, results in {out}", aside=True)
 
 
@@ -128,7 +129,7 @@ def show_teaching(report: "TeachReport") -> None:
     rows += [(f"time: {step}", f"{share:.0%}") for step, share in report.time_shares.items()]
     show_table(("what", "count"), rows, title=report.teacher)
     for photo, detail in report.failures.items():
-        say(f"failed: {_on_one_line(photo)}: {detail}", aside=True)
+        say(f"failed: {on_one_line(photo)}: {detail}", aside=True)
     say(f"depths, contact sheet and summary: {report.folder}", aside=True)
 
 

@@ -22,7 +22,7 @@ from dbd_ray.library.pipeline import Run, annotate_groups, gpus_per_actor, hash_
 from dbd_ray.library.places import Results, Source
 from dbd_ray.library.plan import Before, Plan, grouped, make_plan, may_be_equal, rows_of_others
 from dbd_ray.library.scan import Found, scan
-from dbd_ray.library.schema import LIBRARY_SCHEMA, TABLE, path_text
+from dbd_ray.library.schema import TABLE, path_text
 from dbd_ray.library.write import result_names, write_sidecar_of
 from dbd_ray.storage import as_uri
 from dbd_ray.tracking.runs import RunLog, attempt, tracking_uri
@@ -90,7 +90,7 @@ def annotate(
     files = scan(source, out=out, pairs=config.pairs)
     parts = read_parts(out)
     whole = read_table(out)
-    rows = pa.concat_tables([parts, LIBRARY_SCHEMA.empty_table() if whole is None else whole.cast(LIBRARY_SCHEMA)])
+    rows = parts if whole is None else pa.concat_tables([parts, whole])
     before = Before(rows, model=model, parameters=parameters, retry_errors=config.retry_errors)
     plan = make_plan(files, before)
     report = AnnotateReport(out, model, kept=len(plan.kept))
@@ -153,17 +153,13 @@ def _reuse(
     left: list[Found] = []
     for found in pending:
         number = before.same.get(hashes.get(found.path, ""))
-        known = before.rows.slice(number, 1).to_pylist()[0] if number is not None else None
-        if known is None or not _copied(results, source, known, known | about, run.config):
+        known = before.rows.slice(number, 1).to_pylist()[0] if number is not None else {}
+        row = known | {"path": path_text(found.path), "path_bytes": found.path}
+        row |= {"size": found.size, "mtime_ns": found.mtime_ns}
+        if known and _copied(results, source, known, row, run.config):
+            reused.append(row)
+        else:
             left.append(found)
-            continue
-        about = {
-            "path": path_text(found.path),
-            "path_bytes": found.path,
-            "size": found.size,
-            "mtime_ns": found.mtime_ns,
-        }
-        reused.append(known | about)
     return reused, left
 
 

@@ -9,10 +9,10 @@ import pyarrow.parquet as pq
 
 from dbd_ray.errors import DatasetError
 from dbd_ray.library.schema import LIBRARY_SCHEMA, TABLE
+from dbd_ray.library.table import read_library
 from dbd_ray.storage import UNREACHABLE, list_folder, open_storage, replace_bytes
 
 _PARTS, _EARLIER = ".dbd-ray-parts", "earlier.parquet"
-_MADE_BY = {b"dbd_ray.library": b"1"}
 
 
 def commit(out: str, rows: pa.Table) -> None:
@@ -32,16 +32,7 @@ def read_table(out: str) -> pa.Table | None:
         DatasetError: A file of this name is something else, damaged, or of another version.
     """
     storage, path = open_storage(out)
-    if not storage.exists(f"{path}/{TABLE}"):
-        return None
-    try:
-        with storage.open(f"{path}/{TABLE}", "rb") as file:
-            table = pq.read_table(file)
-    except (OSError, pa.ArrowInvalid) as error:
-        raise DatasetError(out, [f"{TABLE} cannot be read ({error}): move it away, or choose another folder"]) from None
-    if (table.schema.metadata or {}).get(b"dbd_ray.library") != b"1" or table.schema.names != LIBRARY_SCHEMA.names:
-        raise DatasetError(out, [f"{TABLE} is no table of this version: move it away, or choose another folder"])
-    return table
+    return read_library(out) if storage.exists(f"{path}/{TABLE}") else None
 
 
 def read_parts(out: str, *, earlier: bool = True) -> pa.Table:
@@ -95,7 +86,7 @@ def table_of(rows: Iterable[dict[str, object]]) -> pa.Table:
 
 def _write(location: str, rows: pa.Table) -> None:
     stream = io.BytesIO()
-    pq.write_table(rows.cast(LIBRARY_SCHEMA).replace_schema_metadata(_MADE_BY), stream, compression="zstd")
+    pq.write_table(rows.cast(LIBRARY_SCHEMA), stream, compression="zstd")
     try:
         replace_bytes(location, stream.getvalue(), sync=location.endswith(f"/{TABLE}"))
     except OSError as error:

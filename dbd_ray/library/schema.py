@@ -7,6 +7,10 @@ import pyarrow as pa
 TABLE = "library.parquet"
 """Name of the table's file in the folder of results."""
 
+VERSION_KEY = b"dbd_ray.library"
+VERSION = 1
+"""Of the table's layout; grows when an older package would misread a newer table, and stands in its metadata."""
+
 LIBRARY_SCHEMA = pa.schema(
     [
         # the file
@@ -42,7 +46,8 @@ LIBRARY_SCHEMA = pa.schema(
         pa.field("f_number", pa.float64()),
         pa.field("iso", pa.int32()),
         pa.field("exposure_s", pa.float64()),
-    ]
+    ],
+    metadata={VERSION_KEY: str(VERSION)},
 )
 
 

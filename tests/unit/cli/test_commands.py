@@ -38,6 +38,8 @@ FROZEN = {
         "photos --out --model --save --refine --tile --polarity --batch-size --max-pixels --force --recursive --device "
         "--engine"
     ),
+    "query": "out condition --columns --sort --limit --format --print0",
+    "cull": "out --seconds --distance --keep --without-time --format --print0",
     "serve": "--model --host --port --keys-file --haproxy --config --set",
     "export": "format --out --model",
     "import": "file --architecture --out",
