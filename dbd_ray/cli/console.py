@@ -142,7 +142,7 @@ def show_library(report: "AnnotateReport", *, dry_run: bool = False) -> None:
     rows += [("photos/s", f"{report.photos_per_s:.1f}")] if report.seconds else []
     show_table(("files", "count"), rows, title=report.model)
     for photo, detail in report.failures.items():
-        say(f"failed: {_on_one_line(photo)}: {detail}", aside=True)
+        say(f"failed: {on_one_line(photo)}: {detail}", aside=True)
     if not dry_run:
         say(f"results: {report.out}", aside=True)
 

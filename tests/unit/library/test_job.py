@@ -79,8 +79,7 @@ def stages(monkeypatch: pytest.MonkeyPatch) -> None:
         return ""
 
     def hash_here(run: pipeline.Run, photos: Any) -> dict[bytes, str]:
-        batch = {"path": np.array([found.path for found in photos], dtype=object)}
-        hashed = HashPhotos(run.source)(batch) if photos else {"path": [], "content_hash": []}
+        hashed = HashPhotos(run.source)({"path": np.array([found.path for found in photos], dtype=object)})
         return dict(zip(hashed["path"], hashed["content_hash"], strict=True))
 
     monkeypatch.setattr(job, "annotate_groups", annotate_here)
