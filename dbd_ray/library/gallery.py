@@ -1,0 +1,77 @@
+"""The gallery of a photo library: a folder of pages that a browser opens from disk, without a server or a network."""
+
+import re
+from importlib.resources import files
+from pathlib import Path
+
+import pyarrow as pa
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from dbd_ray.library.gallery_data import in_folder_order, index_file, page_files
+from dbd_ray.library.gallery_summary import summarize
+from dbd_ray.library.readable import readable
+from dbd_ray.storage import replace_bytes
+
+GALLERY = "gallery"
+"""Name of the gallery's folder in the folder of results."""
+
+_DATA = "data"
+_DATA_NAME = re.compile(r"(index|page-\d{5,})\.[0-9a-f]{12}\.js")
+# in the order in which the page loads them; modules would be neater, but browsers refuse them on file:// addresses
+_SCRIPTS = ("data.js", "words.js", "query.js", "grid.js", "controls.js", "viewer.js", "gallery.js")
+_ASSETS = (*_SCRIPTS, "gallery.css", "summary.css", "icon.svg")
+
+
+def write_gallery(table: pa.Table, out: str, *, title: str) -> Path:
+    """Write the pages of a library: `index.html`, where photos are looked through, and `summary.html`.
+
+    Thumbnails are not written here. The pages look for them at `thumbs/<hh>/<content_hash>.jpg` and
+    `thumbs/<hh>/<content_hash>.overlay.jpg`, where hh are the first two digits, and show a placeholder where none is.
+    Every file is at any time either the old or the new one, and the data that a page was written for stay until its
+    successor is there: whoever opens it in between sees one of both galleries, whole. Equal tables give equal bytes.
+
+    Args:
+        table: Rows of `LIBRARY_SCHEMA`, in any order.
+        out: Local folder of results; the pages go to `gallery` in it, which is made when absent.
+        title: Heading of the pages.
+
+    Returns:
+        Path of index.html.
+
+    Raises:
+        OSError: The folder cannot be written.
+    """
+    folder = Path(out) / GALLERY
+    rows = in_folder_order(table)
+    pages = []
+    for page in page_files(rows):
+        replace_bytes(folder / _DATA / page.name, page.content)
+        pages.append(page.name)
+    index = index_file(rows, pages)
+    replace_bytes(folder / _DATA / index.name, index.content)
+    for name in _ASSETS:
+        replace_bytes(folder / name, (files("dbd_ray.library") / "web" / name).read_bytes())
+    environment = Environment(
+        loader=PackageLoader("dbd_ray.library", "web"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    heading = readable(title)
+    texts = {
+        "summary.html": environment.get_template("summary.html.j2").render(title=heading, summary=summarize(rows)),
+        "index.html": environment.get_template("index.html.j2").render(
+            title=heading, index=f"{_DATA}/{index.name}", scripts=_SCRIPTS
+        ),
+    }
+    for name, text in texts.items():
+        replace_bytes(folder / name, text.encode(), sync=True)
+    _remove_stale(folder / _DATA, {index.name, *pages})
+    return folder / "index.html"
+
+
+def _remove_stale(folder: Path, current: set[str]) -> None:
+    for file in folder.iterdir():
+        if _DATA_NAME.fullmatch(file.name) and file.name not in current:
+            file.unlink(missing_ok=True)
