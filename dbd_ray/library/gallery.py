@@ -7,6 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from dbd_ray.errors import ConfigError
 from dbd_ray.library.gallery_data import in_folder_order, index_file, page_files
 from dbd_ray.library.gallery_summary import summarize
 from dbd_ray.library.readable import readable
@@ -15,11 +16,27 @@ from dbd_ray.storage import replace_bytes
 GALLERY = "gallery"
 """Name of the gallery's folder in the folder of results."""
 
-_DATA = "data"
+_DATA, _CLAIM = "data", ".dbd-ray"
 _DATA_NAME = re.compile(r"(index|page-\d{5,})\.[0-9a-f]{12}\.js")
 # in the order in which the page loads them; modules would be neater, but browsers refuse them on file:// addresses
 _SCRIPTS = ("data.js", "words.js", "query.js", "grid.js", "controls.js", "viewer.js", "gallery.js")
 _ASSETS = (*_SCRIPTS, "gallery.css", "summary.css", "icon.svg")
+
+
+def claim_gallery(out: str) -> None:
+    """Make the gallery's folder, whose files are replaced without asking from then on.
+
+    Raises:
+        ConfigError: There is a folder of this name with files of others in it, or none can be made.
+    """
+    folder = Path(out) / GALLERY
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if not (folder / _CLAIM).exists() and any(folder.iterdir()):
+            raise ConfigError(f"{folder}: is no gallery of dbd_ray; choose another folder for the results")
+        (folder / _CLAIM).touch()
+    except OSError as error:
+        raise ConfigError(f"{folder}: cannot be made a folder ({error.strerror}); choose another") from None
 
 
 def write_gallery(table: pa.Table, out: str, *, title: str) -> Path:

@@ -17,6 +17,7 @@ from dbd_ray.checkpoints.files import read_card
 from dbd_ray.checkpoints.find import opened_checkpoint
 from dbd_ray.config import AnnotateConfig
 from dbd_ray.errors import ConfigError
+from dbd_ray.library.gallery import GALLERY, claim_gallery, write_gallery
 from dbd_ray.library.parts import keep_parts, publish, read_parts, read_table, table_of
 from dbd_ray.library.pipeline import Run, annotate_groups, gpus_per_actor, hash_photos
 from dbd_ray.library.places import Results, Source
@@ -101,11 +102,18 @@ def annotate(
     log = RunLog.open(tracking_uri(config.storage), f"annotate {model}", params=config.model_dump(mode="json"))
     report.run_id = log.run_id
     try:
+        pages = "gallery" in config.save and Results(out, force=False).local
+        if pages:
+            claim_gallery(out)
         run = Run(source, out, run_model, gpus_per_actor(config) if plan.pending else 0.0, parameters, config)
         keep_parts(out, parts.take(pa.array([number for number in plan.kept if number < len(parts)], pa.int64())))
         reused = _annotate(run, plan, before, report, on_photo)
         table = _whole(plan, before, reused, run)
-        publish(out, table)
+        changed = whole is None or not table.equals(whole)
+        if changed:
+            publish(out, table)
+        if pages and (changed or not (Path(out) / GALLERY / "index.html").exists()):
+            write_gallery(table, out, title=Path(source).name)
     except BaseException:
         attempt(lambda: log.finish(failed=True), logging.getLogger(__name__).warning)
         raise
@@ -182,7 +190,7 @@ def _whole(plan: Plan, before: Before, reused: list[dict[str, Any]], run: Run) -
     kept = before.rows.take(pa.array(plan.kept, pa.int64()))
     fresh = read_parts(run.out, earlier=False)
     others = table_of([*reused, *rows_of_others(plan.others, run.source, run.parameters)])
-    return pa.concat_tables([kept, fresh, others])
+    return pa.concat_tables([kept, fresh, others]).sort_by([("path_bytes", "ascending")])
 
 
 def _model(model: str) -> tuple[str, str]:

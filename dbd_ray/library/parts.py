@@ -68,12 +68,12 @@ def keep_parts(out: str, rows: pa.Table) -> None:
 
 
 def publish(out: str, rows: pa.Table) -> None:
-    """Replace the whole table in one step, sorted by path, and then drop the parts.
+    """Replace the whole table in one step, and then drop the parts.
 
     Raises:
         DatasetError: The storage cannot be written.
     """
-    _write(f"{out}/{TABLE}", rows.sort_by([("path_bytes", "ascending")]))
+    _write(f"{out}/{TABLE}", rows)
     storage, path = open_storage(out)
     if storage.exists(f"{path}/{_PARTS}"):
         storage.rm(f"{path}/{_PARTS}", recursive=True)

@@ -48,8 +48,8 @@ def rows_of(out: Path | str) -> dict[str, dict[str, Any]]:
 
 
 def below(folder: Path) -> dict[str, tuple[int, int]]:
-    """Inode and time of each file, by path; the table itself is written by every run."""
-    paths = (path for path in folder.rglob("*") if path.is_file() and path.name != "library.parquet")
+    """Inode and time of each file, by path."""
+    paths = (path for path in folder.rglob("*") if path.is_file())
     return {str(path.relative_to(folder)): (path.stat().st_ino, path.stat().st_mtime_ns) for path in paths}
 
 

@@ -159,6 +159,11 @@ def test_files_of_others_are_not_replaced(library: Path, tmp_path: Path, run: Ru
     pq.write_table(pq.read_table(out / "library.parquet").select(["path"]), other / "library.parquet")
     with pytest.raises(DatasetError, match=r"is no table of a library"):
         run(library, other)
+    foreign = tmp_path / "foreign"
+    (foreign / "gallery").mkdir(parents=True)
+    (foreign / "gallery" / "index.html").write_text("mine")
+    with pytest.raises(ConfigError, match="is no gallery of dbd_ray"):
+        run(library, foreign)
     with pytest.raises(ConfigError, match="is the library itself"):
         run(library, library)
 
