@@ -1,50 +1,20 @@
 """A photo library is annotated by what is new or changed, whatever is in it, and every file has its row."""
 
-import os
 import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import boto3
-import cv2
-import numpy as np
 import pytest
-from PIL import Image
+from libraries import make_library, rows_of, save_photo
 
 from dbd_ray.config import AnnotateConfig
 from dbd_ray.images.encode import decode_mask
 from dbd_ray.library.job import AnnotateReport, annotate
-from dbd_ray.library.parts import read_table
 
 pytestmark = [pytest.mark.ray, pytest.mark.workers, pytest.mark.usefixtures("local_ray")]
-HOSTILE = [
-    "<script>alert(1)<",
-    "new\nline",
-    "quote'\"",
-    "100%2F#?",
-    "u\u0308",
-    "\u00fc",
-    "n" * 240,
-    os.fsdecode(b"latin-\xe9"),
-]
 Run = Callable[..., AnnotateReport]
-
-
-def photo(seed: int, size: tuple[int, int] = (120, 160)) -> np.ndarray:
-    coarse = np.random.default_rng(seed).integers(0, 256, (15, 20, 3), np.uint8)
-    return cv2.resize(coarse, size[::-1], interpolation=cv2.INTER_CUBIC)
-
-
-def save(path: Path, seed: int, size: tuple[int, int] = (120, 160), **options: Any) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(photo(seed, size)).save(path, "JPEG", quality=90, **options)
-
-
-def rows_of(out: Path | str) -> dict[str, dict[str, Any]]:
-    table = read_table(str(out))
-    assert table is not None
-    return {row["path"]: row for row in table.to_pylist()}
 
 
 def below(folder: Path) -> dict[str, tuple[int, int]]:
@@ -55,12 +25,7 @@ def below(folder: Path) -> dict[str, tuple[int, int]]:
 
 @pytest.fixture
 def library(tmp_path: Path) -> Path:
-    folder = tmp_path / "photos"
-    for number in range(4):
-        save(folder / "a" / f"{number}.jpg", number)
-    save(folder / "b" / "IMG_1.JPG", 9, exif=_turned(6))
-    (folder / "notes.txt").write_text("not a photo")
-    return folder
+    return make_library(tmp_path / "photos")
 
 
 @pytest.fixture
@@ -71,12 +36,6 @@ def run(tmp_path: Path, tiny_model: Path) -> Run:
         return annotate(AnnotateConfig(**common | {"photos_per_task": 4} | settings), dry_run=dry_run)
 
     return run_it
-
-
-def _turned(orientation: int) -> bytes:
-    exif = Image.Exif()
-    exif[0x0112] = orientation
-    return exif.tobytes()
 
 
 def test_only_what_is_new_or_changed_is_looked_at(library: Path, tmp_path: Path, run: Run) -> None:
@@ -97,8 +56,8 @@ def test_only_what_is_new_or_changed_is_looked_at(library: Path, tmp_path: Path,
     assert (again.looked_at, again.kept, again.counts) == (0, 5, first.counts)
     assert (rows_of(out), below(out)) == (rows, files)
 
-    save(library / "a" / "1.jpg", 77)
-    save(library / "new.jpg", 78)
+    save_photo(library / "a" / "1.jpg", 77)
+    save_photo(library / "new.jpg", 78)
     (library / "a" / "2.jpg").unlink()
     third = run(library, out, save="focus,masks,crops,gallery")
     assert (third.looked_at, third.kept, third.counts["ok"]) == (2, 3, 5)

@@ -38,6 +38,10 @@ FROZEN = {
         "photos --out --model --save --refine --tile --polarity --batch-size --max-pixels --force --recursive --device "
         "--engine"
     ),
+    "annotate": (
+        "source out --save --long-side --masks --margin --sidecar-dir --pairs --model --actors --gpus-per-actor "
+        "--force --retry-errors --dry-run --config --set"
+    ),
     "query": "out condition --columns --sort --limit --format --print0",
     "cull": "out --seconds --distance --keep --without-time --format --print0",
     "serve": "--model --host --port --keys-file --haproxy --config --set",

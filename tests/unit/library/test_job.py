@@ -6,11 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from PIL import Image
+from libraries import make_library, rows_of, save_photo
 
 from dbd_ray.config import AnnotateConfig
 from dbd_ray.detection.predictor import FocusPredictor
@@ -35,36 +34,9 @@ HOSTILE = [
 Run = Callable[..., AnnotateReport]
 
 
-def photo(seed: int, size: tuple[int, int] = (120, 160)) -> np.ndarray:
-    coarse = np.random.default_rng(seed).integers(0, 256, (15, 20, 3), np.uint8)
-    return cv2.resize(coarse, size[::-1], interpolation=cv2.INTER_CUBIC)
-
-
-def save(path: Path, seed: int, size: tuple[int, int] = (120, 160), **options: Any) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(photo(seed, size)).save(path, "JPEG", quality=90, **options)
-
-
-def rows_of(out: Path | str) -> dict[str, dict[str, Any]]:
-    table = read_table(str(out))
-    assert table is not None
-    return {row["path"]: row for row in table.to_pylist()}
-
-
-def below(folder: Path) -> dict[str, tuple[int, int]]:
-    """Inode and time of each file, by path; the table itself is written by every run."""
-    paths = (path for path in folder.rglob("*") if path.is_file() and path.name != "library.parquet")
-    return {str(path.relative_to(folder)): (path.stat().st_ino, path.stat().st_mtime_ns) for path in paths}
-
-
 @pytest.fixture
 def library(tmp_path: Path) -> Path:
-    folder = tmp_path / "photos"
-    for number in range(4):
-        save(folder / "a" / f"{number}.jpg", number)
-    save(folder / "b" / "IMG_1.JPG", 9, exif=_turned(6))
-    (folder / "notes.txt").write_text("not a photo")
-    return folder
+    return make_library(tmp_path / "photos")
 
 
 @pytest.fixture
@@ -103,12 +75,6 @@ def run(tmp_path: Path, tiny_model: Path, stages: None) -> Run:
     return run_it
 
 
-def _turned(orientation: int) -> bytes:
-    exif = Image.Exif()
-    exif[0x0112] = orientation
-    return exif.tobytes()
-
-
 def test_equal_and_moved_photos_are_not_looked_at_twice(library: Path, tmp_path: Path, run: Run) -> None:
     out = tmp_path / "out"
     shutil.copy(library / "a" / "0.jpg", library / "copy of 0.jpg")
@@ -132,8 +98,8 @@ def test_equal_and_moved_photos_are_not_looked_at_twice(library: Path, tmp_path:
 def test_hostile_files_harm_only_themselves(library: Path, tmp_path: Path, run: Run) -> None:
     out = tmp_path / "out"
     for number, name in enumerate(HOSTILE):
-        save(library / f"{name}.jpg", 20 + number)
-    save(library / "long" / f"{'m' * 251}.jpg", 50)  # no room for the endings of results
+        save_photo(library / f"{name}.jpg", 20 + number)
+    save_photo(library / "long" / f"{'m' * 251}.jpg", 50)  # no room for the endings of results
     (library / "cut.jpg").write_bytes((library / "a" / "0.jpg").read_bytes()[:900])
     (library / "text.jpg").write_text("not a photo")
     os.mkfifo(library / "pipe.jpg")
