@@ -32,7 +32,9 @@ def claim_gallery(out: str) -> None:
     folder = Path(out) / GALLERY
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        if not (folder / _CLAIM).exists() and any(folder.iterdir()):
+        if (folder / _CLAIM).exists():
+            return
+        if any(folder.iterdir()):
             raise ConfigError(f"{folder}: is no gallery of dbd_ray; choose another folder for the results")
         (folder / _CLAIM).touch()
     except OSError as error:
