@@ -37,7 +37,7 @@ def test_killed_drivers_and_workers_leave_the_table_of_an_uninterrupted_run(
 
     for _ in range(KILLS):
         before = _results(broken)
-        kill_once(lambda before=before: _results(broken) > before, _command(photos, broken, runs))  # type: ignore[misc]
+        kill_once(lambda before=before: _results(broken) > before, _command(photos, broken, runs))
     process = subprocess.Popen(
         _command(photos, broken, runs), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )

@@ -66,6 +66,7 @@ def test_only_what_is_new_or_changed_is_looked_at(library: Path, tmp_path: Path,
     assert run(library, out, save="focus", dry_run=True).looked_at == 5, "other settings are other results"
 
 
+@pytest.mark.slow
 def test_a_library_on_s3_is_annotated_there(library: Path, tmp_path: Path, run: Run, s3: str) -> None:
     place = f"{s3}/{uuid.uuid4().hex[:8]} 100% #1"
     bucket, _, key = place.removeprefix("s3://").partition("/")

@@ -43,6 +43,7 @@ def _config(teacher: str, **settings: Any) -> TrainConfig:
     return TrainConfig(**{**defaults, "objective": objective, **settings})
 
 
+@pytest.mark.slow
 def test_two_workers_learn_from_a_teacher_named_relative_to_the_current_folder(
     folder: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

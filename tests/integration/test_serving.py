@@ -129,8 +129,8 @@ def test_no_request_of_the_description_or_near_it_ends_in_a_fault_of_proxy_or_en
     ("arguments", "complaint"),
     [
         (["--model", "absent"], "absent: neither a checkpoint folder nor a model of the package"),
-        (["--keys-file", "absent"], "keys_file=absent: cannot be read"),
-        (["--set", "batch_wait=3"], "batch_wait"),
+        pytest.param(["--keys-file", "absent"], "keys_file=absent: cannot be read", marks=pytest.mark.slow),
+        pytest.param(["--set", "batch_wait=3"], "batch_wait", marks=pytest.mark.slow),
         (["--host", "203.0.113.1"], "203.0.113.1:8000 cannot be listened on"),
         (["--haproxy", "--host", "::1"], "--haproxy with --host ::1"),
     ],
@@ -187,6 +187,7 @@ Path(sys.argv[2]).write_text(json.dumps(most))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.cluster
 def test_replicas_are_limited_by_the_processors_that_ray_has(tiny_model: Path, tmp_path: Path) -> None:
     found = tmp_path / "most.json"

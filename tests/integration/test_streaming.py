@@ -72,6 +72,7 @@ def test_every_row_comes_once_in_an_order_that_seed_and_epoch_give(
     assert sorted(everything) == sorted(f"rendered/{id}" for id in read_rows(config.data[0], "val")["id"].to_pylist())
 
 
+@pytest.mark.slow
 def test_pictures_are_pasted_from_the_window_at_hand_and_alike_in_every_pass(folder: Path) -> None:
     config = _config(folder)
 

@@ -103,6 +103,7 @@ def test_two_workers_leave_a_model_that_the_detector_loads(
     assert trained.metrics["train/loss"] == pytest.approx(trained.metrics["train/bce"] + trained.metrics["train/depth"])
 
 
+@pytest.mark.slow
 def test_validation_shared_by_two_workers_is_that_of_one_with_the_kept_weights(
     trained: TrainedModel, config: TrainConfig, folder: Path
 ) -> None:
@@ -221,6 +222,7 @@ def test_the_model_is_a_candidate_in_mlflow_once_however_often_the_run_is_ended(
     assert [one.name for one in client.search_registered_models()] == ["dbd-ray"], "others did not ask for it"
 
 
+@pytest.mark.slow
 def test_a_loss_that_is_not_finite_ends_the_run_and_names_the_terms(
     make_config: Callable[..., TrainConfig], folder: Path
 ) -> None:

@@ -121,6 +121,7 @@ def test_a_dataset_without_its_files_is_named(data: Path, tmp_path: Path, left: 
         read_split((str(broken),), "train")
 
 
+@pytest.mark.slow
 def test_an_mlflow_server_that_is_gone_costs_no_epoch(make_config: Callable[..., TrainConfig]) -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

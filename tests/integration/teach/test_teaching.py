@@ -71,6 +71,7 @@ def test_decoding_beside_the_teachers_or_in_them_gives_the_same_depths(
     assert found[0] == found[1]
 
 
+@pytest.mark.slow
 def test_running_again_repeats_nothing(prepared: Path, teacher: str, run: Run) -> None:
     first = run(teacher=teacher, data=str(prepared))
     files, dataset = files_of(first.folder), read_info(prepared)
@@ -120,6 +121,7 @@ def test_without_their_originals_the_prepared_pictures_can_be_taught(
     assert report.teacher.endswith("+prepared"), "other pictures give other depths"
 
 
+@pytest.mark.slow
 def test_true_depths_of_rendered_scenes_are_kept(teacher: str, tmp_path: Path, run: Run, rows_of: RowsOf) -> None:
     scenes = tmp_path / "scenes"
     prepare_from(PrepareConfig(scenes=4, out=str(scenes), size=(64, 64), validation_fraction=0))
@@ -144,6 +146,7 @@ def test_a_folder_of_photos_is_taught_in_the_shape_of_each(
             assert depth.shape[0] / depth.shape[1] == pytest.approx(native[0] / native[1], rel=0.01)
 
 
+@pytest.mark.slow
 def test_a_manifest_on_s3_is_taught_to_s3(s3: str, labelled: Path, teacher: str, run: Run) -> None:
     client, bucket = boto3.client("s3"), s3.removeprefix("s3://")
     uris = []
