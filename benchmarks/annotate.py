@@ -1,9 +1,9 @@
 """How fast a photo library is annotated: photos/s of `dbd-ray annotate`, beside its parts and a plain loop.
 
 The library is made of photos in a folder of yours, enlarged and encoded as JPEG, so that decoding costs what it does
-for a camera's photos. In one run: decoding alone (as the pipeline decodes), detection alone (decoded photos in memory), a
-plain loop of Pillow and torch over full-size photos, and the command's pipeline, whose start-up is told apart. Then how
-long a scan and a run with nothing to do take for many small files. Prints a table and writes
+for a camera's photos. In one run: decoding alone (as the pipeline decodes), detection alone (decoded photos in
+memory), a plain loop of Pillow and torch over full-size photos, and the command's pipeline, whose start-up is told
+apart. Then how long a scan and a run with nothing to do take for many small files. Prints a table and writes
 benchmarks/results/annotate.json.
 
 python benchmarks/annotate.py --photos path/to/photos --count 200
