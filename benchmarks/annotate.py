@@ -27,7 +27,7 @@ from dbd_ray.config import AnnotateConfig
 from dbd_ray.detection.detector import Detector
 from dbd_ray.hardware import describe_device
 from dbd_ray.images.decode import decode_photo, photo_size
-from dbd_ray.library.job import annotate
+from dbd_ray.library.job import annotate, open_library
 from dbd_ray.library.scan import scan
 
 RESULTS = Path(__file__).parent / "results"
@@ -104,7 +104,7 @@ def _annotate(library: Path, out: Path) -> tuple[float, float]:
     commits: list[tuple[float, int]] = []
     started = time.perf_counter()
     config = AnnotateConfig(source=str(library), out=str(out), model=MODEL, storage=str(out.parent / "runs"))
-    report = annotate(config, on_photo=lambda done, total: commits.append((time.perf_counter(), done)))
+    report = annotate(open_library(config), on_photo=lambda done, total: commits.append((time.perf_counter(), done)))
     (first_at, first), (last_at, last) = commits[0], commits[-1]
     return (last - first) / (last_at - first_at), report.looked_at / (time.perf_counter() - started)
 
@@ -122,8 +122,8 @@ def _many_files(folder: Path, count: int) -> dict[str, float]:
     )
     return {
         f"scan of {count} files, s": _seconds(lambda: scan(str(library))),
-        f"first run over {count} copies, s": _seconds(lambda: annotate(config)),
-        f"second run over {count} files, s": _seconds(lambda: annotate(config)),
+        f"first run over {count} copies, s": _seconds(lambda: annotate(open_library(config))),
+        f"second run over {count} files, s": _seconds(lambda: annotate(open_library(config))),
     }
 
 

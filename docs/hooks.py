@@ -48,7 +48,12 @@ PIPELINES = {
     "Client": ("dbd_ray.client",),
     "What the commands call": (
         *("dbd_ray.datasets.prepare:prepare_from", "dbd_ray.teaching.job:teach", "dbd_ray.evaluation.run:evaluate"),
-        *("dbd_ray.library.job:annotate", "dbd_ray.library.query:ask", "dbd_ray.library.cull:cull_page"),
+        *(
+            "dbd_ray.library.job:open_library",
+            "dbd_ray.library.job:annotate",
+            "dbd_ray.library.query:ask",
+            "dbd_ray.library.cull:cull_page",
+        ),
         *("dbd_ray.detection.files:predict_files", "dbd_ray.tuning.sweep:search", "dbd_ray.tuning.paper:ablate"),
     ),
 }

@@ -21,7 +21,7 @@ from dbd_ray.masking import masked
 if TYPE_CHECKING:
     # bring torch and Ray, for which nothing here should wait
     from dbd_ray.detection.files import Prediction
-    from dbd_ray.library.job import AnnotateReport
+    from dbd_ray.library.report import AnnotateReport
     from dbd_ray.teaching.depth_report import TeachReport
     from dbd_ray.training.reporting import Event
 

@@ -1,5 +1,6 @@
 """The commands for photo libraries: `annotate`, `query` and `cull`."""
 
+from contextlib import nullcontext
 from math import isfinite
 from typing import Annotated, Any
 
@@ -86,12 +87,14 @@ def annotate(
         settings = settings.model_copy(update={"model": only_packaged()})
     require_lasting(out=settings.out, storage=folder_of_records(settings.storage))
     from dbd_ray.library.job import annotate as run
+    from dbd_ray.library.job import open_library, planned
 
+    library = open_library(settings)
     if dry_run:
-        show_library(run(settings, dry_run=True), dry_run=True)
+        show_library(planned(library), dry_run=True)
         return
-    with local_or_cluster(), show_progress("photos") as advance:
-        report = run(settings, on_photo=advance)
+    with local_or_cluster() if library.plan.pending else nullcontext(), show_progress("photos") as advance:
+        report = run(library, on_photo=advance)
     show_library(report)
     if any(name.startswith("error") for name in report.counts):
         raise SystemExit(1)

@@ -23,20 +23,33 @@ _SCRIPTS = ("data.js", "words.js", "query.js", "grid.js", "controls.js", "viewer
 _ASSETS = (*_SCRIPTS, "gallery.css", "summary.css", "icon.svg")
 
 
+def check_gallery(out: str) -> None:
+    """See that the gallery's folder is ours, or is not there yet.
+
+    Raises:
+        ConfigError: There are files of others in it.
+    """
+    folder = Path(out) / GALLERY
+    try:
+        ours = not folder.is_dir() or (folder / _CLAIM).exists() or not any(folder.iterdir())
+    except OSError as error:
+        raise ConfigError(f"{folder}: cannot be listed ({error.strerror}); choose another folder") from None
+    if not ours:
+        raise ConfigError(f"{folder}: is no gallery of dbd_ray; choose another folder for the results")
+
+
 def claim_gallery(out: str) -> None:
     """Make the gallery's folder, whose files are replaced without asking from then on.
 
     Raises:
-        ConfigError: There is a folder of this name with files of others in it, or none can be made.
+        ConfigError: It has files of others, or cannot be made.
     """
+    check_gallery(out)
     folder = Path(out) / GALLERY
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        if (folder / _CLAIM).exists():
-            return
-        if any(folder.iterdir()):
-            raise ConfigError(f"{folder}: is no gallery of dbd_ray; choose another folder for the results")
-        (folder / _CLAIM).touch()
+        if not (folder / _CLAIM).exists():
+            (folder / _CLAIM).touch()
     except OSError as error:
         raise ConfigError(f"{folder}: cannot be made a folder ({error.strerror}); choose another") from None
 

@@ -5,11 +5,9 @@ import json
 import logging
 import os
 import time
-from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 
@@ -17,13 +15,14 @@ from dbd_ray.checkpoints.files import read_card
 from dbd_ray.checkpoints.find import opened_checkpoint
 from dbd_ray.config import AnnotateConfig
 from dbd_ray.errors import ConfigError
-from dbd_ray.library.gallery import GALLERY, claim_gallery, write_gallery
+from dbd_ray.library.gallery import GALLERY, check_gallery, claim_gallery, write_gallery
 from dbd_ray.library.parts import keep_parts, publish, read_parts, read_table, table_of
-from dbd_ray.library.pipeline import Run, annotate_groups, gpus_per_actor, hash_photos
+from dbd_ray.library.pipeline import Run, annotate_groups, hash_photos
 from dbd_ray.library.places import Results, Source
 from dbd_ray.library.plan import Before, Plan, grouped, make_plan, may_be_equal, rows_of_others
+from dbd_ray.library.report import AnnotateReport, count_rows, failures_in, record
 from dbd_ray.library.scan import Found, scan
-from dbd_ray.library.schema import TABLE, path_text
+from dbd_ray.library.schema import path_text
 from dbd_ray.library.write import result_names, write_sidecar_of
 from dbd_ray.storage import as_uri
 from dbd_ray.tracking.runs import RunLog, attempt, tracking_uri
@@ -32,56 +31,36 @@ _VERSION = 1  # of what a row holds; a new one makes all photos be looked at aga
 _CRASHED = "the process died each time that it looked at this photo: out of memory, or a fault in a decoder"
 
 
-@dataclass
-class AnnotateReport:
-    """The result of a run.
+class Opened(NamedTuple):
+    """A library that was scanned and compared with what earlier runs did.
 
     Attributes:
-        out: Folder of the results.
+        run: What the stages of the pipeline are told.
         model: name@fingerprint.
-        counts: Number of files by status, or by "status: reason".
-        looked_at: Photos that this run looked at.
-        kept: Photos of earlier runs that did not change.
-        reused: Photos whose content was known under another name.
-        failures: Message by path, of the first 20 photos that failed.
-        seconds: Wall-clock time of the pipeline.
-        run_id: Id of the MLflow run; empty for a dry run.
+        parts: Rows of a run that did not come to its end.
+        whole: The table of the last run that did; None where there is none.
+        before: Both.
+        plan: What is to be done.
     """
 
-    out: str
+    run: Run
     model: str
-    counts: dict[str, int] = field(default_factory=dict)
-    looked_at: int = 0
-    kept: int = 0
-    reused: int = 0
-    failures: dict[str, str] = field(default_factory=dict)
-    seconds: float = 0.0
-    run_id: str = ""
-
-    @property
-    def photos_per_s(self) -> float:
-        """Throughput of the pipeline."""
-        return self.looked_at / self.seconds if self.seconds else 0.0
+    parts: pa.Table
+    whole: pa.Table | None
+    before: Before
+    plan: Plan
 
 
-def annotate(
-    config: AnnotateConfig,
-    *,
-    dry_run: bool = False,
-    on_photo: Callable[[int, int], None] = lambda done, total: None,
-) -> AnnotateReport:
-    """Look at the photos of a library that are new or changed, and write what was asked for.
+def open_library(config: AnnotateConfig) -> Opened:
+    """Scan a library and plan what is to be done; nothing is written, and no Ray is needed.
 
     Args:
         config: The library, the results, the model and the actors; `model` is set.
-        dry_run: Only count what would be done.
-        on_photo: Called with (done, total) while rows are committed.
 
     Raises:
-        ConfigError: The results would lie in the library itself, the cluster has no room for so many detectors, or
-            MLflow cannot record.
+        ConfigError: The results would lie in the library itself, or in a gallery of others.
         CheckpointError: There is no such model.
-        DatasetError: There is no such library, or results cannot be written.
+        DatasetError: There is no such library, or the table of results is damaged or of others.
     """
     source, out = as_uri(config.source), as_uri(config.out)
     if source == out or Path(source).resolve() == Path(out).resolve():
@@ -89,41 +68,63 @@ def annotate(
     run_model, model = _model(str(config.model))
     parameters = _digest({"version": _VERSION, "uri": source, **config.result_settings()})
     files = scan(source, out=out, pairs=config.pairs)
-    parts = read_parts(out)
-    whole = read_table(out)
+    parts, whole = read_parts(out), read_table(out)
     rows = parts if whole is None else pa.concat_tables([parts, whole])
     before = Before(rows, model=model, parameters=parameters, retry_errors=config.retry_errors)
-    plan = make_plan(files, before)
-    report = AnnotateReport(out, model, kept=len(plan.kept))
-    if dry_run:
-        report.counts = _counts(table_of(rows_of_others(plan.others, source, parameters)))
-        report.looked_at = len(plan.pending)
-        return report
-    log = RunLog.open(tracking_uri(config.storage), f"annotate {model}", params=config.model_dump(mode="json"))
+    run = Run(source, out, run_model, parameters, config)
+    if _has_pages(run):
+        check_gallery(out)
+    return Opened(run, model, parts, whole, before, make_plan(files, before))
+
+
+def planned(library: Opened) -> AnnotateReport:
+    """Tell what `annotate` would do."""
+    plan, run = library.plan, library.run
+    counts = count_rows(table_of(rows_of_others(plan.others, run.source, run.parameters)))
+    return AnnotateReport(run.out, library.model, counts, looked_at=len(plan.pending), kept=len(plan.kept))
+
+
+def annotate(library: Opened, *, on_photo: Callable[[int, int], None] = lambda done, total: None) -> AnnotateReport:
+    """Look at the photos of a library that are new or changed, and write what was asked for.
+
+    Args:
+        library: From `open_library`; Ray is connected if its plan has pending photos.
+        on_photo: Called with (done, total) while rows are committed.
+
+    Raises:
+        ConfigError: The cluster has no room for so many detectors, or MLflow cannot record.
+        DatasetError: Results cannot be written.
+    """
+    run, plan, before, whole = library.run, library.plan, library.before, library.whole
+    report = AnnotateReport(run.out, library.model, kept=len(plan.kept))
+    params = run.config.model_dump(mode="json")
+    log = RunLog.open(tracking_uri(run.config.storage), f"annotate {library.model}", params=params)
     report.run_id = log.run_id
     try:
-        pages = "gallery" in config.save and Results(out, force=False).local
-        if pages:
-            claim_gallery(out)
-        run = Run(source, out, run_model, gpus_per_actor(config) if plan.pending else 0.0, parameters, config)
-        keep_parts(out, parts.take(pa.array([number for number in plan.kept if number < len(parts)], pa.int64())))
-        reused = _annotate(run, plan, before, report, on_photo)
+        if _has_pages(run):
+            claim_gallery(run.out)
+        from_parts = [number for number in plan.kept if number < len(library.parts)]
+        keep_parts(run.out, library.parts.take(pa.array(from_parts, pa.int64())))
+        reused = _look_at_pending(run, plan, before, report, on_photo)
         table = _whole(plan, before, reused, run)
         changed = whole is None or not table.equals(whole)
         if changed:
-            publish(out, table)
-        if pages and (changed or not (Path(out) / GALLERY / "index.html").exists()):
-            write_gallery(table, out, title=Path(source).name)
+            publish(run.out, table)
+        if _has_pages(run) and (changed or not (Path(run.out) / GALLERY / "index.html").exists()):
+            write_gallery(table, run.out, title=Path(run.source).name)
     except BaseException:
         attempt(lambda: log.finish(failed=True), logging.getLogger(__name__).warning)
         raise
-    report.counts = _counts(table)
-    report.failures = _failures(table)
-    attempt(lambda: _record(log, report), logging.getLogger(__name__).warning)  # the results are there
+    report.counts, report.failures = count_rows(table), failures_in(table)
+    attempt(lambda: record(log, report), logging.getLogger(__name__).warning)  # the results are there
     return report
 
 
-def _annotate(
+def _has_pages(run: Run) -> bool:
+    return "gallery" in run.config.save and Results(run.out, force=False).local
+
+
+def _look_at_pending(
     run: Run, plan: Plan, before: Before, report: AnnotateReport, on_photo: Callable[[int, int], None]
 ) -> list[dict[str, Any]]:
     """Run the pipeline over pending photos; returns the rows of those whose content was known."""
@@ -203,22 +204,3 @@ def _model(model: str) -> tuple[str, str]:
 
 def _digest(settings: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def _counts(table: pa.Table) -> dict[str, int]:
-    pairs = zip(table["status"].to_pylist(), table["reason"].to_pylist(), strict=True)
-    return dict(sorted(Counter(f"{status}: {reason}" if reason else status for status, reason in pairs).items()))
-
-
-def _failures(table: pa.Table) -> dict[str, str]:
-    failed = table.filter(pa.compute.equal(table["status"], "error")).slice(0, 20)
-    return dict(zip(failed["path"].to_pylist(), failed["detail"].to_pylist(), strict=True))
-
-
-def _record(log: RunLog, report: AnnotateReport) -> None:
-    figures = {"looked_at": report.looked_at, "kept": report.kept, "reused": report.reused}
-    rates = {"seconds": report.seconds, "photos_per_s": report.photos_per_s}
-    counts = {f"files/{name.replace(': ', '/')}": float(count) for name, count in report.counts.items()}
-    log.metrics({**{name: float(value) for name, value in figures.items()}, **rates, **counts})
-    log.tags({"model": report.model, "library": f"{report.out}/{TABLE}"})
-    log.finish()

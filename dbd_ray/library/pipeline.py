@@ -31,7 +31,6 @@ class Run(NamedTuple):
         source: Folder or URI of the photos, absolute.
         out: Folder or URI of the results, absolute.
         model: The model, absolute if it is a folder.
-        gpus: GPUs of each detector.
         parameters: Digest of the settings that results depend on.
         config: The settings.
     """
@@ -39,7 +38,6 @@ class Run(NamedTuple):
     source: str
     out: str
     model: str
-    gpus: float
     parameters: str
     config: AnnotateConfig
 
@@ -79,6 +77,7 @@ def annotate_groups(
         The text of Ray Data's `Dataset.stats()`.
 
     Raises:
+        ConfigError: The cluster has no room for so many detectors.
         DbdRayError: The model cannot be loaded, or results cannot be written.
     """
     dataset = _dataset(run, groups, photos_per_task=photos_per_task, drop_crashed=drop_crashed)
@@ -91,7 +90,7 @@ def annotate_groups(
     return str(dataset.stats())
 
 
-def gpus_per_actor(config: AnnotateConfig) -> float:
+def _gpus_per_actor(config: AnnotateConfig) -> float:
     """Tell how much of a GPU each detector gets, and that the cluster has room for all.
 
     Raises:
@@ -112,7 +111,7 @@ def gpus_per_actor(config: AnnotateConfig) -> float:
 
 
 def _dataset(run: Run, groups: Sequence[Group], *, photos_per_task: int, drop_crashed: bool) -> ray.data.Dataset:
-    config = run.config
+    config, gpus = run.config, _gpus_per_actor(run.config)
     deaths = 1 if drop_crashed else MOST_DEATHS  # dropped photos are looked at again, in smaller pieces
     tasks: dict[str, Any] = {"num_cpus": config.cpus_per_task, "ray_remote_args_fn": lambda: {"max_retries": deaths}}
     low, high = config.actors
@@ -126,14 +125,14 @@ def _dataset(run: Run, groups: Sequence[Group], *, photos_per_task: int, drop_cr
             "column": "image",
             "refine": config.refine,
             "tile": config.tile,
-            "device": "cuda" if run.gpus else "cpu",
+            "device": "cuda" if gpus else "cpu",
         },
         batch_size=None,
         compute=ActorPoolStrategy(
             min_size=low, max_size=high, max_tasks_in_flight_per_actor=1 if drop_crashed else None
         ),
         num_cpus=config.cpus_per_actor,
-        num_gpus=run.gpus,
+        num_gpus=gpus,
         ray_remote_args_fn=lambda: {"max_task_retries": deaths},
     )
     written = focused.map_batches(WriteResults(run.source, run.out, config, run.parameters), batch_size=None, **tasks)

@@ -11,7 +11,8 @@ from libraries import make_library, rows_of, save_photo
 
 from dbd_ray.config import AnnotateConfig
 from dbd_ray.images.encode import decode_mask
-from dbd_ray.library.job import AnnotateReport, annotate
+from dbd_ray.library.job import annotate, open_library, planned
+from dbd_ray.library.report import AnnotateReport
 
 pytestmark = [pytest.mark.ray, pytest.mark.workers, pytest.mark.usefixtures("local_ray")]
 Run = Callable[..., AnnotateReport]
@@ -33,7 +34,8 @@ def run(tmp_path: Path, tiny_model: Path) -> Run:
     def run_it(source: Path | str, out: Path | str, **settings: Any) -> AnnotateReport:
         common = {"source": str(source), "out": str(out), "model": str(tiny_model), "storage": str(tmp_path / "runs")}
         dry_run = settings.pop("dry_run", False)
-        return annotate(AnnotateConfig(**common | {"photos_per_task": 4} | settings), dry_run=dry_run)
+        library = open_library(AnnotateConfig(**common | {"photos_per_task": 4} | settings))
+        return planned(library) if dry_run else annotate(library)
 
     return run_it
 

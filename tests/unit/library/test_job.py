@@ -16,9 +16,10 @@ from dbd_ray.detection.predictor import FocusPredictor
 from dbd_ray.errors import ConfigError, DatasetError
 from dbd_ray.images.encode import decode_mask
 from dbd_ray.library import job, pipeline
-from dbd_ray.library.job import AnnotateReport, annotate
+from dbd_ray.library.job import annotate, open_library, planned
 from dbd_ray.library.look import HashPhotos, LookAtPhotos
 from dbd_ray.library.parts import read_table
+from dbd_ray.library.report import AnnotateReport
 from dbd_ray.library.write import WriteResults
 
 HOSTILE = [
@@ -56,7 +57,6 @@ def stages(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(job, "annotate_groups", annotate_here)
     monkeypatch.setattr(job, "hash_photos", hash_here)
-    monkeypatch.setattr(job, "gpus_per_actor", lambda config: 0.0)
 
 
 def _batches(rows: Any, count: int) -> Any:
@@ -70,7 +70,8 @@ def run(tmp_path: Path, tiny_model: Path, stages: None) -> Run:
     def run_it(source: Path | str, out: Path | str, **settings: Any) -> AnnotateReport:
         common = {"source": str(source), "out": str(out), "model": str(tiny_model), "storage": str(tmp_path / "runs")}
         dry_run = settings.pop("dry_run", False)
-        return annotate(AnnotateConfig(**common | {"photos_per_task": 4} | settings), dry_run=dry_run)
+        library = open_library(AnnotateConfig(**common | {"photos_per_task": 4} | settings))
+        return planned(library) if dry_run else annotate(library)
 
     return run_it
 
