@@ -139,7 +139,7 @@ def show_library(report: "AnnotateReport", *, dry_run: bool = False) -> None:
     rows = [(looked_at, str(report.looked_at)), ("unchanged since earlier runs", str(report.kept))]
     rows += [("known under another name", str(report.reused))] if report.reused else []
     rows += [(name, str(count)) for name, count in report.counts.items()]
-    rows += [("photos/s", f"{report.photos_per_s:.1f}")] if report.seconds else []
+    rows += [("photos/s", f"{report.photos_per_s:.1f}")] if report.photos_per_s else []
     show_table(("files", "count"), rows, title=report.model)
     for photo, detail in report.failures.items():
         say(f"failed: {on_one_line(photo)}: {detail}", aside=True)

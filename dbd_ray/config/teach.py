@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from dbd_ray.config.settings import Settings
 from dbd_ray.names import MAX_PIXELS, PrecisionName
@@ -17,7 +17,15 @@ def _actors(value: Any) -> Any:
 
 
 Side = Annotated[int, Field(ge=1, le=16384)]
-Actors = Annotated[tuple[int, int], BeforeValidator(_actors)]
+
+
+def _in_order(actors: tuple[int, int]) -> tuple[int, int]:
+    if not 1 <= actors[0] <= actors[1]:
+        raise ValueError("give at least 1, and min:max in this order")
+    return actors
+
+
+Actors = Annotated[tuple[int, int], BeforeValidator(_actors), AfterValidator(_in_order)]
 
 
 class TeachConfig(Settings):

@@ -15,16 +15,17 @@ from dbd_ray.checkpoints.files import read_card
 from dbd_ray.checkpoints.find import opened_checkpoint
 from dbd_ray.config import AnnotateConfig
 from dbd_ray.errors import ConfigError
+from dbd_ray.library.checks import check_same_library, without_shared_names
 from dbd_ray.library.gallery import GALLERY, check_gallery, claim_gallery, write_gallery
 from dbd_ray.library.parts import keep_parts, publish, read_parts, read_table, table_of
 from dbd_ray.library.pipeline import Run, annotate_groups, hash_photos
-from dbd_ray.library.places import Results, Source
+from dbd_ray.library.places import Results, Source, only_run_in, resolved
 from dbd_ray.library.plan import Before, Plan, grouped, make_plan, may_be_equal, rows_of_others
 from dbd_ray.library.report import AnnotateReport, count_rows, failures_in, record
 from dbd_ray.library.scan import Found, scan
 from dbd_ray.library.schema import path_text
-from dbd_ray.library.write import result_names, write_sidecar_of
-from dbd_ray.storage import as_uri
+from dbd_ray.library.write import lacks_results, result_names, thumbnail_names, write_sidecar_of
+from dbd_ray.storage import kind_at
 from dbd_ray.tracking.runs import RunLog, attempt, tracking_uri
 
 _VERSION = 1  # of what a row holds; a new one makes all photos be looked at again
@@ -62,19 +63,24 @@ def open_library(config: AnnotateConfig) -> Opened:
         CheckpointError: There is no such model.
         DatasetError: There is no such library, or the table of results is damaged or of others.
     """
-    source, out = as_uri(config.source), as_uri(config.out)
-    if source == out or Path(source).resolve() == Path(out).resolve():
+    source, out = resolved(config.source), resolved(config.out)
+    if kind_at(out) in ("file", "other"):
+        raise ConfigError(f"out: {out} is a file; give a folder for the results")
+    if source == out:
         raise ConfigError(f"out: {out} is the library itself; choose another folder for the results")
     run_model, model = _model(str(config.model))
-    parameters = _digest({"version": _VERSION, "uri": source, **config.result_settings()})
-    files = scan(source, out=out, pairs=config.pairs)
+    parameters = _digest({"version": _VERSION, **config.result_settings()})
+    files = without_shared_names(scan(source, out=out, pairs=config.pairs), config)
     parts, whole = read_parts(out), read_table(out)
+    check_same_library(source, out, files, whole, force=config.force)
     rows = parts if whole is None else pa.concat_tables([parts, whole])
     before = Before(rows, model=model, parameters=parameters, retry_errors=config.retry_errors)
     run = Run(source, out, run_model, parameters, config)
     if _has_pages(run):
         check_gallery(out)
-    return Opened(run, model, parts, whole, before, make_plan(files, before))
+    results = Results(out, force=config.force)
+    plan = make_plan(files, before, lambda path, row: lacks_results(results, path, row, config))
+    return Opened(run, model, parts, whole, before, plan)
 
 
 def planned(library: Opened) -> AnnotateReport:
@@ -95,6 +101,11 @@ def annotate(library: Opened, *, on_photo: Callable[[int, int], None] = lambda d
         ConfigError: The cluster has no room for so many detectors, or MLflow cannot record.
         DatasetError: Results cannot be written.
     """
+    with only_run_in(library.run.out):
+        return _annotate(library, on_photo)
+
+
+def _annotate(library: Opened, on_photo: Callable[[int, int], None]) -> AnnotateReport:
     run, plan, before, whole = library.run, library.plan, library.before, library.whole
     report = AnnotateReport(run.out, library.model, kept=len(plan.kept))
     params = run.config.model_dump(mode="json")
@@ -131,11 +142,11 @@ def _look_at_pending(
     hashes = hash_photos(run, may_be_equal(plan.pending, before.sizes()))
     reused, pending = _reuse(run, plan.pending, hashes, before)
     report.reused = len(reused)
-    total, started, done = len(pending), time.monotonic(), 0
+    total, started, commits = len(pending), time.monotonic(), [(time.monotonic(), 0)]
 
     def count(statuses: Sequence[str], reasons: Sequence[str]) -> None:
-        nonlocal done
-        done = min(total, done + len(statuses))
+        done = min(total, commits[-1][1] + len(statuses))
+        commits.append((time.monotonic(), done))
         on_photo(done, total)
 
     for photos_per_task, drop_crashed in (
@@ -149,8 +160,15 @@ def _look_at_pending(
             finished = set(read_parts(run.out, earlier=False)["path_bytes"].to_pylist())
             pending = [found for found in pending if found.path not in finished]
     report.seconds, report.looked_at = time.monotonic() - started if total else 0.0, total
+    report.photos_per_s = _steady_rate(commits)
     crashed = [found._replace(status="error", reason="crashed", detail=_CRASHED) for found in pending]
     return reused + rows_of_others(crashed, run.source, run.parameters)
+
+
+def _steady_rate(commits: Sequence[tuple[float, int]]) -> float:
+    # from the first commit on: what it took to begin says nothing of the rate
+    (first_at, first), (last_at, last) = commits[min(1, len(commits) - 1)], commits[-1]
+    return (last - first) / (last_at - first_at) if last > first else 0.0
 
 
 def _reuse(
@@ -164,7 +182,7 @@ def _reuse(
         number = before.same.get(hashes.get(found.path, ""))
         known = before.rows.slice(number, 1).to_pylist()[0] if number is not None else {}
         row = known | {"path": path_text(found.path), "path_bytes": found.path}
-        row |= {"size": found.size, "mtime_ns": found.mtime_ns}
+        row |= {"size": found.size, "mtime_ns": found.mtime_ns, "uri": run.source}
         if known and _copied(results, source, known, row, run.config):
             reused.append(row)
         else:
@@ -177,9 +195,11 @@ def _copied(
 ) -> bool:
     """Write a known photo's results for another file of the same content; what cannot be is told by the pipeline."""
     old, new = (result_names(os.fsdecode(one["path_bytes"]), config) for one in (known, row))
-    contents = {kind: results.read_unmarked(name) for kind, name in old.items()}
     origin = source.origin(row["path_bytes"], known["content_hash"])
-    missing = any(content is None for kind, content in contents.items() if kind != "crops")
+    contents = {kind: results.read_unmarked(name, origin.digest) for kind, name in old.items()}
+    missing = any(content is None for kind, content in contents.items() if kind != "crops" or row["sharp_left"] >= 0)
+    if "gallery" in config.save:
+        missing = missing or results.lacks(thumbnail_names(known["content_hash"]))
     if missing or results.refusal(list(new.values()), origin):
         return False
     if any(results.write(new[kind], content, origin) for kind, content in contents.items() if content):
@@ -189,6 +209,8 @@ def _copied(
 
 def _whole(plan: Plan, before: Before, reused: list[dict[str, Any]], run: Run) -> pa.Table:
     kept = before.rows.take(pa.array(plan.kept, pa.int64()))
+    uri = pa.array([run.source] * len(kept), pa.string())  # of a library that was moved, too
+    kept = kept.set_column(kept.schema.get_field_index("uri"), kept.schema.field("uri"), uri)
     fresh = read_parts(run.out, earlier=False)
     others = table_of([*reused, *rows_of_others(plan.others, run.source, run.parameters)])
     return pa.concat_tables([kept, fresh, others]).sort_by([("path_bytes", "ascending")])

@@ -32,7 +32,13 @@ def read_table(out: str) -> pa.Table | None:
         DatasetError: A file of this name is something else, damaged, or of another version.
     """
     storage, path = open_storage(out)
-    return read_library(out) if storage.exists(f"{path}/{TABLE}") else None
+    if not storage.exists(f"{path}/{TABLE}"):
+        return None
+    try:
+        return read_library(out)
+    except DatasetError as error:
+        advice = f"move {TABLE} away, which makes all results anew, or choose another folder"
+        raise DatasetError(out, [*error.problems, advice]) from None
 
 
 def read_parts(out: str, *, earlier: bool = True) -> pa.Table:

@@ -1,15 +1,51 @@
 """Where a library's photos are read and its results written, local or at a URI; nothing of others is replaced."""
 
+import errno
+import fcntl
 import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from fsspec.implementations.local import LocalFileSystem
 
 from dbd_ray.detection.marks import Origin, read_mark, with_mark, without_mark
 from dbd_ray.detection.ownership import OF_THE_NAME, in_the_way, name_error, unusable_name, write_result
-from dbd_ray.storage import open_storage, read_bytes, replace_bytes
+from dbd_ray.errors import ConfigError
+from dbd_ray.storage import as_uri, open_storage, read_bytes, replace_bytes
 
 NAME_REASON, WAY_REASON = "unusable_name", "in_the_way"
+_NO_FOLDER = (errno.ENOTDIR, errno.EEXIST)  # a file stands where a folder of results has to be
+_LOCK = ".dbd-ray-lock"
+
+
+def resolved(place: str) -> str:
+    """Give a folder's one name, whichever way it was written: absolute, and without links where it is local."""
+    uri = as_uri(place)
+    return os.path.realpath(uri) if isinstance(open_storage(uri)[0], LocalFileSystem) else uri
+
+
+@contextmanager
+def only_run_in(out: str) -> Iterator[None]:
+    """Keep other runs out of a local folder of results; the lock goes with the process, however it ends.
+
+    Raises:
+        ConfigError: Another run is writing there, or the folder cannot be written.
+    """
+    if not isinstance(open_storage(out)[0], LocalFileSystem):
+        yield
+        return
+    try:
+        Path(out).mkdir(parents=True, exist_ok=True)
+        lock = Path(out, _LOCK).open("w")  # noqa: SIM115 - closed below, where errors of the work are not ours
+    except OSError as error:
+        raise ConfigError(f"{out}: cannot be written ({error.strerror}); choose another folder") from None
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ConfigError(f"{out}: another run is writing there; wait for it, or choose another folder") from None
+        yield
 
 
 class Source:
@@ -63,8 +99,11 @@ class Results:
         """Say why results of these names cannot be written, as (reason, detail); None where they can."""
         if self.local:
             paths = [Path(self.root, name) for name in names]
-            if detail := unusable_name(paths):
-                return NAME_REASON, detail
+            try:
+                if detail := unusable_name(paths):
+                    return NAME_REASON, detail
+            except NotADirectoryError as error:
+                return _no_folder(error)
             detail = "" if self.force else in_the_way(paths, origin)
             return (WAY_REASON, detail) if detail else None
         for name in names if not self.force else ():
@@ -84,6 +123,8 @@ class Results:
             path.parent.mkdir(parents=True, exist_ok=True)
             detail = write_result(path, content, origin, force=self.force)
         except (OSError, UnicodeEncodeError) as error:
+            if isinstance(error, OSError) and error.errno in _NO_FOLDER:
+                return _no_folder(error)
             if isinstance(error, OSError) and error.errno not in OF_THE_NAME:
                 raise
             return NAME_REASON, name_error(error)
@@ -96,13 +137,35 @@ class Results:
         except OSError:
             return None
 
-    def read_unmarked(self, name: str) -> bytes | None:
-        """Read a result as it was before its mark; None where there is none, or it was changed."""
-        content = self.read(name)
-        return without_mark(content) if content else None
+    def read_unmarked(self, name: str, digest: str) -> bytes | None:
+        """Read a result as it was before its mark; None where there is none, or it is of other content or changed."""
+        content = self.read(name) or b""
+        mark = read_mark(content)
+        return without_mark(content) if mark and mark.digest == digest else None
+
+    def remove(self, name: str, origin: Origin) -> None:
+        """Remove an unchanged result of a photo, which is not true of it any more; others stay."""
+        mark = read_mark(self.read(name) or b"")
+        if mark and mark.path == origin.path:
+            if self.local:
+                Path(self.root, name).unlink(missing_ok=True)
+            else:
+                storage, path = open_storage(f"{self.root}/{name}")
+                storage.rm_file(path)
+
+    def lacks(self, names: Iterable[str]) -> bool:
+        """Tell whether one of these results is not there; object stores are not asked."""
+        return self.local and not all(os.path.lexists(f"{self.root}/{name}") for name in names)
 
     def _in_the_way(self, name: str, origin: Origin) -> str:
         content = self.read(name)
         if content is None or read_mark(content) == origin:
             return ""
         return f"{self.root}/{name} is there already, and no unchanged result of this photo: choose another folder"
+
+
+def _no_folder(error: OSError) -> tuple[str, str]:
+    return (
+        WAY_REASON,
+        f"{error.filename}: a file stands where a folder of results has to be: move or rename one of both",
+    )

@@ -1,7 +1,7 @@
 """The plan of a run: which photos are looked at, and which rows of earlier runs stay as they are."""
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple
 
 import pyarrow as pa
@@ -9,7 +9,7 @@ import pyarrow as pa
 from dbd_ray.library.scan import Found
 from dbd_ray.library.schema import path_text
 
-RETRIED = frozenset({"unreadable", "changed", "in_the_way", "crashed", "out_of_memory"})
+RETRIED = frozenset({"unreadable", "changed", "in_the_way", "crashed", "out_of_memory", "sidecar"})
 """Reasons that may be gone the next time, whose photos are looked at again by every run."""
 
 _READ = ("path_bytes", "size", "mtime_ns", "content_hash", "status", "reason", "model", "parameters")
@@ -42,6 +42,8 @@ class Before:
     def __init__(self, rows: pa.Table, *, model: str, parameters: str, retry_errors: bool = False) -> None:
         self.rows = rows
         columns = [rows[name].to_pylist() for name in _READ]
+        self._hashes, self._statuses = columns[_READ.index("content_hash")], columns[_READ.index("status")]
+        self._lefts = rows["sharp_left"].to_pylist()
         self._row_of: dict[bytes, int] = {}
         self._stands: dict[int, tuple[int | None, int | None]] = {}
         self.same: dict[str, int] = {}  # a row that is ok by its content
@@ -64,19 +66,37 @@ class Before:
         stands = self._stands.get(number) if number is not None else None
         return number if stands == (found.size, found.mtime_ns) and found.mtime_ns is not None else None
 
+    def is_ok(self, number: int) -> bool:
+        """Tell whether a row is of a photo that has results."""
+        return bool(self._statuses[number] == "ok")
+
+    def result_of(self, number: int) -> dict[str, Any]:
+        """Give `content_hash` and `sharp_left` of a row."""
+        return {"content_hash": self._hashes[number], "sharp_left": self._lefts[number]}
+
     def sizes(self) -> set[int]:
         """Give the sizes of photos whose content is known."""
         all_sizes = self.rows["size"].to_pylist()
         return {all_sizes[number] for number in self.same.values()}
 
 
-def make_plan(files: Collection[Found], before: Before) -> Plan:
-    """Compare what a scan found with what earlier runs did."""
+def make_plan(
+    files: Collection[Found], before: Before, lacks: Callable[[bytes, dict[str, Any]], bool] = lambda path, row: False
+) -> Plan:
+    """Compare what a scan found with what earlier runs did.
+
+    Args:
+        files: From the scan.
+        before: The rows of earlier runs.
+        lacks: Tells of a path and `content_hash` and `sharp_left` of its row whether results are not there any more.
+    """
     plan = Plan([], [], [])
     for found in files:
         if found.status != "photo":
             plan.others.append(found)
-        elif (number := before.row_of(found)) is not None:
+        elif (number := before.row_of(found)) is not None and not (
+            before.is_ok(number) and lacks(found.path, before.result_of(number))
+        ):
             plan.kept.append(number)
         else:
             plan.pending.append(found)

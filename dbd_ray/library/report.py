@@ -24,7 +24,8 @@ class AnnotateReport:
         kept: Photos of earlier runs that did not change.
         reused: Photos whose content was known under another name.
         failures: Message by path, of the first 20 photos that failed.
-        seconds: Wall-clock time of the pipeline.
+        seconds: Wall-clock time of the pipeline, its start included.
+        photos_per_s: Throughput of the pipeline from its first commit on; 0 where that was the only one.
         run_id: Id of the MLflow run; empty for a plan.
     """
 
@@ -36,12 +37,8 @@ class AnnotateReport:
     reused: int = 0
     failures: dict[str, str] = field(default_factory=dict)
     seconds: float = 0.0
+    photos_per_s: float = 0.0
     run_id: str = ""
-
-    @property
-    def photos_per_s(self) -> float:
-        """Throughput of the pipeline."""
-        return self.looked_at / self.seconds if self.seconds else 0.0
 
 
 def count_rows(table: pa.Table) -> dict[str, int]:

@@ -12,12 +12,14 @@ from fsspec.implementations.local import LocalFileSystem
 from dbd_ray.errors import DatasetError
 from dbd_ray.images.containers import PHOTO_SUFFIXES, RAW_SUFFIXES
 from dbd_ray.images.decode import MAX_BYTES
+from dbd_ray.library.schema import TABLE
 from dbd_ray.names import RESULT_SUFFIXES
 from dbd_ray.storage import UNREACHABLE, as_uri, kind_at, open_storage
 
 _SIDECARS = frozenset({".xmp", ".aae", ".thm", ".dop", ".pp3", ".xml", ".json"})
 _DEVELOPED = frozenset({".jpg", ".jpeg", ".heic", ".heif", ".hif"})
 _NS = 1_000_000_000
+_TABLE = TABLE.encode()
 
 
 class Found(NamedTuple):
@@ -103,6 +105,9 @@ def _local(root: bytes, out: bytes | None) -> Iterator[Found]:
                 raise DatasetError(os.fsdecode(root), [f"cannot be listed ({error.strerror})"]) from None
             yield Found(below, None, None, "error", "unreadable", f"folder cannot be listed ({error.strerror})")
             continue
+        if below and any(entry.name == _TABLE for entry in entries):
+            yield Found(below, None, None, "skipped", "results", "results of dbd-ray annotate")
+            continue
         for entry in entries:
             path = below + entry.name
             if out and out.endswith(b"/" + entry.name) and os.path.realpath(entry.path) == out:
@@ -135,7 +140,11 @@ def _remote(storage: AbstractFileSystem, root: str, source: str, out: str | None
         raise DatasetError(source, [f"cannot be listed, {UNREACHABLE}: {error}"]) from None
     if not files:
         raise DatasetError(source, ["no such folder, or nothing in it"])
+    results = tuple(f"{posixpath.dirname(name)}/" for name in files if posixpath.basename(name) == TABLE)
+    results = tuple(folder for folder in results if folder != f"{root}/")
     for name, about in files.items():
+        if results and name.startswith(results):
+            continue
         path = name[len(root) + 1 :].encode(errors="surrogateescape")
         if own and name.startswith(f"{own}/"):
             continue

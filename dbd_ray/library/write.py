@@ -1,6 +1,7 @@
 """The last stage of the annotation pipeline: results are written, and then the rows that say so, a file per batch."""
 
 import json
+import os
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import pyarrow as pa
 
 from dbd_ray.config import AnnotateConfig
 from dbd_ray.detection.marks import Origin
-from dbd_ray.errors import DbdRayError
+from dbd_ray.errors import DatasetError, DbdRayError
 from dbd_ray.images.decode import decode_as_stored
 from dbd_ray.images.encode import encode_mask, encode_photo
 from dbd_ray.images.overlay import overlay
@@ -42,6 +43,21 @@ def result_names(path: str, config: AnnotateConfig) -> dict[str, str]:
         "crops": f"crops/{path}.crop.jpg",
     }
     return {kind: name for kind, name in names.items() if kind in config.save}
+
+
+def thumbnail_names(content_hash: str) -> tuple[str, str]:
+    """Name a photo's small picture and its overlay below the folder of results, by content."""
+    place = f"gallery/thumbs/{content_hash[:2]}/{content_hash}"
+    return f"{place}.jpg", f"{place}.overlay.jpg"
+
+
+def lacks_results(results: Results, path: bytes, row: Written, config: AnnotateConfig) -> bool:
+    """Tell whether results of a row are not there any more."""
+    names = result_names(os.fsdecode(path), config)
+    if row["sharp_left"] < 0:
+        names.pop("crops", None)
+    thumbnails = thumbnail_names(row["content_hash"]) if "gallery" in config.save else ()
+    return results.lacks([*names.values(), *thumbnails])
 
 
 def write_sidecar_of(source: Source, row: Written, config: AnnotateConfig) -> tuple[str, str] | None:
@@ -88,7 +104,10 @@ class WriteResults:
     def __call__(self, batch: Batch) -> Batch:
         """Turn rows of `LookAtPhotos` with `FocusPredictor`'s columns into (`status`, `reason`) of committed rows."""
         rows = [{name: values[index] for name, values in batch.items()} for index in range(len(batch["path"]))]
-        made = [row for batch_row in rows for row in self._rows(batch_row)]
+        try:
+            made = [row for batch_row in rows for row in self._rows(batch_row)]
+        except OSError as error:  # those of a name are told in its row
+            raise DatasetError(self.results.root, [f"cannot be written ({error}); is the disk full?"]) from None
         commit(self.results.root, pa.Table.from_pylist(made, schema=LIBRARY_SCHEMA))
         return {name: np.array([row[name] or "" for row in made], dtype=object) for name in ("status", "reason")}
 
@@ -110,6 +129,7 @@ class WriteResults:
         about = {"path": path_text(path), "path_bytes": path, "uri": self.source.root}
         made = found | about | {"size": target["size"], "mtime_ns": target["mtime_ns"]}
         if found["status"] != "ok":
+            self._remove_old(path, found["content_hash"] or "")  # of an earlier photo of this name
             return made
         refusal = self._write(path, self.source.origin(path, found["content_hash"]), contents)
         if not refusal and "sidecars" in self.config.save:
@@ -138,14 +158,20 @@ class WriteResults:
         return made | {name: round(float(row[name]), _DIGITS) for name in shares}
 
     def _write(self, path: bytes, origin: Origin, contents: dict[str, bytes | None]) -> tuple[str, str] | None:
-        names = result_names(path.decode(errors="surrogateescape"), self.config)
+        names = result_names(os.fsdecode(path), self.config)
         if refusal := self.results.refusal(list(names.values()), origin):
             return refusal
         for kind, name in names.items():
             content = contents[kind]
-            if content is not None and (refusal := self.results.write(name, content, origin)):
+            if content is None:
+                self.results.remove(name, origin)
+            elif refusal := self.results.write(name, content, origin):
                 return refusal
         return None
+
+    def _remove_old(self, path: bytes, content_hash: str) -> None:
+        for name in result_names(os.fsdecode(path), self.config).values():
+            self.results.remove(name, self.source.origin(path, content_hash))
 
     def _content(self, kind: str, row: Written, focus: np.ndarray) -> bytes | None:
         if kind == "focus":
@@ -168,9 +194,9 @@ class WriteResults:
         size = max(1, round(photo.shape[1] * scale)), max(1, round(photo.shape[0] * scale))
         small = cv2.resize(photo, size, interpolation=cv2.INTER_AREA)
         levels = cv2.resize(focus, size, interpolation=cv2.INTER_AREA).astype(np.float32) / 255
-        place = f"{self.results.root}/gallery/thumbs/{hash[:2]}/{hash}"
-        replace_bytes(f"{place}.jpg", encode_photo(small))
-        replace_bytes(f"{place}.overlay.jpg", encode_photo(overlay(small, levels)))
+        pictures = (encode_photo(small), encode_photo(overlay(small, levels)))
+        for name, picture in zip(thumbnail_names(hash), pictures, strict=True):
+            replace_bytes(f"{self.results.root}/{name}", picture)
 
 
 def _reason_of(error: str) -> str:

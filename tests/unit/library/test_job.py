@@ -19,6 +19,7 @@ from dbd_ray.library import job, pipeline
 from dbd_ray.library.job import annotate, open_library, planned
 from dbd_ray.library.look import HashPhotos, LookAtPhotos
 from dbd_ray.library.parts import read_table
+from dbd_ray.library.places import only_run_in
 from dbd_ray.library.report import AnnotateReport
 from dbd_ray.library.write import WriteResults
 
@@ -126,6 +127,8 @@ def test_files_of_others_are_not_replaced(library: Path, tmp_path: Path, run: Ru
     pq.write_table(pq.read_table(out / "library.parquet").select(["path"]), other / "library.parquet")
     with pytest.raises(DatasetError, match=r"is no table of a library"):
         run(library, other)
+    with pytest.raises(ConfigError, match="is a file; give a folder"):
+        run(library, mine)
     foreign = tmp_path / "foreign"
     (foreign / "gallery").mkdir(parents=True)
     (foreign / "gallery" / "index.html").write_text("mine")
@@ -174,3 +177,106 @@ def test_sidecars_keep_what_others_wrote_and_say_what_was_found(library: Path, t
         *(f"a/{number}.jpg.xmp" for number in range(4)),
         "b/IMG_1.JPG.xmp",
     }
+
+
+def focus_of(out: Path, name: str) -> list[list[int]]:
+    levels: list[list[int]] = decode_mask((out / "focus" / f"{name}.focus.png").read_bytes(), polarity="focus").tolist()
+    return levels
+
+
+def test_photos_that_changed_names_keep_their_own_results(library: Path, tmp_path: Path, run: Run) -> None:
+    out, photos = tmp_path / "out", library / "a"
+    run(library, out)
+    before = [focus_of(out, f"a/{number}.jpg") for number in range(4)]
+    (photos / "0.jpg").rename(photos / "x")  # 0 and 1 change names, 2 and 3 move on by one
+    (photos / "1.jpg").rename(photos / "0.jpg")
+    (photos / "x").rename(photos / "1.jpg")
+    (photos / "3.jpg").rename(photos / "4.jpg")
+    (photos / "2.jpg").rename(photos / "3.jpg")
+    run(library, out)
+    assert [focus_of(out, f"a/{number}.jpg") for number in (1, 0, 3, 4)] == before
+
+
+def test_results_of_an_earlier_photo_of_the_same_name_go(library: Path, tmp_path: Path, run: Run) -> None:
+    out, photo = tmp_path / "out", library / "a" / "0.jpg"
+    run(library, out, save="focus,crops")
+    assert (out / "focus/a/0.jpg.focus.png").exists()
+    photo.write_bytes(photo.read_bytes()[:900])
+    assert run(library, out, save="focus,crops").counts["error: truncated"] == 1
+    assert not (out / "focus/a/0.jpg.focus.png").exists()
+    assert not (out / "crops/a/0.jpg.crop.jpg").exists()
+
+
+def test_results_that_were_removed_are_made_again(library: Path, tmp_path: Path, run: Run) -> None:
+    out = tmp_path / "out"
+    run(library, out)
+    (out / "focus/a/0.jpg.focus.png").unlink()
+    next((out / "gallery/thumbs").rglob("*.overlay.jpg")).unlink()
+    assert run(library, out).looked_at in (1, 2)
+    assert run(library, out).looked_at == 0
+    assert (out / "focus/a/0.jpg.focus.png").exists()
+
+
+def test_one_run_at_a_time_and_one_library_for_one_folder(library: Path, tmp_path: Path, run: Run) -> None:
+    out = tmp_path / "out"
+    run(library, out)
+    with only_run_in(str(out)), pytest.raises(ConfigError, match="another run is writing there"):
+        run(library, out)
+    save_photo(tmp_path / "second" / "a.jpg", 5)
+    with pytest.raises(ConfigError, match=r"holds the table of .*photos: choose another folder"):
+        run(tmp_path / "second", out)
+    (tmp_path / "link").symlink_to(library)
+    for spelling in (tmp_path / "link", f"file://{library}", library / "a" / ".."):
+        assert run(spelling, out).looked_at == 0
+    library.rename(tmp_path / "moved")
+    assert run(tmp_path / "moved", out, force=True).looked_at == 0
+    assert {row["uri"] for row in rows_of(out).values()} == {str(tmp_path / "moved")}
+    (tmp_path / "moved").rename(tmp_path / "disk")
+    (tmp_path / "moved").mkdir()
+    with pytest.raises(ConfigError, match=r"no photo is left in .* is its disk mounted"):
+        run(tmp_path / "moved", out)
+
+
+def test_files_in_the_place_of_folders_stop_one_photo(library: Path, tmp_path: Path, run: Run) -> None:
+    out = tmp_path / "out"
+    save_photo(library / "x.jpg", 30)
+    save_photo(library / "x.jpg.focus.png" / "y.jpg", 31)
+    (out / "focus").mkdir(parents=True)
+    (out / "focus" / "b").write_text("mine")
+    report = run(library, out)
+    assert report.counts == {"ok": 5, "error: in_the_way": 2, "skipped: no_photo": 1}
+    assert (out / "focus" / "b").read_text() == "mine"
+
+
+def test_two_photos_never_share_a_mask(library: Path, tmp_path: Path, run: Run) -> None:
+    shutil.copy(library / "a" / "0.jpg", library / "a" / "0.jpeg")
+    report = run(library, tmp_path / "out", save="masks", masks="nerfstudio", force=True)
+    assert report.counts["error: same_name"] == 1
+    assert run(library, tmp_path / "colmap", save="masks").counts["ok"] == 6
+
+
+def test_results_within_the_library_are_no_photos(library: Path, tmp_path: Path, run: Run) -> None:
+    run(library, library / "earlier")
+    report = run(library, tmp_path / "out", dry_run=True)
+    assert (report.looked_at, report.counts["skipped: results"]) == (5, 1)
+
+
+def test_a_damaged_table_says_what_to_do(library: Path, tmp_path: Path, run: Run) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "library.parquet").write_bytes(b"PAR1")
+    with pytest.raises(DatasetError, match=r"move library\.parquet away"):
+        run(library, tmp_path / "out")
+
+
+def test_sidecars_that_were_mended_are_written(library: Path, tmp_path: Path, run: Run) -> None:
+    damaged = library / "a" / "1.jpg.xmp"
+    damaged.write_text("no xml")
+    run(library, tmp_path / "out", save="sidecars")
+    damaged.unlink()
+    assert run(library, tmp_path / "out", save="sidecars").counts["ok"] == 5
+
+
+@pytest.mark.parametrize("actors", ["0", "3:2", "x"])
+def test_actors_that_cannot_be_are_refused(actors: str) -> None:
+    with pytest.raises(ValueError, match="actors"):
+        AnnotateConfig(source="a", out="b", actors=actors)
