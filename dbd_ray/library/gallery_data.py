@@ -45,11 +45,16 @@ def in_folder_order(table: pa.Table) -> pa.Table:
     folder_keys: dict[str, str] = {}  # made once for all photos of a folder
     keys = []
     for path, raw in zip(table["path"].to_pylist(), table["path_bytes"].to_pylist(), strict=True):
-        folder, name = posixpath.split(path)
+        folder, name = _split(path)
         if folder not in folder_keys:
             folder_keys[folder] = _natural(folder).replace("/", "\0")  # below all that names hold: parents come first
         keys.append((folder_keys[folder], _natural(name), raw))
     return table.take(pa.array(sorted(range(len(keys)), key=keys.__getitem__), pa.int64()))
+
+
+def _split(path: str) -> tuple[str, str]:
+    folder, name = posixpath.split(path.rstrip("/"))
+    return folder, f"{name}/" if path.endswith("/") else name  # folders that were not looked into
 
 
 def index_file(table: pa.Table, pages: Sequence[str]) -> DataFile:
@@ -62,7 +67,10 @@ def index_file(table: pa.Table, pages: Sequence[str]) -> DataFile:
     Returns:
         A script of about 80 bytes per row: numbers as base64 of little-endian arrays, texts as codes into lists.
     """
-    parts = [posixpath.split(path) for path in table["path"].to_pylist()]
+    parts = [_split(path) for path in table["path"].to_pylist()]
+    # photos that failed have no thumbnails
+    looked_at = zip(table["content_hash"].to_pylist(), table["status"].to_pylist(), strict=True)
+    hashes = [text if status == "ok" else None for text, status in looked_at]
     index = {
         "count": table.num_rows,
         "pageRows": PAGE_ROWS,
@@ -76,7 +84,7 @@ def index_file(table: pa.Table, pages: Sequence[str]) -> DataFile:
             **{name: _packed(_rounded(name, _floats(table[name]))) for name in INDEX_NUMBERS},
             "taken_at": _packed(_seconds(table["taken_at"])),
         },
-        "hashes": _base64(b"".join(_hash_bytes(text) for text in table["content_hash"].to_pylist())),
+        "hashes": _base64(b"".join(_hash_bytes(text) for text in hashes)),
     }
     return _file("index", "index", index)
 

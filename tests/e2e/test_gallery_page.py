@@ -136,7 +136,7 @@ def _took(page: Page, measure: str) -> float:
 def test_a_hundred_thousand_photos_open_scroll_sort_and_filter_without_waiting(many: Path, open_file: OpenFile) -> None:
     page = open_file(many)
     count = page.locator("#count")
-    expect(count).to_have_text("100,000 photos")
+    expect(count).to_have_text("100,000 files")
     took = {"open": _took(page, "gallery-opened")}
     took["scroll"] = page.locator("#scroller").evaluate(_SCROLLED_TO_END)
     assert page.locator("[role=option]").count() < 200
@@ -147,15 +147,15 @@ def test_a_hundred_thousand_photos_open_scroll_sort_and_filter_without_waiting(m
     page.get_by_role("searchbox").fill("trip nowhere")
     expect(count).to_have_text(re.compile("^0 of"))
     page.get_by_role("searchbox").fill("Trip img_012")
-    expect(count).to_have_text("100 of 100,000 photos")
+    expect(count).to_have_text("100 of 100,000 files")
     took["search"] = _took(page, "gallery-change")
     page.get_by_role("button", name="Clear filters").click()
-    expect(count).to_have_text("100,000 photos")
+    expect(count).to_have_text("100,000 files")
     page.get_by_label("Share in focus, % from").fill("50")
-    expect(count).to_have_text("50,000 of 100,000 photos")
+    expect(count).to_have_text("50,000 of 100,000 files")
     took["filter"] = _took(page, "gallery-change")
     page.get_by_label("Status").select_option(index=3)
-    expect(count).to_have_text("1,000 of 100,000 photos")
+    expect(count).to_have_text("1,000 of 100,000 files")
     expect(page.locator("[role=option]").first).to_contain_text("Cut short")
     for name, milliseconds in took.items():
         _log.info("%s: %.0f ms", name, milliseconds)
@@ -169,9 +169,9 @@ def test_the_order_is_right_and_kept_in_the_address(many: Path, open_file: OpenF
     expect(page.locator("[aria-posinset='1']:not([hidden])")).to_contain_text("IMG_99999.jpg")
     page.get_by_label("Kind").select_option(index=1)
     page.get_by_label("Folder", exact=True).fill("2003")
-    expect(page.locator("#count")).to_have_text("5,000 of 100,000 photos")
+    expect(page.locator("#count")).to_have_text("5,000 of 100,000 files")
     again = open_file(many, f"#{page.url.split('#')[1]}")
-    expect(again.locator("#count")).to_have_text("5,000 of 100,000 photos")
+    expect(again.locator("#count")).to_have_text("5,000 of 100,000 files")
     expect(again.locator("[aria-posinset='1']:not([hidden])")).to_contain_text("IMG_19999.jpg")
     expect(again.get_by_label("Folder", exact=True)).to_have_value("2003")
 
@@ -245,7 +245,7 @@ def test_hostile_names_are_shown_and_do_nothing(tmp_path: Path, open_file: OpenF
     page.keyboard.press("Escape")
     for index in range(1, len(HOSTILE) + 1):
         page.get_by_label("Lens").select_option(index=index)
-        expect(page.locator("#count")).to_have_text(f"1 of {len(HOSTILE)} photos")
+        expect(page.locator("#count")).to_have_text(f"1 of {len(HOSTILE)} files")
     page.get_by_role("link", name="Summary").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("</title><script>hacked=1</script>")
     assert page.evaluate("typeof hacked") == "undefined"
@@ -264,7 +264,7 @@ def test_a_bookmarked_photo_opens_and_the_summary_leads_to_filters(few: Path, op
 @pytest.mark.parametrize("width", [390, 1440])
 def test_pages_fit_narrow_and_wide_windows(few: Path, open_file: OpenFile, width: int) -> None:
     page = open_file(few, viewport={"width": width, "height": 844}, reduced_motion="reduce")
-    expect(page.locator("#count")).to_have_text("12 photos")
+    expect(page.locator("#count")).to_have_text("12 files")
     if width < 900:
         expect(page.get_by_label("Lens")).to_be_hidden()
         page.get_by_role("button", name="Filters").click()

@@ -66,7 +66,7 @@
     showControls(state);
     if (document.activeElement !== search) search.value = state.q;
     const [shown, all] = [rows.length, gallery.count].map((number) => number.toLocaleString("en-US"));
-    byId("count").textContent = rows.length === gallery.count ? `${all} photos` : `${shown} of ${all} photos`;
+    byId("count").textContent = rows.length === gallery.count ? `${all} files` : `${shown} of ${all} files`;
     const nothing = byId("nothing");
     nothing.hidden = rows.length > 0;
     nothing.textContent = gallery.count ? "No photo fits all filters." : "No photos were found in this folder.";
