@@ -3,7 +3,7 @@
 import difflib
 import re
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any, NamedTuple, NoReturn
 
 import duckdb
@@ -15,6 +15,7 @@ from dbd_ray.library.schema import LIBRARY_SCHEMA
 COLUMNS = ("path", "kind", "in_focus_fraction", "sharpness", "f_number", "taken_at")
 """Columns of an answer unless others are asked for."""
 
+_ONCE_MORE_S = 0.1
 MEMORY = "2GB"
 # a question on these is one about the files that no detector saw
 _OF_ALL_FILES = {"status", "reason", "detail"}
@@ -159,7 +160,9 @@ def _run(database: duckdb.DuckDBPyConnection, text: str) -> tuple[tuple[str, ...
         try:
             return running.result()
         except KeyboardInterrupt:
-            database.interrupt()
+            while not running.done():  # what interrupts before the answer has begun is not seen
+                database.interrupt()
+                wait([running], timeout=_ONCE_MORE_S)
             raise
 
 
