@@ -37,7 +37,7 @@ def only_run_in(out: str) -> Iterator[None]:
         return
     try:
         Path(out).mkdir(parents=True, exist_ok=True)
-        lock = Path(out, _LOCK).open("w")  # noqa: SIM115 - closed below, where errors of the work are not ours
+        lock = Path(out, _LOCK).open("a")  # noqa: SIM115 - closed below, where errors of the work are not ours
     except OSError as error:
         raise ConfigError(f"{out}: cannot be written ({error.strerror}); choose another folder") from None
     with lock:
