@@ -64,6 +64,11 @@ def open_storage(root: str) -> tuple[AbstractFileSystem, str]:
     return storage, path.rstrip("/")
 
 
+def is_local(root: str) -> bool:
+    """Tell whether a folder is on this machine's file system."""
+    return isinstance(open_storage(root)[0], LocalFileSystem)
+
+
 def open_arrow_storage(root: str) -> tuple[pyarrow.fs.FileSystem, str]:
     """Open a folder's storage as `open_storage` does, for pyarrow's and Ray Data's readers and writers."""
     storage, path = open_storage(root)

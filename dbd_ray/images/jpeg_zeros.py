@@ -17,12 +17,10 @@ class ZerosInScan(NamedTuple):
     """A scan whose coded data hold a long run of zeros.
 
     Attributes:
-        start: Where its coded data start in the file.
-        stop: Where they stop.
+        stop: Where its coded data stop in the file.
         may_be_flat: A run of zeros can say of block after block that nothing changes: by the code tables of the scan.
     """
 
-    start: int
     stop: int
     may_be_flat: bool
 
@@ -44,7 +42,7 @@ def zeros_in_scans(data: bytes) -> Iterator[ZerosInScan]:
             elif marker == _TABLES:
                 first_symbols |= _first_symbols(body)
             elif marker == START_OF_SCAN and data.find(LOST, start, stop) >= 0 and not _only_refines_means(body):
-                yield ZerosInScan(start, stop, _may_be_flat(body, frame, first_symbols))
+                yield ZerosInScan(stop, _may_be_flat(body, frame, first_symbols))
     except (IndexError, struct.error):  # no mark behind the last scan
         return
 

@@ -27,3 +27,9 @@ def resize_photo(photo: np.ndarray, size: tuple[int, int]) -> np.ndarray:
         photo = cv2.resize(photo, (columns // factor, rows // factor), interpolation=cv2.INTER_AREA)
     shrinks = photo.shape[0] * photo.shape[1] > height * width
     return cv2.resize(photo, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+
+
+def within(size: tuple[int, int], long_side: int) -> tuple[int, int]:
+    """Shrink (height, width) so that the longer one is at most `long_side`, px; never enlarge."""
+    scale = min(1.0, long_side / max(size))
+    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))

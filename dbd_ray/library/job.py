@@ -25,7 +25,7 @@ from dbd_ray.library.report import AnnotateReport, count_rows, failures_in, reco
 from dbd_ray.library.scan import Found, scan
 from dbd_ray.library.schema import path_text
 from dbd_ray.library.write import lacks_results, result_names, thumbnail_names, write_sidecar_of
-from dbd_ray.storage import kind_at
+from dbd_ray.storage import is_local, kind_at
 from dbd_ray.tracking.runs import RunLog, attempt, tracking_uri
 
 _VERSION = 1  # of what a row holds; a new one makes all photos be looked at again
@@ -132,7 +132,7 @@ def _annotate(library: Opened, on_photo: Callable[[int, int], None]) -> Annotate
 
 
 def _has_pages(run: Run) -> bool:
-    return "gallery" in run.config.save and Results(run.out, force=False).local
+    return "gallery" in run.config.save and is_local(run.out)
 
 
 def _look_at_pending(

@@ -9,6 +9,7 @@ import numpy as np
 from dbd_ray.config import AnnotateConfig
 from dbd_ray.errors import PhotoError
 from dbd_ray.images.decode import decode_photo, photo_size
+from dbd_ray.images.resize import within
 from dbd_ray.library.camera import camera_facts
 from dbd_ray.library.places import Source
 
@@ -85,12 +86,10 @@ class LookAtPhotos:
         return row if not row["error"] else row | {"image": NO_PHOTO}
 
     def _decoded(self, data: bytes, native: tuple[int, int]) -> np.ndarray:
-        scale = self.config.long_side / max(native) if self.config.long_side else 1
-        size = (max(1, round(native[0] * scale)), max(1, round(native[1] * scale))) if scale < 1 else None
-        return decode_photo(data, target_size=size, max_pixels=self.config.max_pixels)
+        size = within(native, self.config.long_side) if self.config.long_side else native
+        return decode_photo(data, target_size=None if size == native else size, max_pixels=self.config.max_pixels)
 
 
 def _packed(facts: dict[str, Any]) -> str:
     # one column of text: columns of None and numbers would get another type in each block
-
     return json.dumps(facts, default=str)

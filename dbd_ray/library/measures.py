@@ -3,6 +3,8 @@
 import cv2
 import numpy as np
 
+from dbd_ray.images.resize import within
+
 SHARPNESS_LONG_SIDE_PX = 1024  # at which all photos are compared, whatever their cameras' pixels
 
 
@@ -16,9 +18,8 @@ def sharpness(photo: np.ndarray, focus: np.ndarray) -> float:
     Returns:
         At least 0, in gray levels of 255; 0 where nothing is in focus.
     """
-    scale = SHARPNESS_LONG_SIDE_PX / max(photo.shape[:2])
-    if scale < 1:
-        size = max(1, round(photo.shape[1] * scale)), max(1, round(photo.shape[0] * scale))
+    if max(photo.shape[:2]) > SHARPNESS_LONG_SIDE_PX:
+        size = within((photo.shape[0], photo.shape[1]), SHARPNESS_LONG_SIDE_PX)[::-1]
         photo = cv2.resize(photo, size, interpolation=cv2.INTER_AREA)
         focus = cv2.resize(focus, size, interpolation=cv2.INTER_AREA)
     half = 128 if focus.dtype == np.uint8 else 0.5

@@ -7,12 +7,10 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from fsspec.implementations.local import LocalFileSystem
-
 from dbd_ray.detection.marks import Origin, read_mark, with_mark, without_mark
 from dbd_ray.detection.ownership import OF_THE_NAME, in_the_way, name_error, unusable_name, write_result
 from dbd_ray.errors import ConfigError
-from dbd_ray.storage import as_uri, open_storage, read_bytes, replace_bytes
+from dbd_ray.storage import as_uri, is_local, open_storage, read_bytes, replace_bytes
 
 NAME_REASON, WAY_REASON = "unusable_name", "in_the_way"
 _NO_FOLDER = (errno.ENOTDIR, errno.EEXIST)  # a file stands where a folder of results has to be
@@ -22,7 +20,7 @@ _LOCK = ".dbd-ray-lock"
 def resolved(place: str) -> str:
     """Give a folder's one name, whichever way it was written: absolute, and without links where it is local."""
     uri = as_uri(place)
-    return os.path.realpath(uri) if isinstance(open_storage(uri)[0], LocalFileSystem) else uri
+    return os.path.realpath(uri) if is_local(uri) else uri
 
 
 @contextmanager
@@ -32,7 +30,7 @@ def only_run_in(out: str) -> Iterator[None]:
     Raises:
         ConfigError: Another run is writing there, or the folder cannot be written.
     """
-    if not isinstance(open_storage(out)[0], LocalFileSystem):
+    if not is_local(out):
         yield
         return
     try:
@@ -57,7 +55,7 @@ class Source:
 
     def __init__(self, root: str) -> None:
         self.root = root
-        self.local = isinstance(open_storage(root)[0], LocalFileSystem)
+        self.local = is_local(root)
 
     def read(self, path: bytes) -> bytes:
         """Read a photo by its path below the folder; OSError where it cannot be read."""
@@ -93,7 +91,7 @@ class Results:
     def __init__(self, root: str, *, force: bool) -> None:
         self.root = root
         self.force = force
-        self.local = isinstance(open_storage(root)[0], LocalFileSystem)
+        self.local = is_local(root)
 
     def refusal(self, names: list[str], origin: Origin) -> tuple[str, str] | None:
         """Say why results of these names cannot be written, as (reason, detail); None where they can."""

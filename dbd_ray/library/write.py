@@ -16,6 +16,7 @@ from dbd_ray.errors import DatasetError, DbdRayError
 from dbd_ray.images.decode import decode_as_stored
 from dbd_ray.images.encode import encode_mask, encode_photo
 from dbd_ray.images.overlay import overlay
+from dbd_ray.images.resize import within
 from dbd_ray.library.camera import CAMERA_COLUMNS
 from dbd_ray.library.look import Batch
 from dbd_ray.library.masks import mask_name, reconstruction_mask
@@ -190,8 +191,7 @@ class WriteResults:
         return encode_photo(row["image"][top:bottom, left:right]) if left >= 0 else None
 
     def _write_thumbnails(self, hash: str, photo: np.ndarray, focus: np.ndarray) -> None:
-        scale = min(1.0, THUMBNAIL_PX / max(photo.shape[:2]))
-        size = max(1, round(photo.shape[1] * scale)), max(1, round(photo.shape[0] * scale))
+        size = within((photo.shape[0], photo.shape[1]), THUMBNAIL_PX)[::-1]
         small = cv2.resize(photo, size, interpolation=cv2.INTER_AREA)
         levels = cv2.resize(focus, size, interpolation=cv2.INTER_AREA).astype(np.float32) / 255
         pictures = (encode_photo(small), encode_photo(overlay(small, levels)))

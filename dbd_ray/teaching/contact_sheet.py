@@ -8,8 +8,9 @@ import numpy as np
 from dbd_ray.errors import DatasetError, PhotoError
 from dbd_ray.images.decode import decode_photo, photo_size
 from dbd_ray.images.encode import decode_depth
+from dbd_ray.images.resize import within
 from dbd_ray.storage import read_bytes
-from dbd_ray.teaching.decode_photos import DEPTH_LONG_SIDE_PX, within
+from dbd_ray.teaching.decode_photos import DEPTH_LONG_SIDE_PX
 from dbd_ray.teaching.sources import Source, read_pictures
 from dbd_ray.teaching.store import Committed, read_depths
 

@@ -7,6 +7,7 @@ import pyarrow as pa
 
 from dbd_ray.errors import PhotoError
 from dbd_ray.images.decode import decode_photo, photo_size
+from dbd_ray.images.resize import within
 from dbd_ray.storage import read_bytes
 from dbd_ray.teaching.sources import read_pictures
 
@@ -76,9 +77,3 @@ class DecodePhotos:
         height, width = photo.shape[:2]
         shape = {"height": height, "width": width, "depth_height": depth[0], "depth_width": depth[1]}
         return {"pixels": photo.tobytes(), **shape}
-
-
-def within(size: tuple[int, int], long_side: int) -> tuple[int, int]:
-    """Shrink (height, width) so that the longer one is at most `long_side`, px; never enlarge."""
-    scale = min(1.0, long_side / max(size))
-    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
