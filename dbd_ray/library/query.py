@@ -2,8 +2,9 @@
 
 import difflib
 import re
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, wait
+from threading import Event, Thread
 from typing import Any, NamedTuple, NoReturn
 
 import duckdb
@@ -15,6 +16,7 @@ from dbd_ray.library.schema import LIBRARY_SCHEMA
 COLUMNS = ("path", "kind", "in_focus_fraction", "sharpness", "f_number", "taken_at")
 """Columns of an answer unless others are asked for."""
 
+_Found = tuple[tuple[str, ...], list[tuple[Any, ...]]]
 _ONCE_MORE_S = 0.1
 MEMORY = "2GB"
 # a question on these is one about the files that no detector saw
@@ -81,15 +83,20 @@ def ask(
     try:
         question.encode()
         everything = bool(_OF_ALL_FILES & set(_identifiers(question)))
+        text = question if is_statement(question) else _statement(question, columns, sort, limit)
         with duckdb.connect(":memory:", config=_LOCKED) as database:
-            _load(database, table, everything=everything)
-            text = question if is_statement(question) else _statement(question, columns, sort, limit)
-            _require_one_select(database, text)
-            names, rows = _run(database, text)
+            names, rows = _stoppable(database, lambda: _answer(database, table, text, everything=everything))
     except (duckdb.Error, ValueError, OverflowError, RecursionError) as error:
         _explain(error, question)
     left_out = 0 if everything else len(table) - table["status"].to_pylist().count("ok")
     return Answer(names, rows, left_out)
+
+
+def _answer(database: duckdb.DuckDBPyConnection, table: pa.Table, text: str, *, everything: bool) -> _Found:
+    _load(database, table, everything=everything)
+    _require_one_select(database, text)
+    answer = database.execute(text)
+    return tuple(_each_once([column[0] for column in answer.description])), answer.fetchall()
 
 
 def _load(database: duckdb.DuckDBPyConnection, table: pa.Table, *, everything: bool) -> None:
@@ -149,21 +156,28 @@ def _require_one_select(database: duckdb.DuckDBPyConnection, text: str) -> None:
         raise ConfigError("query: only SELECT is answered; nothing can be changed, loaded or written from here")
 
 
-def _run(database: duckdb.DuckDBPyConnection, text: str) -> tuple[tuple[str, ...], list[tuple[Any, ...]]]:
-    def run() -> tuple[tuple[str, ...], list[tuple[Any, ...]]]:
-        answer = database.execute(text)
-        return tuple(_each_once([column[0] for column in answer.description])), answer.fetchall()
+def _stoppable(database: duckdb.DuckDBPyConnection, work: Callable[[], _Found]) -> _Found:
+    done: Future[_Found] = Future()
+    watched = Event()
 
-    # in the main thread, DuckDB would see Ctrl-C late or never
-    with ThreadPoolExecutor(1) as pool:
-        running = pool.submit(run)
+    def run() -> None:
+        watched.wait()
         try:
-            return running.result()
-        except KeyboardInterrupt:
-            while not running.done():  # what interrupts before the answer has begun is not seen
-                database.interrupt()
-                wait([running], timeout=_ONCE_MORE_S)
-            raise
+            done.set_result(work())
+        except BaseException as error:  # noqa: BLE001 - raised where it is waited for
+            done.set_exception(error)
+
+    # in the main thread DuckDB sees Ctrl-C late, or swallows it; an executor would wait for ever for a thread that it
+    # was starting when Ctrl-C came
+    Thread(target=run, daemon=True).start()
+    try:
+        watched.set()
+        return done.result()
+    except KeyboardInterrupt:
+        while not done.done():  # what interrupts before the question has begun is not seen
+            database.interrupt()
+            wait([done], timeout=_ONCE_MORE_S)
+        raise
 
 
 def _each_once(names: Sequence[str]) -> Iterator[str]:
