@@ -23,8 +23,8 @@ CULL_COLUMNS = ("burst", "keep", "path", "sharpness", "in_focus_fraction", "take
 ANNOTATE_SETTINGS = settings_help(
     AnnotateConfig,
     options=(
-        *("source", "out", "save", "long_side", "masks", "margin", "sidecar_dir", "pairs", "model", "actors"),
-        *("gpus_per_actor", "force", "retry_errors"),
+        *("source", "out", "save", "long_side", "masks", "margin", "sidecar_dir", "pairs", "model", "endpoint"),
+        *("actors", "gpus_per_actor", "force", "retry_errors"),
     ),
 )
 
@@ -47,6 +47,9 @@ def annotate(
     ] = None,
     pairs: Annotated[bool | None, typer.Option("--pairs", help="RAW and JPEG of one name are one photo.")] = None,
     model: Model = None,
+    endpoint: Annotated[
+        str | None, typer.Option(help="Address of an endpoint that looks at the photos, instead of a model here.")
+    ] = None,
     actors: Annotated[str | None, typer.Option(help="Detectors side by side: N or min:max; default 1.")] = None,
     gpus_per_actor: Annotated[
         float | None, typer.Option(help="0.25 puts four on a GPU; default 1 where there are GPUs.")
@@ -77,13 +80,14 @@ def annotate(
         sidecar_dir=sidecar_dir,
         pairs=pairs,
         model=model,
+        endpoint=endpoint,
         actors=actors,
         gpus_per_actor=gpus_per_actor,
         force=force,
         retry_errors=retry_errors,
     )
     settings = build(AnnotateConfig, layered(config, options, set_ or []), where=str(config or "annotate"))
-    if settings.model is None:
+    if settings.model is None and settings.endpoint is None:
         settings = settings.model_copy(update={"model": only_packaged()})
     require_lasting(out=settings.out, storage=folder_of_records(settings.storage))
     from dbd_ray.library.job import annotate as run

@@ -36,10 +36,16 @@ class AnnotateConfig(Settings):
     model: str | None = Field(
         None, description="Packaged model, checkpoint folder, or models:/NAME@ALIAS; null: the only packaged one."
     )
+    endpoint: str | None = Field(
+        None,
+        description="Address of an endpoint that looks at the photos in the place of a model here, http://HOST:PORT.",
+    )
     refine: Refinement = Field("guided", description="How maps come to the photos' size.")
     tile: int = Field(1, ge=1, le=MOST_TILES, description="Tiles along the longer side: finds small subjects.")
     max_pixels: int = Field(MAX_PIXELS, ge=1, description="Larger photos are refused, height × width.")
-    actors: Actors = Field((1, 1), description="How many detectors work side by side: N, or min:max.")
+    actors: Actors = Field(
+        (1, 1), description="How many detectors work side by side, or requests to an endpoint: N, or min:max."
+    )
     gpus_per_actor: float | None = Field(
         None, ge=0, le=1, description="GPUs of each detector, 0.25 puts four on one; default 1 where there are GPUs."
     )
@@ -60,6 +66,14 @@ class AnnotateConfig(Settings):
         if unknown:
             raise ValueError(f"{', '.join(unknown)} cannot be saved; choose of {', '.join(LIBRARY_RESULTS)}")
         return names
+
+    @model_validator(mode="after")
+    def _one_detector(self) -> Self:
+        if self.endpoint:
+            for name in ("model", "gpus_per_actor", "cpus_per_actor"):
+                if getattr(self, name) != type(self).model_fields[name].default:
+                    raise ValueError(f"{name}: has no effect with an endpoint, which has its own: leave it out")
+        return self
 
     @model_validator(mode="after")
     def _no_setting_without_effect(self) -> Self:

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from dbd_ray.detection.columns import columns_of, failed_row, found_row
 from dbd_ray.detection.detector import Detector
-from dbd_ray.detection.focus_map import FocusMap
 from dbd_ray.detection.stream import detect_stream
 from dbd_ray.errors import ConfigError, PhotoError
 from dbd_ray.images.colour import to_srgb
@@ -91,18 +91,14 @@ class FocusPredictor:
                 self.detector,
                 zip(batch[column], _errors_before(kept, len(batch[column])), strict=True),
                 open_photo=self._open,
-                finish=lambda item, pixels, found: _found(found),
-                fail=lambda item, error: _failed(error),
+                finish=lambda item, pixels, found: found_row(found.summary, encode_mask(found.focus)),
+                fail=lambda item, error: failed_row(error),
                 refine=self.refine,
                 tile=self.tile,
                 batch_size=PHOTOS_AT_ONCE,
             )
         )
-        added: Batch = {
-            # NumPy's own strings of bytes would lose zeros at their ends
-            names[name]: np.array([row[name] for row in rows], dtype=object if kind is bytes else kind)
-            for name, kind in OUTPUT_COLUMNS.items()
-        }
+        added = {names[name]: values for name, values in columns_of(rows).items()}
         return {**kept, **added}
 
     def _open(self, item: tuple[Any, str]) -> np.ndarray | str:
@@ -117,30 +113,6 @@ class FocusPredictor:
                 "say which one holds the photos with fn_constructor_kwargs={'column': …}"
             )
         return column
-
-
-def _found(focus_map: FocusMap) -> dict[str, Any]:
-    summary = focus_map.summary
-    area = summary.sharp_area
-    return {
-        "focus": encode_mask(focus_map.focus),
-        "focus_kind": summary.kind,
-        "in_focus_fraction": summary.in_focus_fraction,
-        "sharp_left": area.left if area else -1,
-        "sharp_top": area.top if area else -1,
-        "sharp_right": area.right if area else -1,
-        "sharp_bottom": area.bottom if area else -1,
-        "focus_confidence": summary.confidence,
-        "focus_model": f"{summary.model}@{summary.model_fingerprint[:16]}",
-        "error": "",
-    }
-
-
-def _failed(error: str) -> dict[str, Any]:
-    # empty values of each column's own type: an all-null block would get another schema than its neighbours
-    empty = {name: kind() for name, kind in OUTPUT_COLUMNS.items()}
-    area = dict.fromkeys(("sharp_left", "sharp_top", "sharp_right", "sharp_bottom"), -1)
-    return {**empty, **area, "error": error, "in_focus_fraction": np.nan, "focus_confidence": np.nan}
 
 
 def _errors_before(batch: Batch, rows: int) -> list[str]:

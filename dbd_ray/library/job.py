@@ -16,6 +16,7 @@ from dbd_ray.checkpoints.find import opened_checkpoint
 from dbd_ray.config import AnnotateConfig
 from dbd_ray.errors import ConfigError
 from dbd_ray.library.checks import check_same_library, without_shared_names
+from dbd_ray.library.endpoint import KEY_VARIABLE, model_of
 from dbd_ray.library.gallery import GALLERY, check_gallery, claim_gallery, write_gallery
 from dbd_ray.library.parts import keep_parts, publish, read_parts, read_table, table_of
 from dbd_ray.library.pipeline import Run, annotate_groups, hash_photos
@@ -56,11 +57,12 @@ def open_library(config: AnnotateConfig) -> Opened:
     """Scan a library and plan what is to be done; nothing is written, and no Ray is needed.
 
     Args:
-        config: The library, the results, the model and the actors; `model` is set.
+        config: The library, the results, the model and the actors; `model` or `endpoint` is set.
 
     Raises:
         ConfigError: The results would lie in the library itself, or in a gallery of others.
         CheckpointError: There is no such model.
+        FocusRequestError: The endpoint does not answer.
         DatasetError: There is no such library, or the table of results is damaged or of others.
     """
     source, out = resolved(config.source), resolved(config.out)
@@ -68,7 +70,7 @@ def open_library(config: AnnotateConfig) -> Opened:
         raise ConfigError(f"out: {out} is a file; give a folder for the results")
     if source == out:
         raise ConfigError(f"out: {out} is the library itself; choose another folder for the results")
-    run_model, model = _model(str(config.model))
+    run_model, model = _model(config)
     parameters = _digest({"version": _VERSION, **config.result_settings()})
     files = without_shared_names(scan(source, out=out, pairs=config.pairs), config)
     parts, whole = read_parts(out), read_table(out)
@@ -216,8 +218,11 @@ def _whole(plan: Plan, before: Before, reused: list[dict[str, Any]], run: Run) -
     return pa.concat_tables([kept, fresh, others]).sort_by([("path_bytes", "ascending")])
 
 
-def _model(model: str) -> tuple[str, str]:
+def _model(config: AnnotateConfig) -> tuple[str, str]:
     """Give a model as actors find it, which run in folders of their own, and its name@fingerprint."""
+    if config.endpoint:
+        return "", model_of(config.endpoint, api_key=os.environ.get(KEY_VARIABLE))
+    model = str(config.model)
     with opened_checkpoint(model) as folder:
         card = read_card(folder)
         absolute = str(Path(model).absolute()) if Path(model) == folder else model

@@ -1,6 +1,7 @@
 """The annotation pipeline on Ray Data: photos → pixels (tasks) → focus (actors) → results and rows (tasks)."""
 
 import json
+import os
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -13,12 +14,14 @@ from ray.data import ActorPoolStrategy, ExecutionResources
 from dbd_ray.config import AnnotateConfig
 from dbd_ray.detection.predictor import FocusPredictor
 from dbd_ray.errors import ConfigError, own_error
+from dbd_ray.library.endpoint import KEY_VARIABLE, EndpointPredictor
 from dbd_ray.library.look import HashPhotos, LookAtPhotos
 from dbd_ray.library.scan import Found
 from dbd_ray.library.write import WriteResults
 
 MEMORY_SHARE = 0.5  # of the object store; beyond it Ray spills to disk
 MOST_DEATHS = 3  # of processes over one piece of work; Ray's default is to retry without limit
+ENDPOINT_CPUS = 0.1  # of an actor that encodes photos and waits for an endpoint
 _HASHED_AT_ONCE = 64
 
 Group = Sequence[Found]
@@ -30,7 +33,7 @@ class Run(NamedTuple):
     Attributes:
         source: Folder or URI of the photos, absolute.
         out: Folder or URI of the results, absolute.
-        model: The model, absolute if it is a folder.
+        model: The model, absolute if it is a folder; empty with an endpoint.
         parameters: Digest of the settings that results depend on.
         config: The settings.
     """
@@ -78,7 +81,7 @@ def annotate_groups(
 
     Raises:
         ConfigError: The cluster has no room for so many detectors.
-        DbdRayError: The model cannot be loaded, or results cannot be written.
+        DbdRayError: The model cannot be loaded, the endpoint does not answer, or results cannot be written.
     """
     dataset = _dataset(run, groups, photos_per_task=photos_per_task, drop_crashed=drop_crashed)
     try:
@@ -90,28 +93,48 @@ def annotate_groups(
     return str(dataset.stats())
 
 
-def _gpus_per_actor(config: AnnotateConfig) -> float:
-    """Tell how much of a GPU each detector gets, and that the cluster has room for all.
+class _Detectors(NamedTuple):
+    """What finds focus in batches of photos, and what each of its actors needs."""
+
+    kind: Callable[..., Any]
+    arguments: dict[str, Any]
+    cpus: float
+    gpus: float
+
+
+def _detectors(run: Run) -> _Detectors:
+    config = run.config
+    how: dict[str, Any] = {"refine": config.refine, "tile": config.tile}
+    if config.endpoint:
+        arguments = {"endpoint": config.endpoint, "api_key": os.environ.get(KEY_VARIABLE), **how}
+        return _Detectors(EndpointPredictor, arguments, ENDPOINT_CPUS, 0.0)
+    gpus = config.gpus_per_actor
+    if gpus is None:
+        gpus = 1.0 if ray.cluster_resources().get("GPU", 0) else 0.0
+    arguments = {"model": run.model, "column": "image", "device": "cuda" if gpus else "cpu", **how}
+    return _Detectors(FocusPredictor, arguments, config.cpus_per_actor, gpus)
+
+
+def _require_room(detectors: _Detectors, config: AnnotateConfig) -> None:
+    """Check that the cluster has room for the fewest actors and one task.
 
     Raises:
         ConfigError: It has not.
     """
-    have = ray.cluster_resources()
-    gpus = config.gpus_per_actor
-    if gpus is None:
-        gpus = 1.0 if have.get("GPU", 0) else 0.0
-    needs = {"CPU": config.actors[0] * config.cpus_per_actor + config.cpus_per_task, "GPU": config.actors[0] * gpus}
+    have, actors = ray.cluster_resources(), config.actors[0]
+    needs = {"CPU": actors * detectors.cpus + config.cpus_per_task, "GPU": actors * detectors.gpus}
     for kind, need in needs.items():
         if need > have.get(kind, 0):
+            fewer = "lower actors" if config.endpoint else f"lower actors, or {kind.lower()}s_per_actor"
             raise ConfigError(
-                f"actors: {config.actors[0]} detectors and one decoder need {need:g} {kind}s, the cluster has "
-                f"{have.get(kind, 0):g}: lower actors, or {kind.lower()}s_per_actor"
+                f"actors: {actors} detectors and one decoder need {need:g} {kind}s, the cluster has "
+                f"{have.get(kind, 0):g}: {fewer}"
             )
-    return gpus
 
 
 def _dataset(run: Run, groups: Sequence[Group], *, photos_per_task: int, drop_crashed: bool) -> ray.data.Dataset:
-    config, gpus = run.config, _gpus_per_actor(run.config)
+    config, detectors = run.config, _detectors(run)
+    _require_room(detectors, config)
     deaths = 1 if drop_crashed else MOST_DEATHS  # dropped photos are looked at again, in smaller pieces
     tasks: dict[str, Any] = {"num_cpus": config.cpus_per_task, "ray_remote_args_fn": lambda: {"max_retries": deaths}}
     low, high = config.actors
@@ -119,20 +142,14 @@ def _dataset(run: Run, groups: Sequence[Group], *, photos_per_task: int, drop_cr
         LookAtPhotos(run.source, config), batch_size=None, **tasks
     )
     focused = looked_at.map_batches(
-        FocusPredictor,
-        fn_constructor_args=(run.model,),
-        fn_constructor_kwargs={
-            "column": "image",
-            "refine": config.refine,
-            "tile": config.tile,
-            "device": "cuda" if gpus else "cpu",
-        },
+        detectors.kind,
+        fn_constructor_kwargs=detectors.arguments,
         batch_size=None,
         compute=ActorPoolStrategy(
             min_size=low, max_size=high, max_tasks_in_flight_per_actor=1 if drop_crashed else None
         ),
-        num_cpus=config.cpus_per_actor,
-        num_gpus=gpus,
+        num_cpus=detectors.cpus,
+        num_gpus=detectors.gpus,
         ray_remote_args_fn=lambda: {"max_task_retries": deaths},
     )
     written = focused.map_batches(WriteResults(run.source, run.out, config, run.parameters), batch_size=None, **tasks)

@@ -6,10 +6,11 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
+from dbd_ray.client.reading import PASSING_REASONS
 from dbd_ray.library.scan import Found
 from dbd_ray.library.schema import path_text
 
-RETRIED = frozenset({"unreadable", "changed", "in_the_way", "crashed", "out_of_memory", "sidecar"})
+RETRIED = PASSING_REASONS | {"unreadable", "changed", "in_the_way", "crashed", "out_of_memory", "sidecar"}
 """Reasons that may be gone the next time, whose photos are looked at again by every run."""
 
 _READ = ("path_bytes", "size", "mtime_ns", "content_hash", "status", "reason", "model", "parameters")

@@ -2,6 +2,7 @@
 
 import io
 import json
+import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -19,9 +20,11 @@ from PIL import Image
 from schemathesis import GenerationMode
 
 from dbd_ray import Detector, FocusPredictor
-from dbd_ray.config import PredictConfig
+from dbd_ray.config import AnnotateConfig, PredictConfig
 from dbd_ray.detection.files import predict_files
 from dbd_ray.images.decode import decode_photo
+from dbd_ray.library.job import annotate, open_library, planned
+from dbd_ray.library.table import read_library
 
 pytestmark = [pytest.mark.ray, pytest.mark.workers]
 
@@ -66,6 +69,29 @@ def test_serve_predict_a_dataset_and_the_detector_agree(
     for ways in zip(expected, served, written, predicted, strict=True):
         for way in ways[1:]:
             assert np.abs(way - ways[0]).max() <= 1
+
+
+def test_a_library_is_annotated_by_the_endpoint_as_by_the_model_here(
+    endpoint: str, local_ray: None, photos: list[Path], tmp_path: Path
+) -> None:
+    library = tmp_path / "photos"
+    library.mkdir()
+    for photo in photos[:3]:
+        shutil.copy(photo, library)
+    (library / "broken.jpg").write_bytes(photos[0].read_bytes()[:2000])
+    common: dict[str, Any] = {"source": str(library), "long_side": 320, "storage": str(tmp_path / "runs")}
+    here = annotate(open_library(AnnotateConfig(out=str(tmp_path / "here"), model="lite", **common)))
+    there = AnnotateConfig(out=str(tmp_path / "there"), endpoint=endpoint, actors=2, **common)
+    assert annotate(open_library(there)).counts == here.counts == {"ok": 3, "error: truncated": 1}
+    rows = [{row["path"]: row for row in read_library(tmp_path / name).to_pylist()} for name in ("here", "there")]
+    for path, row in rows[0].items():
+        assert rows[1][path]["model"] == row["model"]
+        assert rows[1][path]["focus_kind"] == row["focus_kind"]
+        assert rows[1][path]["reason"] == row["reason"]
+    for name in (photo.name for photo in photos[:3]):
+        maps = [_levels((tmp_path / out / f"focus/{name}.focus.png").read_bytes()) for out in ("here", "there")]
+        assert np.abs(maps[0] - maps[1]).max() <= 1
+    assert planned(open_library(there)).looked_at == 0
 
 
 def test_tiles_beyond_one_batch_are_answered_as_by_the_detector(endpoint: str, photos: list[Path]) -> None:

@@ -39,8 +39,8 @@ FROZEN = {
         "--engine"
     ),
     "annotate": (
-        "source out --save --long-side --masks --margin --sidecar-dir --pairs --model --actors --gpus-per-actor "
-        "--force --retry-errors --dry-run --config --set"
+        "source out --save --long-side --masks --margin --sidecar-dir --pairs --model --endpoint --actors "
+        "--gpus-per-actor --force --retry-errors --dry-run --config --set"
     ),
     "query": "out condition --columns --sort --limit --format --print0",
     "cull": "out --seconds --distance --keep --without-time --format --print0",

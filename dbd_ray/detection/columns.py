@@ -1,0 +1,48 @@
+"""The columns that a pipeline stage adds to a dataset of photos, whoever found the focus maps."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from dbd_ray.names import OUTPUT_COLUMNS
+from dbd_ray.summary import Summary
+
+_AREA = ("sharp_left", "sharp_top", "sharp_right", "sharp_bottom")
+
+
+def found_row(summary: Summary, focus: bytes) -> dict[str, Any]:
+    """Give the values of `OUTPUT_COLUMNS` of a photo.
+
+    Args:
+        summary: Its focus map in a few numbers.
+        focus: The map as an 8-bit PNG.
+    """
+    area = summary.sharp_area
+    box = (-1, -1, -1, -1) if area is None else (area.left, area.top, area.right, area.bottom)
+    return {
+        "focus": focus,
+        "focus_kind": summary.kind,
+        "in_focus_fraction": summary.in_focus_fraction,
+        **dict(zip(_AREA, box, strict=True)),
+        "focus_confidence": summary.confidence,
+        "focus_model": f"{summary.model}@{summary.model_fingerprint[:16]}",
+        "error": "",
+    }
+
+
+def failed_row(error: str) -> dict[str, Any]:
+    """Give the values of `OUTPUT_COLUMNS` of a photo without a focus map: the reason, and empty values."""
+    # of each column's own type: an all-null block would get another schema than its neighbours
+    empty = {name: kind() for name, kind in OUTPUT_COLUMNS.items()}
+    nothing = {**dict.fromkeys(_AREA, -1), "in_focus_fraction": np.nan, "focus_confidence": np.nan}
+    return {**empty, **nothing, "error": error}
+
+
+def columns_of(rows: Sequence[dict[str, Any]]) -> dict[str, np.ndarray]:
+    """Make columns of rows, each of its own type."""
+    return {
+        # NumPy's own strings of bytes would lose zeros at their ends
+        name: np.array([row[name] for row in rows], dtype=object if kind is bytes else kind)
+        for name, kind in OUTPUT_COLUMNS.items()
+    }
