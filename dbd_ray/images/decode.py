@@ -27,7 +27,7 @@ from dbd_ray.images.heif import heif_lacks_part
 from dbd_ray.images.jpeg import JpegFile, without_short_adobe
 from dbd_ray.images.lost import lost_part
 from dbd_ray.images.png import PngFile
-from dbd_ray.images.raw import open_raw_preview
+from dbd_ray.images.raw import open_raw
 from dbd_ray.images.resize import resize_photo
 from dbd_ray.images.tiff import TiffFile
 from dbd_ray.images.webp import webp_lacks_part, webp_size
@@ -67,7 +67,8 @@ def decode_photo(
 
     Args:
         data: The encoded file: JPEG, PNG, WebP, TIFF, BMP, GIF, AVIF; HEIC and camera raw with their extras. A
-            file with several frames gives its first one, a raw file its embedded preview.
+            file with several frames gives its first one, a raw file its embedded preview, or where that is too small
+            its sensor's data at half size.
         target_size: (height, width) in pixels to resize to exactly, or None for the native size. JPEGs much larger
             than this are decoded at a reduced scale, which is several times faster.
         max_bytes: Largest file size that is accepted, bytes.
@@ -190,7 +191,7 @@ def _open(data: bytes, container: Container, max_bytes: int, max_pixels: int) ->
 def _open_container(data: bytes, container: Container) -> Image.Image:
     match container:
         case "raw":
-            return open_raw_preview(data)
+            return open_raw(data)
         case "jpeg":
             return JpegFile(io.BytesIO(without_short_adobe(data)))
         case "png":

@@ -11,7 +11,7 @@ from PIL import Image, features
 
 from dbd_ray.errors import PhotoError
 from dbd_ray.images.containers import identify
-from dbd_ray.images.decode import decode_photo, photo_size
+from dbd_ray.images.decode import decode_photo, photo_exif, photo_size
 
 FORMATS = {"B": (1, 1, "B"), "A": (2, 1, "s"), "H": (3, 2, "H"), "L": (4, 4, "I"), "S": (10, 8, "i")}
 Entry = tuple[Any, ...]  # tag, letter of FORMATS, values
@@ -44,9 +44,14 @@ class TiffWriter:
 
 
 def dng(
-    orientation: int = 1, preview_px: tuple[int, int] = (960, 640), preview_exif: Image.Exif | None = None
+    orientation: int = 1,
+    preview_px: tuple[int, int] = (960, 640),
+    preview_exif: Image.Exif | None = None,
+    sensor_data: np.ndarray | None = None,
 ) -> bytes:
     """A DNG as cameras write it: a thumbnail first, then the sensor's mosaic and a JPEG preview in sub-directories."""
+    samples = np.full((64, 96), 1000, np.uint16) if sensor_data is None else sensor_data
+    rows, columns = samples.shape
     width, height = preview_px
     picture = Image.new("RGB", preview_px, (200, 50, 20))
     picture.paste((0, 0, 255), (0, 0, width // 2, height // 2))
@@ -56,10 +61,10 @@ def dng(
     if preview_exif:  # cameras begin with EXIF, without the 18 bytes of JFIF that Pillow puts first
         jpeg = jpeg[:2] + jpeg[20:]
     tiff = TiffWriter()
-    mosaic = tiff.add(np.full((64, 96), 1000, np.uint16).tobytes())
+    mosaic = tiff.add(samples.tobytes())
     sensor = tiff.directory(
-        (254, "L", 0), (256, "L", 96), (257, "L", 64), (258, "H", 16), (259, "H", 1), (262, "H", 32803),
-        (273, "L", mosaic), (277, "H", 1), (278, "L", 64), (279, "L", 96 * 64 * 2), (33421, "H", 2, 2),
+        (254, "L", 0), (256, "L", columns), (257, "L", rows), (258, "H", 16), (259, "H", 1), (262, "H", 32803),
+        (273, "L", mosaic), (277, "H", 1), (278, "L", rows), (279, "L", samples.nbytes), (33421, "H", 2, 2),
         (33422, "B", 0, 1, 1, 2), (50717, "L", 4095),
     )  # fmt: skip
     preview = tiff.directory(
@@ -149,11 +154,53 @@ def test_a_preview_that_is_upright_already_is_not_turned() -> None:
     assert photo.shape == (640, 960, 3)
 
 
-def test_a_stamp_sized_preview_is_refused() -> None:
+def test_a_stamp_sized_preview_is_refused_where_the_sensor_is_no_larger() -> None:
     pytest.importorskip("rawpy")
-    with pytest.raises(PhotoError, match="160x120") as caught:
+    with pytest.raises(PhotoError, match="a preview of 160x120 pixels and half a sensor is 48x32, too few") as caught:
         decode_photo(dng(preview_px=(160, 120)))
     assert caught.value.reason == "undecodable"
+
+
+def _sensor_data() -> np.ndarray:
+    """A red square at the top left of a gray field that gets brighter to the right, on a mosaic of RGGB, with noise."""
+    gray = np.tile(np.linspace(300, 3000, 1600), (1200, 1)) + np.random.default_rng(0).normal(0, 5, (1200, 1600))
+    red = gray[:200, :200]
+    red[:] = 100
+    red[::2, ::2] = 2500
+    return gray.astype(np.uint16)
+
+
+@pytest.mark.parametrize(("orientation", "red_at"), [(1, (20, 20)), (3, (-20, -20)), (6, (20, -20)), (8, (-20, 20))])
+def test_where_no_preview_is_large_enough_the_sensors_data_are_developed(
+    orientation: int, red_at: tuple[int, int]
+) -> None:
+    pytest.importorskip("rawpy")
+    data = dng(orientation, preview_px=(160, 120), sensor_data=_sensor_data())
+    photo = decode_photo(data)
+    assert photo.shape == ((600, 800, 3) if orientation in (1, 3) else (800, 600, 3))
+    assert photo_size(data) == photo.shape[:2]
+    red, green, blue = photo[red_at].astype(int)
+    assert red > 2 * max(green, blue)
+    upright = np.rot90(photo, {1: 0, 3: 2, 6: 1, 8: 3}[orientation]).astype(int)
+    row = upright[400].mean(axis=1)
+    assert row[100] < row[400] < row[700]
+    assert decode_photo(data, target_size=(60, 80)).shape == (60, 80, 3)
+    assert photo_exif(data)[272] == "Camera"
+
+
+def test_a_sensor_whose_rows_were_lost_is_not_developed() -> None:
+    pytest.importorskip("rawpy")
+    whole = dng(preview_px=(160, 120), sensor_data=_sensor_data())
+    with pytest.raises(PhotoError, match="lost") as caught:
+        decode_photo(whole.replace(_sensor_data()[600:].tobytes(), bytes(600 * 1600 * 2)))
+    assert caught.value.reason == "undecodable"
+    at = whole.index(_sensor_data().tobytes())
+    moved = bytearray(whole)
+    moved[at : at + 1600 * 2] = bytes(1600 * 2)
+    with pytest.raises(PhotoError, match="lost"):
+        decode_photo(bytes(moved))
+    with pytest.raises(PhotoError):
+        decode_photo(whole[: at + 1000])
 
 
 def test_a_damaged_raw_file_is_undecodable() -> None:
