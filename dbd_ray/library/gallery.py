@@ -8,6 +8,7 @@ import pyarrow as pa
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from dbd_ray.errors import ConfigError
+from dbd_ray.library.gallery_bursts import bursts_pages
 from dbd_ray.library.gallery_data import in_folder_order, index_file, page_files
 from dbd_ray.library.gallery_summary import summarize
 from dbd_ray.library.readable import readable
@@ -18,9 +19,10 @@ GALLERY = "gallery"
 
 _DATA, _CLAIM = "data", ".dbd-ray"
 _DATA_NAME = re.compile(r"(index|page-\d{5,})\.[0-9a-f]{12}\.js")
+_BURSTS_NAME = re.compile(r"bursts(-\d+)?\.html")
 # in the order in which the page loads them; modules would be neater, but browsers refuse them on file:// addresses
 _SCRIPTS = ("data.js", "words.js", "query.js", "grid.js", "controls.js", "viewer.js", "gallery.js")
-_ASSETS = (*_SCRIPTS, "gallery.css", "summary.css", "icon.svg")
+_ASSETS = (*_SCRIPTS, "gallery.css", "summary.css", "bursts.css", "icon.svg")
 
 
 def check_gallery(out: str) -> None:
@@ -55,7 +57,7 @@ def claim_gallery(out: str) -> None:
 
 
 def write_gallery(table: pa.Table, out: str, *, title: str) -> Path:
-    """Write the pages of a library: `index.html`, where photos are looked through, and `summary.html`.
+    """Write the pages of a library: `index.html`, where photos are looked through, `summary.html` and `bursts.html`.
 
     Thumbnails are not written here. The pages look for them at `thumbs/<hh>/<content_hash>.jpg` and
     `thumbs/<hh>/<content_hash>.overlay.jpg`, where hh are the first two digits, and show a placeholder where none is.
@@ -91,7 +93,10 @@ def write_gallery(table: pa.Table, out: str, *, title: str) -> Path:
         lstrip_blocks=True,
     )
     heading = readable(title)
-    texts = {
+    bursts = environment.get_template("bursts.html.j2")
+    texts = {page.name: bursts.render(title=heading, page=page) for page in bursts_pages(rows)}
+    burst_names = set(texts)
+    texts |= {
         "summary.html": environment.get_template("summary.html.j2").render(title=heading, summary=summarize(rows)),
         "index.html": environment.get_template("index.html.j2").render(
             title=heading, index=f"{_DATA}/{index.name}", scripts=_SCRIPTS
@@ -99,11 +104,12 @@ def write_gallery(table: pa.Table, out: str, *, title: str) -> Path:
     }
     for name, text in texts.items():
         replace_bytes(folder / name, text.encode(), sync=True)
-    _remove_stale(folder / _DATA, {index.name, *pages})
+    _remove_stale(folder / _DATA, _DATA_NAME, {index.name, *pages})
+    _remove_stale(folder, _BURSTS_NAME, burst_names)
     return folder / "index.html"
 
 
-def _remove_stale(folder: Path, current: set[str]) -> None:
+def _remove_stale(folder: Path, ours: re.Pattern[str], current: set[str]) -> None:
     for file in folder.iterdir():
-        if _DATA_NAME.fullmatch(file.name) and file.name not in current:
+        if ours.fullmatch(file.name) and file.name not in current:
             file.unlink(missing_ok=True)
