@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from shlex import quote
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -33,6 +33,13 @@ _COLOURING = re.compile(r"\x1b\[[0-9;]*m")  # of Ray's messages
 # control characters but tabs and line ends, and those that turn the direction of what follows
 _STEERING = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 _LOWEST = re.compile(r"[\x00-\x1f]")
+
+
+class Advance(Protocol):
+    """Tells a progress bar how many items are done, of how many, and how many of these failed."""
+
+    def __call__(self, done: int, total: int, failed: int = 0) -> None:
+        """Show it."""
 
 
 def accept_any_text() -> None:
@@ -148,8 +155,8 @@ def show_library(report: "AnnotateReport", *, dry_run: bool = False) -> None:
 
 
 @contextmanager
-def show_progress(what: str) -> Iterator[Callable[[int, int], None]]:
-    """Show progress, rate and time left on stderr; call what it yields with (done, total).
+def show_progress(what: str) -> Iterator[Advance]:
+    """Show progress, rate, errors so far and time left on stderr; call what it yields with (done, total[, failed]).
 
     A bar on a terminal, else a line for every tenth.
     """
@@ -162,10 +169,10 @@ def show_progress(what: str) -> Iterator[Callable[[int, int], None]]:
     with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task(what, total=None, rate="")
 
-        def advance(done: int, total: int) -> None:
+        def advance(done: int, total: int, failed: int = 0) -> None:
             bar.update(task, completed=done, total=total)
             speed = bar.tasks[0].speed
-            bar.update(task, rate=f"{speed:.1f}/s" if speed else "")
+            bar.update(task, rate=(f"{speed:.1f}/s" if speed else "") + _told_failures(failed))
 
         yield advance
 
@@ -205,10 +212,14 @@ def _log_events() -> Callable[["Event"], None]:
     return show
 
 
-def _log_tenths(what: str) -> Callable[[int, int], None]:
+def _told_failures(failed: int) -> str:
+    return f", {failed} failed" if failed else ""
+
+
+def _log_tenths(what: str) -> Advance:
     started, first, logged = time.monotonic(), 0, 0
 
-    def advance(done: int, total: int) -> None:
+    def advance(done: int, total: int, failed: int = 0) -> None:
         nonlocal started, first, logged
         if not first:  # what it took to begin says nothing of the rate
             started, first = time.monotonic(), done
@@ -216,7 +227,7 @@ def _log_tenths(what: str) -> Callable[[int, int], None]:
             logged = done * LOGGED_STEPS // total
             rate = (done - first) / max(time.monotonic() - started, 1e-9)
             left = f"  {rate:.1f}/s, {(total - done) / rate:.0f} s left" if done > first and done < total else ""
-            say(f"{what.strip()} {done}/{total}{left}", aside=True)
+            say(f"{what.strip()} {done}/{total}{left}{_told_failures(failed)}", aside=True)
 
     return advance
 

@@ -71,7 +71,7 @@ def summarize(table: pa.Table) -> Summary:
         )
     ]
     share = table["in_focus_fraction"].to_numpy().astype(np.float64)
-    known = np.isfinite(share)
+    known = np.isfinite(share) & (np.array(table["status"].to_pylist(), object) == "ok")
     of_kind = Counter(kind for kind in table["focus_kind"].to_pylist() if kind is not None)
     kinds = [
         _count(KIND_WORDS.get(kind, readable(kind, 60)), of_kind[kind], of_kind.total(), kind=kind)

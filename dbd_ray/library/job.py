@@ -29,6 +29,8 @@ from dbd_ray.library.write import lacks_results, result_names, thumbnail_names, 
 from dbd_ray.storage import is_local, kind_at
 from dbd_ray.tracking.runs import RunLog, attempt, tracking_uri
 
+OnPhoto = Callable[[int, int, int], None]
+
 _VERSION = 1  # of what a row holds; a new one makes all photos be looked at again
 _CRASHED = "the process died each time that it looked at this photo: out of memory, or a fault in a decoder"
 
@@ -92,12 +94,12 @@ def planned(library: Opened) -> AnnotateReport:
     return AnnotateReport(run.out, library.model, counts, looked_at=len(plan.pending), kept=len(plan.kept))
 
 
-def annotate(library: Opened, *, on_photo: Callable[[int, int], None] = lambda done, total: None) -> AnnotateReport:
+def annotate(library: Opened, *, on_photo: OnPhoto = lambda done, total, failed: None) -> AnnotateReport:
     """Look at the photos of a library that are new or changed, and write what was asked for.
 
     Args:
         library: From `open_library`; Ray is connected if its plan has pending photos.
-        on_photo: Called with (done, total) while rows are committed.
+        on_photo: Called with (done, total, failed) while rows are committed.
 
     Raises:
         ConfigError: The cluster has no room for so many detectors, or MLflow cannot record.
@@ -107,7 +109,7 @@ def annotate(library: Opened, *, on_photo: Callable[[int, int], None] = lambda d
         return _annotate(library, on_photo)
 
 
-def _annotate(library: Opened, on_photo: Callable[[int, int], None]) -> AnnotateReport:
+def _annotate(library: Opened, on_photo: OnPhoto) -> AnnotateReport:
     run, plan, before, whole = library.run, library.plan, library.before, library.whole
     report = AnnotateReport(run.out, library.model, kept=len(plan.kept))
     params = run.config.model_dump(mode="json")
@@ -138,18 +140,20 @@ def _has_pages(run: Run) -> bool:
 
 
 def _look_at_pending(
-    run: Run, plan: Plan, before: Before, report: AnnotateReport, on_photo: Callable[[int, int], None]
+    run: Run, plan: Plan, before: Before, report: AnnotateReport, on_photo: OnPhoto
 ) -> list[dict[str, Any]]:
     """Run the pipeline over pending photos; returns the rows of those whose content was known."""
     hashes = hash_photos(run, may_be_equal(plan.pending, before.sizes()))
     reused, pending = _reuse(run, plan.pending, hashes, before)
     report.reused = len(reused)
-    total, started, commits = len(pending), time.monotonic(), [(time.monotonic(), 0)]
+    total, failed, started, commits = len(pending), 0, time.monotonic(), [(time.monotonic(), 0)]
 
     def count(statuses: Sequence[str], reasons: Sequence[str]) -> None:
+        nonlocal failed
+        failed += sum(status == "error" for status in statuses)
         done = min(total, commits[-1][1] + len(statuses))
         commits.append((time.monotonic(), done))
-        on_photo(done, total)
+        on_photo(done, total, failed)
 
     for photos_per_task, drop_crashed in (
         (run.config.photos_per_task, False),

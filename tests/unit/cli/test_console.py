@@ -53,6 +53,18 @@ def test_progress_in_a_log_is_ten_lines(capsys: pytest.CaptureFixture[str]) -> N
     assert lines[-1] == "photos 703/703"
 
 
+def test_progress_tells_what_failed_so_far(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    with console.show_progress("photos") as advance:
+        advance(1, 2)
+        advance(2, 2, 1)
+    assert capsys.readouterr().err.splitlines() == ["photos 1/2", "photos 2/2, 1 failed"]
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm")
+    with console.show_progress("photos") as advance:
+        advance(7, 9, 3)
+    assert "3 failed" in capsys.readouterr().err
+
+
 def test_training_in_a_log_is_its_notes_and_a_line_of_progress_now_and_then(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

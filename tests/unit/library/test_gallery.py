@@ -283,10 +283,15 @@ def test_unseen_characters_are_written_out() -> None:
 
 def test_the_summary_counts_kinds_and_reasons_and_leads_to_them() -> None:
     skipped = make_row(b"c.jpg", status="skipped", reason="too_many_bytes", focus_kind=None, in_focus_fraction=None)
-    summary = summarize(make_table(make_row(b"a.jpg"), make_row(b"b.jpg", in_focus_fraction=0.75), skipped))
-    assert (summary.files, summary.photos, summary.median_share) == (3, 2, 0.5)
-    assert [(row.label, row.count) for row in summary.statuses] == [("Looked at", 2), ("Skipped: too many bytes", 1)]
-    assert summary.statuses[1].link == "index.html#status=skipped%3Atoo_many_bytes"
+    late = make_row(b"d.jpg", status="error", reason="sidecar", focus_kind=None, in_focus_fraction=0.9)
+    summary = summarize(make_table(make_row(b"a.jpg"), make_row(b"b.jpg", in_focus_fraction=0.75), skipped, late))
+    assert (summary.files, summary.photos, summary.median_share) == (4, 2, 0.5)
+    assert [(row.label, row.count) for row in summary.statuses] == [
+        ("Looked at", 2),
+        ("Failed: sidecar", 1),
+        ("Skipped: too many bytes", 1),
+    ]
+    assert summary.statuses[2].link == "index.html#status=skipped%3Atoo_many_bytes"
     assert [(row.label, row.count, row.share) for row in summary.kinds] == [("Partly in focus", 2, 1.0)]
 
 

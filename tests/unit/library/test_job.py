@@ -207,6 +207,18 @@ def test_results_of_an_earlier_photo_of_the_same_name_go(library: Path, tmp_path
     assert not (out / "crops/a/0.jpg.crop.jpg").exists()
 
 
+def test_progress_tells_how_many_failed(library: Path, tmp_path: Path, tiny_model: Path, stages: None) -> None:
+    photo = library / "a" / "0.jpg"
+    photo.write_bytes(photo.read_bytes()[:900])
+    config = AnnotateConfig(source=str(library), out=str(tmp_path / "out"), model=str(tiny_model))
+    heard: list[tuple[int, int, int]] = []
+    annotate(
+        open_library(config.model_copy(update={"storage": str(tmp_path / "runs")})),
+        on_photo=lambda *told: heard.append(told),
+    )
+    assert heard[-1] == (5, 5, 1)
+
+
 def test_results_that_were_removed_are_made_again(library: Path, tmp_path: Path, run: Run) -> None:
     out = tmp_path / "out"
     run(library, out)
