@@ -2,7 +2,6 @@
 
 import re
 from importlib.resources import files
-from pathlib import Path
 
 import pyarrow as pa
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -12,7 +11,7 @@ from dbd_ray.library.gallery_bursts import bursts_pages
 from dbd_ray.library.gallery_data import in_folder_order, index_file, page_files
 from dbd_ray.library.gallery_summary import summarize
 from dbd_ray.library.readable import readable
-from dbd_ray.storage import replace_bytes
+from dbd_ray.storage import list_folder, open_storage, replace_bytes
 
 GALLERY = "gallery"
 """Name of the gallery's folder in the folder of results."""
@@ -25,19 +24,21 @@ _SCRIPTS = ("data.js", "words.js", "query.js", "grid.js", "controls.js", "viewer
 _ASSETS = (*_SCRIPTS, "gallery.css", "summary.css", "bursts.css", "icon.svg")
 
 
-def check_gallery(out: str) -> None:
+def check_gallery(out: str) -> bool:
     """See that the gallery's folder is ours, or is not there yet.
+
+    Returns:
+        Whether it is ours already.
 
     Raises:
         ConfigError: There are files of others in it.
+        DatasetError: It cannot be listed.
     """
-    folder = Path(out) / GALLERY
-    try:
-        ours = not folder.is_dir() or (folder / _CLAIM).exists() or not any(folder.iterdir())
-    except OSError as error:
-        raise ConfigError(f"{folder}: cannot be listed ({error.strerror}); choose another folder") from None
-    if not ours:
-        raise ConfigError(f"{folder}: is no gallery of dbd_ray; choose another folder for the results")
+    storage, path = open_storage(f"{out}/{GALLERY}")
+    names = [name for name, _ in list_folder(storage, path) or []]
+    if names and _CLAIM not in names:
+        raise ConfigError(f"{out}/{GALLERY}: is no gallery of dbd_ray; choose another folder for the results")
+    return _CLAIM in names
 
 
 def claim_gallery(out: str) -> None:
@@ -45,18 +46,24 @@ def claim_gallery(out: str) -> None:
 
     Raises:
         ConfigError: It has files of others, or cannot be made.
+        DatasetError: It cannot be listed.
     """
-    check_gallery(out)
-    folder = Path(out) / GALLERY
+    if check_gallery(out):
+        return
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        if not (folder / _CLAIM).exists():
-            (folder / _CLAIM).touch()
+        replace_bytes(f"{out}/{GALLERY}/{_CLAIM}", b"")
     except OSError as error:
-        raise ConfigError(f"{folder}: cannot be made a folder ({error.strerror}); choose another") from None
+        why = error.strerror or error
+        raise ConfigError(f"{out}/{GALLERY}: cannot be made a folder ({why}); choose another") from None
 
 
-def write_gallery(table: pa.Table, out: str, *, title: str) -> Path:
+def has_gallery(out: str) -> bool:
+    """Tell whether the pages are there."""
+    storage, path = open_storage(f"{out}/{GALLERY}")
+    return bool(storage.exists(f"{path}/index.html"))
+
+
+def write_gallery(table: pa.Table, out: str, *, title: str) -> str:
     """Write the pages of a library: `index.html`, where photos are looked through, `summary.html` and `bursts.html`.
 
     Thumbnails are not written here. The pages look for them at `thumbs/<hh>/<content_hash>.jpg` and
@@ -66,25 +73,25 @@ def write_gallery(table: pa.Table, out: str, *, title: str) -> Path:
 
     Args:
         table: Rows of `LIBRARY_SCHEMA`, in any order.
-        out: Local folder of results; the pages go to `gallery` in it, which is made when absent.
+        out: Folder or URI of results; the pages go to `gallery` in it, which is made when absent.
         title: Heading of the pages.
 
     Returns:
-        Path of index.html.
+        Path or URI of index.html.
 
     Raises:
         OSError: The folder cannot be written.
     """
-    folder = Path(out) / GALLERY
+    folder = f"{out}/{GALLERY}"
     rows = in_folder_order(table)
     pages = []
     for page in page_files(rows):
-        replace_bytes(folder / _DATA / page.name, page.content)
+        replace_bytes(f"{folder}/{_DATA}/{page.name}", page.content)
         pages.append(page.name)
     index = index_file(rows, pages)
-    replace_bytes(folder / _DATA / index.name, index.content)
+    replace_bytes(f"{folder}/{_DATA}/{index.name}", index.content)
     for name in _ASSETS:
-        replace_bytes(folder / name, (files("dbd_ray.library") / "web" / name).read_bytes())
+        replace_bytes(f"{folder}/{name}", (files("dbd_ray.library") / "web" / name).read_bytes())
     environment = Environment(
         loader=PackageLoader("dbd_ray.library", "web"),
         autoescape=True,
@@ -103,13 +110,14 @@ def write_gallery(table: pa.Table, out: str, *, title: str) -> Path:
         ),
     }
     for name, text in texts.items():
-        replace_bytes(folder / name, text.encode(), sync=True)
-    _remove_stale(folder / _DATA, _DATA_NAME, {index.name, *pages})
+        replace_bytes(f"{folder}/{name}", text.encode(), sync=True)
+    _remove_stale(f"{folder}/{_DATA}", _DATA_NAME, {index.name, *pages})
     _remove_stale(folder, _BURSTS_NAME, burst_names)
-    return folder / "index.html"
+    return f"{folder}/index.html"
 
 
-def _remove_stale(folder: Path, ours: re.Pattern[str], current: set[str]) -> None:
-    for file in folder.iterdir():
-        if ours.fullmatch(file.name) and file.name not in current:
-            file.unlink(missing_ok=True)
+def _remove_stale(folder: str, ours: re.Pattern[str], current: set[str]) -> None:
+    storage, path = open_storage(folder)
+    for name, _ in list_folder(storage, path) or []:
+        if ours.fullmatch(name) and name not in current:
+            storage.rm_file(f"{path}/{name}")

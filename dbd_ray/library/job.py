@@ -4,6 +4,7 @@ import hashlib
 import json
 import logging
 import os
+import posixpath
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -17,7 +18,7 @@ from dbd_ray.config import AnnotateConfig
 from dbd_ray.errors import ConfigError
 from dbd_ray.library.checks import check_same_library, without_shared_names
 from dbd_ray.library.endpoint import KEY_VARIABLE, model_of
-from dbd_ray.library.gallery import GALLERY, check_gallery, claim_gallery, write_gallery
+from dbd_ray.library.gallery import check_gallery, claim_gallery, has_gallery, write_gallery
 from dbd_ray.library.parts import keep_parts, publish, read_parts, read_table, table_of
 from dbd_ray.library.pipeline import Run, annotate_groups, hash_photos
 from dbd_ray.library.places import Results, Source, only_run_in, resolved
@@ -26,7 +27,7 @@ from dbd_ray.library.report import AnnotateReport, count_rows, failures_in, reco
 from dbd_ray.library.scan import Found, scan
 from dbd_ray.library.schema import path_text
 from dbd_ray.library.write import lacks_results, result_names, thumbnail_names, write_sidecar_of
-from dbd_ray.storage import is_local, kind_at
+from dbd_ray.storage import kind_at
 from dbd_ray.tracking.runs import RunLog, attempt, tracking_uri
 
 OnPhoto = Callable[[int, int, int], None]
@@ -125,8 +126,8 @@ def _annotate(library: Opened, on_photo: OnPhoto) -> AnnotateReport:
         changed = whole is None or not table.equals(whole)
         if changed:
             publish(run.out, table)
-        if _has_pages(run) and (changed or not (Path(run.out) / GALLERY / "index.html").exists()):
-            write_gallery(table, run.out, title=Path(run.source).name)
+        if _has_pages(run) and (changed or not has_gallery(run.out)):
+            write_gallery(table, run.out, title=posixpath.basename(run.source))
     except BaseException:
         attempt(lambda: log.finish(failed=True), logging.getLogger(__name__).warning)
         raise
@@ -136,7 +137,7 @@ def _annotate(library: Opened, on_photo: OnPhoto) -> AnnotateReport:
 
 
 def _has_pages(run: Run) -> bool:
-    return "gallery" in run.config.save and is_local(run.out)
+    return "gallery" in run.config.save
 
 
 def _look_at_pending(

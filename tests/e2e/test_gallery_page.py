@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Page, expect
 
-from dbd_ray.library.gallery import write_gallery
+from dbd_ray.library import gallery
 from dbd_ray.library.schema import LIBRARY_SCHEMA
 
 if TYPE_CHECKING:
@@ -42,6 +42,11 @@ _SCROLLED_TO_END = """async scroller => {
     while (!document.querySelector('[aria-posinset="100000"]:not([hidden])')) await new Promise(requestAnimationFrame);
     return performance.now() - started;
 }"""
+
+
+def write_gallery(table: pa.Table, out: str, *, title: str) -> Path:
+    """Write a gallery into a local folder; gives the path of its first page."""
+    return Path(gallery.write_gallery(table, out, title=title))
 
 
 @pytest.fixture

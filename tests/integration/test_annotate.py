@@ -24,6 +24,12 @@ def below(folder: Path) -> dict[str, tuple[int, int]]:
     return {str(path.relative_to(folder)): (path.stat().st_ino, path.stat().st_mtime_ns) for path in paths}
 
 
+def keys_below(bucket: str, prefix: str) -> list[str]:
+    """Keys of the objects below a prefix."""
+    listed = boto3.client("s3").list_objects_v2(Bucket=bucket, Prefix=prefix)
+    return [entry["Key"] for entry in listed["Contents"]]
+
+
 @pytest.fixture
 def library(tmp_path: Path) -> Path:
     return make_library(tmp_path / "photos")
@@ -74,12 +80,15 @@ def test_a_library_on_s3_is_annotated_there(library: Path, tmp_path: Path, run: 
     bucket, _, key = place.removeprefix("s3://").partition("/")
     for path in library.rglob("*.*"):
         boto3.client("s3").upload_file(str(path), bucket, f"{key}/photos/{path.relative_to(library)}")
-    first = run(f"{place}/photos", f"{place}/out", save="focus,masks")
+    first = run(f"{place}/photos", f"{place}/out", save="focus,masks,gallery")
     assert first.counts == {"ok": 5, "skipped: no_photo": 1}
-    run(library, tmp_path / "out", save="focus,masks")
+    run(library, tmp_path / "out", save="focus,masks,gallery")
+    names = [name.rpartition("/")[2] for name in keys_below(bucket, f"{key}/out/gallery/")]
+    assert {"index.html", "bursts.html", "gallery.js"} <= set(names)
+    assert len([name for name in names if name.endswith(".overlay.jpg")]) == 5
     columns = ("content_hash", "in_focus_fraction", "sharpness", "perceptual_hash", "width", "height")
     there, here = rows_of(f"{place}/out"), rows_of(tmp_path / "out")
     assert {name: [row[column] for column in columns] for name, row in there.items()} == {
         name: [row[column] for column in columns] for name, row in here.items()
     }
-    assert run(f"{place}/photos", f"{place}/out", save="focus,masks").looked_at == 0
+    assert run(f"{place}/photos", f"{place}/out", save="focus,masks,gallery").looked_at == 0

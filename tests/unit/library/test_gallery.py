@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from dbd_ray.library.gallery import write_gallery
+from dbd_ray.library import gallery
 from dbd_ray.library.gallery_charts import in_dark, spread_by_aperture, spread_by_lens, spread_by_time, spread_chart
 from dbd_ray.library.gallery_data import PAGE_ROWS, file_link, in_folder_order, script_json
 from dbd_ray.library.gallery_summary import summarize
@@ -34,6 +34,11 @@ HOSTILE = [
     "{{ title }}.jpg",
     "日本 🏔️.jpg",
 ]
+
+
+def write_gallery(table: pa.Table, out: str, *, title: str) -> Path:
+    """Write a gallery into a local folder; gives the path of its first page."""
+    return Path(gallery.write_gallery(table, out, title=title))
 
 
 def make_row(path: bytes, **values: Any) -> dict[str, Any]:
