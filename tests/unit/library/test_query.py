@@ -4,7 +4,7 @@ import math
 import os
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -107,7 +107,16 @@ def test_a_question_that_needs_much_memory_ends_alone(photos: pa.Table, monkeypa
         ask(photos, "SELECT list(a.range || 'x') FROM range(30000000) a")
 
 
+@pytest.fixture
+def ctrl_c() -> Iterator[None]:
+    """Let SIGINT interrupt this process; one that a shell started in its background ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 # before it has begun, too, and while the table is loaded
+@pytest.mark.usefixtures("ctrl_c")
 @pytest.mark.parametrize("after_s", [0.001, 0.002, 0.003, 0.005, 0.007, 0.01, 0.015, 0.02, 0.03, 0.05, 0.1, 0.5])
 def test_an_endless_question_can_be_interrupted(photos: pa.Table, after_s: float) -> None:
     timer = threading.Timer(after_s, os.kill, (os.getpid(), signal.SIGINT))
