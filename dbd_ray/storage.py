@@ -4,7 +4,7 @@ import os
 import posixpath
 import re
 import uuid
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from functools import lru_cache
 from pathlib import Path
 from stat import S_IMODE, S_ISDIR, S_ISREG
@@ -129,12 +129,13 @@ def is_photo_name(name: str) -> bool:
     return suffix in PHOTO_SUFFIXES and not name.startswith(".") and not name.endswith(tuple(RESULT_SUFFIXES.values()))
 
 
-def photos_in(folder: str | Path, *, recursive: bool = False) -> PhotoFiles:
+def photos_in(folder: str | Path, *, recursive: bool = False, leave_out: Collection[Path] = frozenset()) -> PhotoFiles:
     """List the photos in a folder, by the same rule for every command (`is_photo_name`).
 
     Args:
         folder: A local folder as Path, or a local folder or URI as text; one that does not exist is empty as text.
         recursive: Look into folders below it as well, except hidden ones and links.
+        leave_out: Resolved paths of local folders that are not looked into, for they hold results.
 
     Raises:
         ConfigError: A Path cannot be listed.
@@ -148,7 +149,12 @@ def photos_in(folder: str | Path, *, recursive: bool = False) -> PhotoFiles:
             path = f"{below}{name}"
             if kind in ("file", "other"):
                 (found.photos if kind == "file" and is_photo_name(name) else found.other_files).append(path)
-            elif recursive and kind == "folder" and not name.startswith("."):
+            elif (
+                recursive
+                and kind == "folder"
+                and not name.startswith(".")
+                and not (leave_out and Path(folder, path).resolve() in leave_out)
+            ):
                 waiting.append(f"{path}/")
             else:
                 found.folders.append(path)

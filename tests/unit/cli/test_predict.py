@@ -30,13 +30,13 @@ def test_predict_writes_results_and_a_line_for_every_photo(
     said = capsys.readouterr()
     found = sorted(photos.iterdir())
     assert sorted(path.name for path in Path("out").iterdir()) == sorted(
-        f"{photo.stem}.{end}" for photo in found for end in ("focus.png", "json")
+        f"{photo.name}.{end}" for photo in found for end in ("focus.png", "json")
     )
     head, *lines = [line.split("\t") for line in said.out.splitlines()]
     assert head == ["photo", "in focus", "kind", "confidence"]
     assert [line[0] for line in lines] == [str(photo) for photo in found]
     for photo, line in zip(found, lines, strict=True):
-        about = json.loads(Path("out", f"{photo.stem}.json").read_text())
+        about = json.loads(Path("out", f"{photo.name}.json").read_text())
         assert line[1:] == [f"{about['in_focus_fraction']:.1%}", about["kind"], f"{about['confidence']:.2f}"]
     assert "photos 3/3\n" in said.err
     assert said.err.endswith("3 of 3 photos done, results in out\n")
