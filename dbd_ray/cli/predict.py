@@ -6,8 +6,9 @@ from typing import Annotated
 
 import typer
 
-from dbd_ray.cli.console import say, show_predictions, show_progress
+from dbd_ray.cli.console import say, show_progress
 from dbd_ray.cli.options import Model, given, only_packaged
+from dbd_ray.cli.predictions import show_passed_over, show_predictions
 from dbd_ray.config import PredictConfig, build
 from dbd_ray.names import MOST_TILES
 
@@ -72,6 +73,7 @@ def predict(
     found = find_photos(photos, recursive=recursive, out=settings.out)  # a wrong path need not wait for torch
     from dbd_ray.detection.detector import Detector
     from dbd_ray.detection.files import predict_files
+    from dbd_ray.detection.overview import counts_by_kind, write_overview
 
     detector = Detector.load(settings.model or only_packaged(), device=settings.device, engine=settings.engine)
     number = count(1)
@@ -83,11 +85,13 @@ def predict(
             names=found.names,
             on_photo=lambda _: advance(next(number), len(found.photos)),
         )
-    show_predictions(done, out)
-    if found.other_files:
-        say(f"other files passed over: {len(found.other_files)} (hidden, results, no photo's suffix)", aside=True)
-    if found.folders:
-        why = "hidden, links" if recursive else "--recursive looks into them"
-        say(f"subfolders passed over: {len(found.folders)} ({why})", aside=True)
+    show_predictions(done, counts_by_kind(done), out)
+    show_passed_over("other files", found.other_files, "hidden, results, no photo's suffix")
+    why = "hidden, links, results" if recursive else "--recursive looks into them"
+    show_passed_over("subfolders", found.folders, why)
+    passed_over = {path: found.why_passed_over(path) for path in found.other_files}
+    passed_over |= dict.fromkeys(found.folders, f"folder, {why}")
+    for problem in write_overview(done, passed_over, settings.out, force=settings.force):
+        say(problem, aside=True)
     if any(one.error for one in done):
         raise SystemExit(1)

@@ -28,9 +28,13 @@ from dbd_ray.errors import ConfigError, DbdRayError
 from dbd_ray.images.decode import decode_photo, photo_exif
 from dbd_ray.images.encode import encode_depth, encode_mask, encode_photo
 from dbd_ray.images.masks import as_stored, cut_mask, exif_orientation
-from dbd_ray.images.overlay import overlay
+from dbd_ray.images.overlay import overlay, small_pictures
 from dbd_ray.names import ResultFile
 from dbd_ray.summary import Summary
+
+MOST_PREVIEWS = 1000  # of some 10 KB each, which an overview holds all at once
+PREVIEW_PX = 320  # longer side
+NEARLY_EMPTY = 0.01  # share of the photo
 
 
 class Prediction(NamedTuple):
@@ -42,6 +46,7 @@ class Prediction(NamedTuple):
         files: Paths of the results that were written.
         error: Why the photo failed; empty if it did not.
         mask_fraction: Share of the photo that is in focus by its mask; None if no mask was written.
+        preview: A small overlay, JPEG; empty if the photo failed, and behind the first `MOST_PREVIEWS` photos.
     """
 
     photo: Path
@@ -49,6 +54,18 @@ class Prediction(NamedTuple):
     files: tuple[Path, ...]
     error: str
     mask_fraction: float | None = None
+    preview: bytes = b""
+
+    def mask_words(self) -> str:
+        """Say how much is in focus by the mask, and whether that is nothing or nearly so; empty without a mask."""
+        if self.mask_fraction is None:
+            return ""
+        share = f"{self.mask_fraction:.1%}"
+        return "empty" if not self.mask_fraction else f"nearly empty ({share})" if self.is_nearly_empty() else share
+
+    def is_nearly_empty(self) -> bool:
+        """Tell whether too little is in focus by the mask for it to be of use."""
+        return self.mask_fraction is not None and self.mask_fraction < NEARLY_EMPTY
 
 
 class _Opened(NamedTuple):
@@ -95,6 +112,7 @@ def predict_files(
         raise ConfigError(
             f"{out}: cannot be made a folder ({error.strerror}); choose another for the results"
         ) from None
+    predictions: list[Prediction] = []
     opened: dict[Path, _Opened] = {}
     owners: dict[Path, str] = {}
 
@@ -124,10 +142,12 @@ def predict_files(
                 break
         if refusal:
             return Prediction(photo, None, (), refusal)
+        preview = b""
+        if len(predictions) < MOST_PREVIEWS:
+            preview = encode_photo(small_pictures(pixels, found.focus, PREVIEW_PX)[1])
         share = None if mask is None else float(mask.mean())
-        return Prediction(photo, found.summary, tuple(files.values()), "", share)
+        return Prediction(photo, found.summary, tuple(files.values()), "", share, preview)
 
-    predictions = []
     for prediction in detect_stream(
         detector,
         photos,

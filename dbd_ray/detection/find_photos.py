@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from dbd_ray.detection.result_names import MASKS
 from dbd_ray.errors import ConfigError
+from dbd_ray.images.photo_names import why_no_photo
 from dbd_ray.storage import photos_in
 
 
@@ -23,6 +24,11 @@ class FoundPhotos(NamedTuple):
     other_files: list[Path]
     folders: list[Path]
     names: dict[Path, str]
+
+    @staticmethod
+    def why_passed_over(file: Path) -> str:
+        """Say why one of `other_files` was passed over."""
+        return (why_no_photo(file.name) or ("", "a broken link, pipe, socket or device"))[1]
 
 
 def find_photos(paths: Sequence[Path], *, recursive: bool = False, out: Path | None = None) -> FoundPhotos:
