@@ -138,9 +138,12 @@ def _page(rows: Sequence[Prediction], passed_over: Mapping[Path, str], out: Path
         lstrip_blocks=True,
     )
     shown = list(passed_over.items())[:MOST_SKIPPED]
+    folders = [one.photo.absolute().parent for one in rows]
+    common = os.path.commonpath(folders) if folders else ""
     text = environment.get_template("overview.html.j2").render(
         kinds=[
-            (kind, [_shown(one, out) for one in rows if one.summary and one.summary.kind == kind]) for kind in _KINDS
+            (kind, [_shown(one, out, common) for one in rows if one.summary and one.summary.kind == kind])
+            for kind in _KINDS
         ],
         failed=[(_name(one.photo), readable(one.error)) for one in rows if one.error],
         skipped=[(_name(path), readable(why)) for path, why in shown],
@@ -150,13 +153,13 @@ def _page(rows: Sequence[Prediction], passed_over: Mapping[Path, str], out: Path
     return text.encode("utf-8", "backslashreplace")
 
 
-def _shown(one: Prediction, out: Path) -> dict[str, Any]:
+def _shown(one: Prediction, out: Path, common: str) -> dict[str, Any]:
     assert one.summary
     picture = next((file for file in one.files if file.suffix == ".jpg"), one.files[0])
     # "./", for a name may look like the scheme of an address
     link = "./" + quote(os.fsencode(os.path.relpath(picture, out)))
     return {
-        "name": readable(one.photo.name, _LONGEST_NAME),
+        "name": readable(os.path.relpath(one.photo.absolute(), common), _LONGEST_NAME),
         "path": _name(one.photo),
         "link": link,
         "preview": base64.b64encode(one.preview).decode() if one.preview else "",

@@ -13,8 +13,23 @@ RAW_SUFFIXES = frozenset(
 )
 # files of these names are opened; which format they really have is told by `identify`
 PHOTO_SUFFIXES = frozenset(
-    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif"}
-    | {".heic", ".heif", ".hif", ".avif"}
+    {
+        ".jpg",
+        ".jpeg",
+        ".jpe",
+        ".jfif",
+        ".jif",
+        ".mpo",
+        ".png",
+        ".apng",
+        ".webp",
+        ".tif",
+        ".tiff",
+        ".bmp",
+        ".dib",
+        ".gif",
+    }
+    | {".heic", ".heif", ".hif", ".heics", ".heifs", ".avif", ".avifs"}
     | RAW_SUFFIXES
 )
 

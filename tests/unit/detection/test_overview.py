@@ -52,6 +52,14 @@ def test_photos_stand_by_what_was_found_and_then_what_failed_and_what_was_passed
     assert counts_by_kind(run) == {"all_in_focus": 1, "partial": 2, "none_in_focus": 1, "failed": 1}
 
 
+def test_photos_of_one_name_are_told_apart_by_their_folders(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    run = [_found(out, f"{folder}/0001.jpg", "partial", 0.5) for folder in ("cam0", "cam1")]
+    write_overview(run, {}, out)
+    page = (out / "index.html").read_text()
+    assert "<figcaption>cam0/0001.jpg<" in page and "<figcaption>cam1/0001.jpg<" in page
+
+
 def test_names_of_files_are_shown_and_nothing_more(tmp_path: Path) -> None:
     out = tmp_path / "out"
     run = [_found(out, name, "partial", 0.5) for name in (HOSTILE, "javascript:alert(1).jpg", "=cmd()|1.jpg")]
