@@ -89,6 +89,7 @@ REASON_STATUS: Mapping[str, int] = MappingProxyType(
         "unsupported_media_type": 415,
         "needs_extra_heif": 415,
         "needs_extra_raw": 415,
+        "needs_extra_jxl": 415,
         "invalid_parameter": 422,
         "invalid_form": 422,
         "no_depth": 422,

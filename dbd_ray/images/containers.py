@@ -5,7 +5,7 @@ from typing import Literal
 
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
-Container = Literal["jpeg", "png", "webp", "tiff", "bmp", "gif", "avif", "heif", "raw"]
+Container = Literal["jpeg", "png", "webp", "tiff", "bmp", "gif", "avif", "heif", "jxl", "raw"]
 
 RAW_SUFFIXES = frozenset(
     {".dng", ".crw", ".cr2", ".cr3", ".nef", ".nrw", ".arw", ".raf", ".orf", ".rw2", ".rwl", ".pef", ".srw"}
@@ -29,9 +29,12 @@ PHOTO_SUFFIXES = frozenset(
         ".dib",
         ".gif",
     }
-    | {".heic", ".heif", ".hif", ".heics", ".heifs", ".avif", ".avifs"}
+    | {".heic", ".heif", ".hif", ".heics", ".heifs", ".avif", ".avifs", ".jxl"}
     | RAW_SUFFIXES
 )
+
+JXL_CODESTREAM, JXL_CONTAINER = b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n"
+"""How JPEG XL files begin."""
 
 _HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"}
 _RAW_MAGICS = (
@@ -70,6 +73,8 @@ def identify(data: bytes) -> Container | None:
         return "gif"
     if data.startswith(b"BM"):
         return "bmp"
+    if data.startswith((JXL_CODESTREAM, JXL_CONTAINER)):
+        return "jxl"
     if data[4:8] == b"ftyp":
         return _identify_by_brands(data)
     if data.startswith(_RAW_MAGICS):
