@@ -34,6 +34,7 @@ PhotoReason = Literal[
     "too_many_pixels",
     "needs_extra_heif",
     "needs_extra_raw",
+    "needs_extra_jxl",
     "undecodable",
     "out_of_memory",
 ]

@@ -22,7 +22,7 @@ EngineName = Literal["auto", "eager", "fused", "compiled", "onnx", "openvino"]
 PrecisionName = Literal["auto", "float32", "bfloat16"]
 """Number format of training and of depth teachers."""
 
-ResultFile = Literal["focus", "overlay", "depth", "json"]
+ResultFile = Literal["focus", "overlay", "mask", "depth", "json"]
 """What `dbd-ray predict` writes of a photo."""
 
 LibraryResult = Literal["focus", "masks", "crops", "gallery", "sidecars"]
@@ -30,6 +30,9 @@ LibraryResult = Literal["focus", "masks", "crops", "gallery", "sidecars"]
 
 MaskLayout = Literal["colmap", "nerfstudio"]
 """For which program masks for reconstruction are named and turned."""
+
+Orientation = Literal["displayed", "stored"]
+"""How a mask lies: upright as a photo is shown, or as the pixels of its file are, whatever EXIF says of turning."""
 
 Picture = Literal["focus", "overlay", "mask", "depth"]
 """What the endpoint draws of a photo."""
@@ -86,6 +89,7 @@ REASON_STATUS: Mapping[str, int] = MappingProxyType(
         "unsupported_media_type": 415,
         "needs_extra_heif": 415,
         "needs_extra_raw": 415,
+        "needs_extra_jxl": 415,
         "invalid_parameter": 422,
         "invalid_form": 422,
         "no_depth": 422,
@@ -97,9 +101,15 @@ REASON_STATUS: Mapping[str, int] = MappingProxyType(
 """The HTTP status of every reason, those of photos and those of requests."""
 
 RESULT_SUFFIXES: Mapping[ResultFile, str] = MappingProxyType(
-    {"focus": ".focus.png", "overlay": ".overlay.jpg", "depth": ".depth.png", "json": ".json"}
+    {
+        "focus": ".focus.png",
+        "overlay": ".overlay.jpg",
+        "mask": ".mask.png",
+        "depth": ".depth.png",
+        "json": ".json",
+    }
 )
-"""What the names of the files that `dbd-ray predict` writes of a photo end with."""
+"""What the names of the files that `dbd-ray predict` writes of a photo end with; before it stands the photo's name."""
 
 MAE = "mae"
 F_BETA = "f_adaptive_pooled_dd_notebook"

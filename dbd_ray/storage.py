@@ -4,7 +4,7 @@ import os
 import posixpath
 import re
 import uuid
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from functools import lru_cache
 from pathlib import Path
 from stat import S_IMODE, S_ISDIR, S_ISREG
@@ -18,8 +18,7 @@ from fsspec.implementations.arrow import ArrowFSWrapper
 from fsspec.implementations.local import LocalFileSystem
 
 from dbd_ray.errors import ConfigError, DatasetError
-from dbd_ray.images.containers import PHOTO_SUFFIXES
-from dbd_ray.names import RESULT_SUFFIXES
+from dbd_ray.images.photo_names import why_no_photo
 
 UNREACHABLE = "check the address, the network and the credentials in the environment"
 _URI = re.compile(r"[A-Za-z][\w+.-]*:/|[^/]+://")
@@ -114,7 +113,7 @@ class PhotoFiles(NamedTuple):
 
     Attributes:
         photos: Paths of the photos, sorted part by part.
-        other_files: Paths of the files that `is_photo_name` tells from photos, in no order.
+        other_files: Paths of the files that `photo_names.why_no_photo` tells from photos, in no order.
         folders: Paths of the folders that were not looked into, in no order.
     """
 
@@ -123,18 +122,13 @@ class PhotoFiles(NamedTuple):
     folders: list[str]
 
 
-def is_photo_name(name: str) -> bool:
-    """Tell by a file's name whether it is a photo: by its suffix, unless hidden or a result of `dbd-ray predict`."""
-    suffix = posixpath.splitext(name)[1].lower()
-    return suffix in PHOTO_SUFFIXES and not name.startswith(".") and not name.endswith(tuple(RESULT_SUFFIXES.values()))
-
-
-def photos_in(folder: str | Path, *, recursive: bool = False) -> PhotoFiles:
-    """List the photos in a folder, by the same rule for every command (`is_photo_name`).
+def photos_in(folder: str | Path, *, recursive: bool = False, leave_out: Collection[Path] = frozenset()) -> PhotoFiles:
+    """List the photos in a folder, by the same rule for every command (`photo_names.why_no_photo`).
 
     Args:
         folder: A local folder as Path, or a local folder or URI as text; one that does not exist is empty as text.
         recursive: Look into folders below it as well, except hidden ones and links.
+        leave_out: Resolved paths of local folders that are not looked into, for they hold results.
 
     Raises:
         ConfigError: A Path cannot be listed.
@@ -147,8 +141,13 @@ def photos_in(folder: str | Path, *, recursive: bool = False) -> PhotoFiles:
         for name, kind in _path_entries(folder / below) if isinstance(folder, Path) else _uri_entries(folder, below):
             path = f"{below}{name}"
             if kind in ("file", "other"):
-                (found.photos if kind == "file" and is_photo_name(name) else found.other_files).append(path)
-            elif recursive and kind == "folder" and not name.startswith("."):
+                (found.photos if kind == "file" and not why_no_photo(name) else found.other_files).append(path)
+            elif (
+                recursive
+                and kind == "folder"
+                and not name.startswith(".")
+                and not (leave_out and Path(folder, path).resolve() in leave_out)
+            ):
                 waiting.append(f"{path}/")
             else:
                 found.folders.append(path)

@@ -1,13 +1,11 @@
 """Output of the commands: tables and progress bars on a terminal, plain lines in pipes and logs."""
 
 import io
-import os
 import re
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Protocol
 
@@ -20,7 +18,6 @@ from dbd_ray.masking import masked
 
 if TYPE_CHECKING:
     # bring torch and Ray, for which nothing here should wait
-    from dbd_ray.detection.files import Prediction
     from dbd_ray.library.report import AnnotateReport
     from dbd_ray.teaching.depth_report import TeachReport
     from dbd_ray.training.reporting import Event
@@ -102,25 +99,6 @@ def show_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, title: 
     console.print(table)
     if len(rows) > MOST_ROWS:
         say(f"… and {len(rows) - MOST_ROWS} more", aside=True)
-
-
-def show_predictions(predictions: "Sequence[Prediction]", out: Path) -> None:
-    """Write what was found in each photo, which photos failed and why, and where the results are."""
-    found = [one for one in predictions if one.summary]
-    names, folder = [str(one.photo) for one in found], None
-    if len(found) > 1 and Console().is_terminal:
-        names, folder = _below_common_folder(names)
-    rows = [
-        (on_one_line(name), f"{one.summary.in_focus_fraction:.1%}", one.summary.kind, f"{one.summary.confidence:.2f}")
-        for name, one in zip(names, found, strict=True)
-        if one.summary
-    ]
-    if rows:
-        show_table(("photo", "in focus", "kind", "confidence"), rows, title=folder)
-    for one in predictions:
-        if one.error:
-            say(f"failed: {on_one_line(one.photo)}: {one.error}", aside=True)
-    say(f"{len(found)} of {len(predictions)} photos done, results in {out}", aside=True)
 
 
 def show_teaching(report: "TeachReport") -> None:
@@ -230,9 +208,3 @@ def _log_tenths(what: str) -> Advance:
             say(f"{what.strip()} {done}/{total}{left}{_told_failures(failed)}", aside=True)
 
     return advance
-
-
-def _below_common_folder(names: Sequence[str]) -> tuple[list[str], str | None]:
-    absolute = {Path(name).is_absolute() for name in names}
-    common = os.path.commonpath([Path(name).parent for name in names]) if len(absolute) == 1 else ""
-    return ([os.path.relpath(name, common) for name in names], f"in {common}") if common else (list(names), None)

@@ -6,8 +6,9 @@ from typing import Annotated
 
 import typer
 
-from dbd_ray.cli.console import say, show_predictions, show_progress
+from dbd_ray.cli.console import say, show_progress
 from dbd_ray.cli.options import Model, given, only_packaged
+from dbd_ray.cli.predictions import show_passed_over, show_predictions
 from dbd_ray.config import PredictConfig, build
 from dbd_ray.names import MOST_TILES
 
@@ -16,13 +17,24 @@ def predict(
     photos: Annotated[list[Path], typer.Argument(metavar="PHOTO", help="Photos, or folders of photos.")],
     out: Annotated[Path, typer.Option(help="Folder for the results.")],
     model: Model = None,
-    save: Annotated[str, typer.Option(help="Which results: of focus,overlay,depth,json.")] = "focus,overlay,json",
+    save: Annotated[str, typer.Option(help="Which results: of focus,overlay,mask,depth,json.")] = "focus,overlay,json",
     refine: Annotated[str, typer.Option(help="guided or bilinear.")] = "guided",
     tile: Annotated[
         int,
         typer.Option(min=1, max=MOST_TILES, help="Look at so many tiles along the longer side: finds small subjects."),
     ] = 1,
-    polarity: Annotated[str, typer.Option(help="What white means in the focus maps: focus or blur.")] = "focus",
+    polarity: Annotated[str, typer.Option(help="What white means in focus maps and masks: focus or blur.")] = "focus",
+    threshold: Annotated[float, typer.Option(help="Of masks: from this focus on a pixel is white, up to 1.")] = 0.5,
+    margin: Annotated[
+        int, typer.Option(help="Of masks: what is in focus grows by so many px; it shrinks below 0.")
+    ] = 0,
+    layout: Annotated[
+        str | None, typer.Option(help="Of masks: named for colmap or nerfstudio, in the folder masks.")
+    ] = None,
+    orientation: Annotated[
+        str | None,
+        typer.Option(help="Of masks: displayed, or stored as in the photo's file (default with --layout)."),
+    ] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Photos per forward pass.")] = 8,
     max_pixels: Annotated[
         int | None, typer.Option(min=1, help="Refuse photos of more pixels; default 160 million.")
@@ -45,6 +57,10 @@ def predict(
         refine=refine,
         tile=tile,
         polarity=polarity,
+        threshold=threshold,
+        margin=margin,
+        layout=layout,
+        orientation=orientation,
         batch_size=batch_size,
         max_pixels=max_pixels,
         force=force,
@@ -54,21 +70,28 @@ def predict(
     settings = build(PredictConfig, options, where="predict")
     from dbd_ray.detection.find_photos import find_photos
 
-    found = find_photos(photos, recursive=recursive)  # a wrong path need not wait for torch
+    found = find_photos(photos, recursive=recursive, out=settings.out)  # a wrong path need not wait for torch
     from dbd_ray.detection.detector import Detector
     from dbd_ray.detection.files import predict_files
+    from dbd_ray.detection.overview import counts_by_kind, write_overview
 
     detector = Detector.load(settings.model or only_packaged(), device=settings.device, engine=settings.engine)
     number = count(1)
     with show_progress("photos") as advance:
         done = predict_files(
-            detector, found.photos, settings, on_photo=lambda _: advance(next(number), len(found.photos))
+            detector,
+            found.photos,
+            settings,
+            names=found.names,
+            on_photo=lambda _: advance(next(number), len(found.photos)),
         )
-    show_predictions(done, out)
-    if found.other_files:
-        say(f"other files passed over: {len(found.other_files)} (hidden, results, no photo's suffix)", aside=True)
-    if found.folders:
-        why = "hidden, links" if recursive else "--recursive looks into them"
-        say(f"subfolders passed over: {len(found.folders)} ({why})", aside=True)
+    show_predictions(done, counts_by_kind(done), out)
+    show_passed_over("other files", found.other_files, "hidden, results, no photo's suffix")
+    why = "hidden, links, results" if recursive else "--recursive looks into them"
+    show_passed_over("subfolders", found.folders, why)
+    passed_over = {path: found.why_passed_over(path) for path in found.other_files}
+    passed_over |= dict.fromkeys(found.folders, f"folder, {why}")
+    for problem in write_overview(done, passed_over, settings.out, force=settings.force):
+        say(problem, aside=True)
     if any(one.error for one in done):
         raise SystemExit(1)

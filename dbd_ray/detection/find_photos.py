@@ -4,7 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from dbd_ray.detection.result_names import MASKS
 from dbd_ray.errors import ConfigError
+from dbd_ray.images.photo_names import why_no_photo
 from dbd_ray.storage import photos_in
 
 
@@ -15,19 +17,27 @@ class FoundPhotos(NamedTuple):
         photos: Paths of the photos, in the order of the paths that name them, those of a folder sorted.
         other_files: Files passed over: hidden, results of `files.predict_files`, or without a photo's suffix.
         folders: Folders that were not looked into.
+        names: Path of each photo of a folder below the folder that was given, with slashes.
     """
 
     photos: list[Path]
     other_files: list[Path]
     folders: list[Path]
+    names: dict[Path, str]
+
+    @staticmethod
+    def why_passed_over(file: Path) -> str:
+        """Say why one of `other_files` was passed over."""
+        return (why_no_photo(file.name) or ("", "a broken link, pipe, socket or device"))[1]
 
 
-def find_photos(paths: Sequence[Path], *, recursive: bool = False) -> FoundPhotos:
+def find_photos(paths: Sequence[Path], *, recursive: bool = False, out: Path | None = None) -> FoundPhotos:
     """List the photos that paths name: files as given, folders by the photos in them (`storage.photos_in`).
 
     Args:
         paths: Files and folders.
         recursive: Look into folders below these as well, except hidden ones and links.
+        out: Folder of results, which is not looked into where it lies below one of these folders.
 
     Raises:
         ConfigError: Paths do not exist, cannot be listed, or are folders without photos; all are listed.
@@ -46,13 +56,16 @@ def find_photos(paths: Sequence[Path], *, recursive: bool = False) -> FoundPhoto
         raise ConfigError(f"cannot be opened, check names and permissions: {', '.join(unusable)}")
     photos: dict[Path, None] = {}
     passed_over: dict[Path, bool] = {}  # whether it is a folder
+    names: dict[Path, str] = {}
     barren: list[str] = []
+    results = {out.resolve(), (out / MASKS).resolve()} if out else set()
     for path in paths:
         if not path.is_dir():
             photos[path] = None
             continue
-        inside = photos_in(path, recursive=recursive)
+        inside = photos_in(path, recursive=recursive, leave_out=results - {path.resolve()})
         photos |= dict.fromkeys(path / name for name in inside.photos)
+        names |= {path / name: name for name in inside.photos if path / name not in names}
         passed_over |= dict.fromkeys((path / name for name in inside.other_files), False)
         passed_over |= dict.fromkeys((path / name for name in inside.folders), True)
         if not inside.photos:
@@ -65,4 +78,4 @@ def find_photos(paths: Sequence[Path], *, recursive: bool = False) -> FoundPhoto
     for path in (*photos, *paths):  # given by name after all
         passed_over.pop(path, None)
     other_files, folders = ([path for path in passed_over if passed_over[path] is kind] for kind in (False, True))
-    return FoundPhotos(list(photos), other_files, folders)
+    return FoundPhotos(list(photos), other_files, folders, names)

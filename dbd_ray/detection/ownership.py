@@ -13,6 +13,9 @@ from dbd_ray.storage import replace_bytes
 OF_THE_NAME = (errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL, errno.EISDIR)
 """Errors of writing a file that are due to its name alone; another file in the same folder may be written."""
 
+NO_FOLDER = (errno.ENOTDIR, errno.EEXIST)
+"""Errors of writing a file whose folder cannot be made, for a file stands in its place."""
+
 _LARGEST_BYTES = 1 << 30
 _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)  # FAT and some network folders have none
 
@@ -62,8 +65,13 @@ def name_error(error: OSError | UnicodeEncodeError) -> str:
     return f"its results cannot be written under its name ({reason}): rename the photo"
 
 
+def folder_error(error: OSError) -> str:
+    """Say that a photo's results cannot be written, for a file stands where their folder has to be."""
+    return f"{error.filename}: a file stands where a folder of results has to be: move or rename one of both"
+
+
 def write_result(result: Path, content: bytes, origin: Origin, *, force: bool) -> str:
-    """Write a result file with its mark, complete or not at all.
+    """Write a result file with its mark, complete or not at all; its folder is made if need be.
 
     Args:
         result: Path of the file.
@@ -78,6 +86,7 @@ def write_result(result: Path, content: bytes, origin: Origin, *, force: bool) -
         OSError: It cannot be written.
     """
     content = with_mark(content, origin)
+    result.parent.mkdir(parents=True, exist_ok=True)
     if not os.path.lexists(result):
         try:
             _write_new(result, content)

@@ -5,7 +5,7 @@ from typing import Literal
 
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
-Container = Literal["jpeg", "png", "webp", "tiff", "bmp", "gif", "avif", "heif", "raw"]
+Container = Literal["jpeg", "png", "webp", "tiff", "bmp", "gif", "avif", "heif", "jxl", "raw"]
 
 RAW_SUFFIXES = frozenset(
     {".dng", ".crw", ".cr2", ".cr3", ".nef", ".nrw", ".arw", ".raf", ".orf", ".rw2", ".rwl", ".pef", ".srw"}
@@ -13,10 +13,28 @@ RAW_SUFFIXES = frozenset(
 )
 # files of these names are opened; which format they really have is told by `identify`
 PHOTO_SUFFIXES = frozenset(
-    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif"}
-    | {".heic", ".heif", ".hif", ".avif"}
+    {
+        ".jpg",
+        ".jpeg",
+        ".jpe",
+        ".jfif",
+        ".jif",
+        ".mpo",
+        ".png",
+        ".apng",
+        ".webp",
+        ".tif",
+        ".tiff",
+        ".bmp",
+        ".dib",
+        ".gif",
+    }
+    | {".heic", ".heif", ".hif", ".heics", ".heifs", ".avif", ".avifs", ".jxl"}
     | RAW_SUFFIXES
 )
+
+JXL_CODESTREAM, JXL_CONTAINER = b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n"
+"""How JPEG XL files begin."""
 
 _HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"}
 _RAW_MAGICS = (
@@ -55,6 +73,8 @@ def identify(data: bytes) -> Container | None:
         return "gif"
     if data.startswith(b"BM"):
         return "bmp"
+    if data.startswith((JXL_CODESTREAM, JXL_CONTAINER)):
+        return "jxl"
     if data[4:8] == b"ftyp":
         return _identify_by_brands(data)
     if data.startswith(_RAW_MAGICS):

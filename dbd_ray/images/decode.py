@@ -25,6 +25,7 @@ from dbd_ray.images.colour import to_srgb
 from dbd_ray.images.containers import Container, ends_early, identify
 from dbd_ray.images.heif import heif_lacks_part
 from dbd_ray.images.jpeg import JpegFile, without_short_adobe
+from dbd_ray.images.jxl import jxl_size, open_jxl
 from dbd_ray.images.lost import lost_part
 from dbd_ray.images.png import PngFile
 from dbd_ray.images.raw import open_raw
@@ -66,7 +67,7 @@ def decode_photo(
     """Decode a photo as it is displayed: upright, in sRGB, over white where it is transparent.
 
     Args:
-        data: The encoded file: JPEG, PNG, WebP, TIFF, BMP, GIF, AVIF; HEIC and camera raw with their extras. A
+        data: The encoded file: JPEG, PNG, WebP, TIFF, BMP, GIF, AVIF; HEIC, JPEG XL and camera raw with their extras. A
             file with several frames gives its first one, a raw file its embedded preview, or where that is too small
             its sensor's data at half size.
         target_size: (height, width) in pixels to resize to exactly, or None for the native size. JPEGs much larger
@@ -152,7 +153,7 @@ def _photo_errors(data: bytes) -> Iterator[Container]:
         raise PhotoError(
             "not_an_image",
             f"these {len(data)} bytes are no photo in a format that dbd_ray reads "
-            "(JPEG, PNG, WebP, TIFF, BMP, GIF, AVIF, HEIC, camera raw), whatever the file is called",
+            "(JPEG, PNG, WebP, TIFF, BMP, GIF, AVIF, HEIC, JPEG XL, camera raw), whatever the file is called",
         )
     try:
         yield container
@@ -183,6 +184,8 @@ def _open(data: bytes, container: Container, max_bytes: int, max_pixels: int) ->
         raise EOFError("truncated directory")  # what is left of its tags would tell of another picture
     if container == "webp":
         _check_pixels(webp_size(data) or (0, 0), max_pixels)
+    if container == "jxl":
+        _check_pixels(jxl_size(data) or (0, 0), max_pixels)
     image = _open_container(data, container)
     _check_pixels((image.height, image.width), max_pixels)
     return image
@@ -198,6 +201,8 @@ def _open_container(data: bytes, container: Container) -> Image.Image:
             return PngFile(data)
         case "heif":
             return _open_heif(data)
+        case "jxl":
+            return open_jxl(data)
         case "avif":
             return AvifImagePlugin.AvifImageFile(io.BytesIO(data)) if AvifImagePlugin.SUPPORTED else _open_heif(data)
         case "bmp":

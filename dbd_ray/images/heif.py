@@ -22,18 +22,19 @@ def heif_lacks_part(data: bytes) -> bool:
 
 def _coded_pixels(data: bytes) -> Iterator[tuple[int, int]]:
     """Yield start and end of each part of the items that are pictures: ISO/IEC 14496-12, section 8.11."""
-    meta = next((body for kind, body in _boxes(data, 0, len(data)) if kind == b"meta"), None)
+    meta = next((body for kind, body in boxes(data, 0, len(data)) if kind == b"meta"), None)
     if meta is None:
         return
-    boxes = dict(_boxes(data, meta[0] + 4, meta[1]))
-    beside = _items_beside_pixels(data, *boxes[b"iinf"]) if b"iinf" in boxes else set()
-    if b"iloc" in boxes:
-        for item, start, end in _locations(data, boxes[b"iloc"][0]):
+    inside = dict(boxes(data, meta[0] + 4, meta[1]))
+    beside = _items_beside_pixels(data, *inside[b"iinf"]) if b"iinf" in inside else set()
+    if b"iloc" in inside:
+        for item, start, end in _locations(data, inside[b"iloc"][0]):
             if item not in beside:
                 yield start, end
 
 
-def _boxes(data: bytes, at: int, end: int) -> Iterator[tuple[bytes, tuple[int, int]]]:
+def boxes(data: bytes, at: int, end: int) -> Iterator[tuple[bytes, tuple[int, int]]]:
+    """Yield kind, and start and end of the content, of each box between two places of a file."""
     while at + 8 <= end:
         size, kind, header = int.from_bytes(data[at : at + 4], "big"), data[at + 4 : at + 8], 8
         if size == 1:
@@ -47,7 +48,7 @@ def _boxes(data: bytes, at: int, end: int) -> Iterator[tuple[bytes, tuple[int, i
 def _items_beside_pixels(data: bytes, at: int, end: int) -> set[int]:
     items = set()
     at += 6 if data[at] == 0 else 8  # version, flags, number of entries
-    for kind, (start, _) in _boxes(data, at, end):
+    for kind, (start, _) in boxes(data, at, end):
         if kind == b"infe" and data[start] >= 2:
             id_bytes = 2 if data[start] == 2 else 4
             item = int.from_bytes(data[start + 4 : start + 4 + id_bytes], "big")

@@ -5,6 +5,8 @@ from typing import Literal
 import cv2
 import numpy as np
 
+from dbd_ray.images.resize import within
+
 Colormap = Literal["viridis", "turbo", "magma"]
 
 _COLORMAPS: dict[Colormap, int] = {
@@ -44,6 +46,23 @@ def overlay(photo: np.ndarray, focus: np.ndarray, *, opacity: float = 0.6) -> np
     contours, _ = cv2.findContours(padded, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE, offset=(-pad, -pad))
     cv2.drawContours(picture, contours, -1, _CONTOUR_RGB, width_px, cv2.LINE_AA)
     return picture
+
+
+def small_pictures(photo: np.ndarray, focus: np.ndarray, long_side: int) -> tuple[np.ndarray, np.ndarray]:
+    """Shrink a photo, and make the overlay at that size.
+
+    Args:
+        photo: uint8 RGB HxWx3.
+        focus: float HxW in [0,1], of the photo's size.
+        long_side: Longer side of the small pictures at most, px.
+
+    Returns:
+        The small photo and its overlay, uint8 RGB hxwx3.
+    """
+    size = within((photo.shape[0], photo.shape[1]), long_side)[::-1]
+    small = cv2.resize(photo, size, interpolation=cv2.INTER_AREA)
+    levels = cv2.resize(focus.astype(np.float32), size, interpolation=cv2.INTER_AREA)
+    return small, overlay(small, levels)
 
 
 def colourize(values: np.ndarray, colormap: Colormap = "viridis") -> np.ndarray:

@@ -7,10 +7,10 @@ from typing import Any, TypeVar
 
 from dbd_ray.errors import PhotoError
 from dbd_ray.images.decode import photo_exif
+from dbd_ray.images.masks import exif_orientation
 
 T = TypeVar("T")
 
-_ORIENTATION = 0x0112
 _MAKE, _MODEL, _CHANGED = 0x010F, 0x0110, 0x0132
 _TAKEN, _SUBSECONDS, _LENS = 0x9003, 0x9291, 0xA434
 _EXPOSURE, _F_NUMBER, _ISO, _FOCAL_LENGTH = 0x829A, 0x829D, 0x8827, 0x920A
@@ -31,7 +31,6 @@ def camera_facts(data: bytes) -> dict[str, Any]:
         exif = photo_exif(data)
     except (PhotoError, MemoryError):  # decoding tells what is wrong with the photo
         exif = {}
-    orientation = exif.get(_ORIENTATION)
     return {
         "taken_at": _time(exif.get(_TAKEN) or exif.get(_CHANGED), exif.get(_SUBSECONDS)),
         "camera": _camera(exif),
@@ -40,7 +39,7 @@ def camera_facts(data: bytes) -> dict[str, Any]:
         "f_number": _number(exif.get(_F_NUMBER)),
         "iso": _whole(exif.get(_ISO)),
         "exposure_s": _number(exif.get(_EXPOSURE), digits=9),
-        "orientation": orientation if isinstance(orientation, int) and 1 <= orientation <= 8 else 1,
+        "orientation": exif_orientation(exif),
     }
 
 

@@ -6,8 +6,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from dbd_ray.config import AnnotateConfig
+from dbd_ray.detection.result_names import mask_name
 from dbd_ray.errors import ConfigError
-from dbd_ray.library.masks import mask_name
 from dbd_ray.library.scan import Found
 from dbd_ray.library.schema import path_text
 

@@ -10,7 +10,7 @@ from dbd_ray.errors import ConfigError
 from dbd_ray.library.gallery_bursts import bursts_pages
 from dbd_ray.library.gallery_data import in_folder_order, index_file, page_files
 from dbd_ray.library.gallery_summary import summarize
-from dbd_ray.library.readable import readable
+from dbd_ray.readable import readable
 from dbd_ray.storage import list_folder, open_storage, replace_bytes
 
 GALLERY = "gallery"

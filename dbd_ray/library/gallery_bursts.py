@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from dbd_ray.library.cull import cull_page
 from dbd_ray.library.gallery_data import file_link
-from dbd_ray.library.readable import readable
+from dbd_ray.readable import readable
 
 BURSTS_PER_PAGE = 200
 _COLUMNS = ("uri", "path", "path_bytes", "content_hash", "in_focus_fraction", "sharpness")

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from dbd_ray.evaluation.chart_style import Theme, new_figure, svg_text
-from dbd_ray.library.readable import readable
+from dbd_ray.readable import readable
 
 # the surfaces, inks and accents of web/gallery.css
 _LIGHT = Theme("#ffffff", "#1a1a19", "#5c5c59", "#e4e4e1", ("#b4430b",))

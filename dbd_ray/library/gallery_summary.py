@@ -17,7 +17,7 @@ from dbd_ray.library.gallery_charts import (
     spread_by_time,
     spread_chart,
 )
-from dbd_ray.library.readable import readable
+from dbd_ray.readable import readable
 
 KIND_WORDS = {
     "all_in_focus": "All in focus",

@@ -1,23 +1,9 @@
 """Masks for reconstruction programs: white where a photo is sharp, in the pixels as the photo's file stores them."""
 
-import posixpath
-
 import cv2
 import numpy as np
 
-from dbd_ray.names import MaskLayout
-
-# how an upright picture is turned back to what a file of each EXIF orientation stores
-_TURNED_BACK = {
-    1: lambda mask: mask,
-    2: lambda mask: mask[:, ::-1],
-    3: lambda mask: mask[::-1, ::-1],
-    4: lambda mask: mask[::-1],
-    5: lambda mask: mask.T,
-    6: lambda mask: np.rot90(mask),
-    7: lambda mask: mask[::-1, ::-1].T,
-    8: lambda mask: np.rot90(mask, -1),
-}
+from dbd_ray.images.masks import as_stored, cut_mask
 
 
 def reconstruction_mask(
@@ -38,19 +24,4 @@ def reconstruction_mask(
     height, width = size
     if focus.shape != size:
         focus = cv2.resize(focus, (width, height), interpolation=cv2.INTER_LINEAR)
-    sharp = focus >= threshold * 255
-    if margin:
-        disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * margin + 1, 2 * margin + 1))
-        sharp = cv2.erode(sharp.astype(np.uint8), disc, borderType=cv2.BORDER_CONSTANT, borderValue=1) > 0
-    return np.ascontiguousarray(_TURNED_BACK[orientation](sharp))
-
-
-def mask_name(path: str, layout: MaskLayout) -> str:
-    """Name a photo's mask as the program looks for it, below the folder of masks.
-
-    Args:
-        path: Of the photo, below the folder of photos.
-        layout: "colmap" (`ImageReader.mask_path`, which gsplat's and others' loaders follow): cam1/0001.jpg.png;
-            "nerfstudio" (`masks_path` of its COLMAP data parser): cam1/0001.png.
-    """
-    return f"{path}.png" if layout == "colmap" else f"{posixpath.splitext(path)[0]}.png"
+    return as_stored(cut_mask(focus, threshold=threshold * 255, margin=-margin), orientation)

@@ -1,6 +1,5 @@
 """Where a library's photos are read and its results written, local or at a URI; nothing of others is replaced."""
 
-import errno
 import fcntl
 import os
 from collections.abc import Iterable, Iterator
@@ -8,12 +7,19 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from dbd_ray.detection.marks import Origin, read_mark, with_mark, without_mark
-from dbd_ray.detection.ownership import OF_THE_NAME, in_the_way, name_error, unusable_name, write_result
+from dbd_ray.detection.ownership import (
+    NO_FOLDER,
+    OF_THE_NAME,
+    folder_error,
+    in_the_way,
+    name_error,
+    unusable_name,
+    write_result,
+)
 from dbd_ray.errors import ConfigError
 from dbd_ray.storage import as_uri, is_local, open_storage, read_bytes, replace_bytes
 
 NAME_REASON, WAY_REASON = "unusable_name", "in_the_way"
-_NO_FOLDER = (errno.ENOTDIR, errno.EEXIST)  # a file stands where a folder of results has to be
 _LOCK = ".dbd-ray-lock"
 
 
@@ -101,7 +107,7 @@ class Results:
                 if detail := unusable_name(paths):
                     return NAME_REASON, detail
             except NotADirectoryError as error:
-                return _no_folder(error)
+                return WAY_REASON, folder_error(error)
             detail = "" if self.force else in_the_way(paths, origin)
             return (WAY_REASON, detail) if detail else None
         for name in names if not self.force else ():
@@ -118,11 +124,10 @@ class Results:
             return (WAY_REASON, detail) if detail else None
         path = Path(self.root, name)
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
             detail = write_result(path, content, origin, force=self.force)
         except (OSError, UnicodeEncodeError) as error:
-            if isinstance(error, OSError) and error.errno in _NO_FOLDER:
-                return _no_folder(error)
+            if isinstance(error, OSError) and error.errno in NO_FOLDER:
+                return WAY_REASON, folder_error(error)
             if isinstance(error, OSError) and error.errno not in OF_THE_NAME:
                 raise
             return NAME_REASON, name_error(error)
@@ -160,10 +165,3 @@ class Results:
         if content is None or read_mark(content) == origin:
             return ""
         return f"{self.root}/{name} is there already, and no unchanged result of this photo: choose another folder"
-
-
-def _no_folder(error: OSError) -> tuple[str, str]:
-    return (
-        WAY_REASON,
-        f"{error.filename}: a file stands where a folder of results has to be: move or rename one of both",
-    )

@@ -10,13 +10,12 @@ from fsspec import AbstractFileSystem
 from fsspec.implementations.local import LocalFileSystem
 
 from dbd_ray.errors import DatasetError
-from dbd_ray.images.containers import PHOTO_SUFFIXES, RAW_SUFFIXES
+from dbd_ray.images.containers import RAW_SUFFIXES
 from dbd_ray.images.decode import MAX_BYTES
+from dbd_ray.images.photo_names import why_no_photo
 from dbd_ray.library.schema import TABLE
-from dbd_ray.names import RESULT_SUFFIXES
 from dbd_ray.storage import UNREACHABLE, as_uri, kind_at, open_storage
 
-_SIDECARS = frozenset({".xmp", ".aae", ".thm", ".dop", ".pp3", ".xml", ".json"})
 _DEVELOPED = frozenset({".jpg", ".jpeg", ".heic", ".heif", ".hif"})
 _NS = 1_000_000_000
 _TABLE = TABLE.encode()
@@ -69,21 +68,14 @@ def scan(source: str, *, out: str | None = None, pairs: bool = False) -> list[Fo
 def judge(path: bytes, size: int | None, mtime_ns: int | None) -> Found:
     """Tell by its name and size whether a file is a photo, and if not, why."""
     name = posixpath.basename(path).decode(errors="surrogateescape")
-    suffix = posixpath.splitext(name)[1].lower()
 
     def no(reason: str, detail: str, status: str = "skipped") -> Found:
         return Found(path, size, mtime_ns, status, reason, detail)
 
     if any(part in (b"", b".", b"..") for part in path.split(b"/")):
         return no("unsafe_name", "its name leads out of the folder, where its results would be written", "error")
-    if name.startswith("."):
-        return no("hidden", "hidden file")
-    if suffix in _SIDECARS:
-        return no("sidecar", "stands beside a photo")
-    if suffix not in PHOTO_SUFFIXES:
-        return no("no_photo", "no suffix of a photo")
-    if name.endswith(tuple(RESULT_SUFFIXES.values())):
-        return no("result", "a result of dbd-ray predict")
+    if why := why_no_photo(name):
+        return no(*why)
     if size == 0:
         return no("empty_file", "the file is empty (0 bytes): copy it again from where it came", "error")
     if size is not None and size > MAX_BYTES:

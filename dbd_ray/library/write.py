@@ -6,20 +6,19 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import pyarrow as pa
 
 from dbd_ray.config import AnnotateConfig
 from dbd_ray.detection.marks import Origin
+from dbd_ray.detection.result_names import MASKS, mask_name, result_name
 from dbd_ray.errors import DatasetError, DbdRayError
 from dbd_ray.images.decode import decode_as_stored
 from dbd_ray.images.encode import encode_mask, encode_photo
-from dbd_ray.images.overlay import overlay
-from dbd_ray.images.resize import within
+from dbd_ray.images.overlay import small_pictures
 from dbd_ray.library.camera import CAMERA_COLUMNS
 from dbd_ray.library.look import Batch
-from dbd_ray.library.masks import mask_name, reconstruction_mask
+from dbd_ray.library.masks import reconstruction_mask
 from dbd_ray.library.measures import perceptual_hash, sharpness
 from dbd_ray.library.parts import commit
 from dbd_ray.library.places import Results, Source
@@ -39,8 +38,8 @@ Written = dict[str, Any]
 def result_names(path: str, config: AnnotateConfig) -> dict[str, str]:
     """Name the results of a photo below the folder of results, by kind; they depend on the photo's path alone."""
     names = {
-        "focus": f"focus/{path}.focus.png",
-        "masks": f"masks/{mask_name(path, config.masks)}",
+        "focus": f"focus/{result_name(path, 'focus')}",
+        "masks": f"{MASKS}/{mask_name(path, config.masks)}",
         "crops": f"crops/{path}.crop.jpg",
     }
     return {kind: name for kind, name in names.items() if kind in config.save}
@@ -191,10 +190,7 @@ class WriteResults:
         return encode_photo(row["image"][top:bottom, left:right]) if left >= 0 else None
 
     def _write_thumbnails(self, hash: str, photo: np.ndarray, focus: np.ndarray) -> None:
-        size = within((photo.shape[0], photo.shape[1]), THUMBNAIL_PX)[::-1]
-        small = cv2.resize(photo, size, interpolation=cv2.INTER_AREA)
-        levels = cv2.resize(focus, size, interpolation=cv2.INTER_AREA).astype(np.float32) / 255
-        pictures = (encode_photo(small), encode_photo(overlay(small, levels)))
+        pictures = map(encode_photo, small_pictures(photo, focus.astype(np.float32) / 255, THUMBNAIL_PX))
         for name, picture in zip(thumbnail_names(hash), pictures, strict=True):
             replace_bytes(f"{self.results.root}/{name}", picture)
 

@@ -5,6 +5,7 @@ import numpy as np
 
 from dbd_ray.detection.focus_map import FocusMap
 from dbd_ray.images.encode import encode_depth, encode_mask, encode_photo
+from dbd_ray.images.masks import cut_mask
 from dbd_ray.images.overlay import overlay
 from dbd_ray.names import Picture
 from dbd_ray.serving.options import BatchOptions
@@ -33,20 +34,9 @@ def make_picture(name: Picture, photo: np.ndarray, found: FocusMap, options: Bat
             raise Refusal("no_depth", "this server's model gives no depth: leave depth out")
         return encode_depth(_fitted(found.depth, options.max_side))
     if name == "mask":
-        sharp = _grown(found.focus >= options.threshold, options.margin)
+        sharp = cut_mask(found.focus, threshold=options.threshold, margin=options.margin)
         return encode_mask(_fitted(sharp.astype(np.float32), options.max_side) >= 0.5, polarity=options.polarity)
     return encode_mask(_fitted(found.focus, options.max_side), polarity=options.polarity)
-
-
-def _grown(sharp: np.ndarray, margin_px: int) -> np.ndarray:
-    if margin_px == 0:
-        return sharp
-    # by distance, which costs the same for any margin
-    away_from = (~sharp if margin_px > 0 else sharp).astype(np.uint8)
-    if away_from.all():
-        return sharp  # nothing to grow from
-    distance = cv2.distanceTransform(away_from, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-    return distance <= margin_px if margin_px > 0 else distance > -margin_px
 
 
 def _fitted(picture: np.ndarray, max_side: int | None) -> np.ndarray:

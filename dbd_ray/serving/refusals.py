@@ -48,6 +48,8 @@ def refused_photo(error: PhotoError) -> Refusal:
     limit = {"too_many_pixels": "make the photo smaller", "too_many_bytes": "save it as a smaller file"}
     if error.reason in limit:
         return Refusal(error.reason, f"{error.message.split(':')[0]}: {limit[error.reason]}")
-    if error.reason in ("needs_extra_heif", "needs_extra_raw"):
-        return Refusal(error.reason, "this server does not read HEIC or camera raw: send the photo as JPEG or PNG")
+    if error.reason in ("needs_extra_heif", "needs_extra_raw", "needs_extra_jxl"):
+        return Refusal(
+            error.reason, "this server does not read HEIC, camera raw or JPEG XL: send the photo as JPEG or PNG"
+        )
     return Refusal(error.reason, error.message)

@@ -148,7 +148,7 @@ def test_the_trained_model_finds_focus_in_other_photos(
     found = dbd_ray("predict", "cuhk/image", "--out", "found", "--model", "runs/tiny/model")
     assert len(found.stdout.splitlines()) == 1 + 8
     for photo in (folder / "cuhk" / "image").iterdir():
-        with Image.open(photo) as picture, Image.open(folder / "found" / f"{photo.stem}.focus.png") as focus:
+        with Image.open(photo) as picture, Image.open(folder / "found" / f"{photo.name}.focus.png") as focus:
             assert picture.size == focus.size
         about = json.loads((folder / "found" / f"{photo.stem}.json").read_text())
         assert (about["photo"], about["model"]) == (f"cuhk/image/{photo.name}", "tiny")

@@ -37,7 +37,7 @@ def test_the_predict_command_of_the_readme_writes_what_it_says(clone: Path) -> N
     command = next(line for line in "\n".join(_blocks("sh")).splitlines() if line.startswith("dbd-ray predict"))
     subprocess.run([Path(sys.executable).parent / "dbd-ray", *shlex.split(command)[1:]], cwd=clone, check=True)
     written = {path.name for path in (clone / "focus").iterdir()}
-    assert {"eggs.focus.png", "eggs.overlay.jpg", "eggs.json"} <= written
+    assert {"eggs.jpg.focus.png", "eggs.jpg.overlay.jpg", "eggs.jpg.json"} <= written
 
 
 def test_the_first_screen_shows_the_result_before_the_machinery() -> None:

@@ -14,8 +14,9 @@ from dbd_ray.datasets.layouts import scan_layout
 from dbd_ray.datasets.prepare import list_photos
 from dbd_ray.detection.find_photos import find_photos
 from dbd_ray.errors import ConfigError
+from dbd_ray.images.photo_names import why_no_photo
 from dbd_ray.names import RESULT_SUFFIXES, Layout
-from dbd_ray.storage import as_uri, is_photo_name, list_folder, open_storage, photos_in, replace_bytes
+from dbd_ray.storage import as_uri, list_folder, open_storage, photos_in, replace_bytes
 from dbd_ray.teaching.sources import open_source
 
 HIDDEN = (".a.jpg", "._a.jpg")  # the second is what macOS leaves beside a photo on foreign disks
@@ -37,8 +38,8 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_a_photo_is_told_by_its_name() -> None:
-    assert all(map(is_photo_name, ("a.jpg", "A.TIFF", "a.b.c.heic", "focus.png")))
-    assert not any(map(is_photo_name, (*HIDDEN, ".jpg", "jpg", "a.txt", "a.focus.png", "a.overlay.jpg", "a")))
+    assert not any(map(why_no_photo, ("a.jpg", "A.TIFF", "a.b.c.heic", "focus.png")))
+    assert all(map(why_no_photo, (*HIDDEN, ".jpg", "jpg", "a.txt", "a.focus.png", "a.overlay.jpg", "a")))
 
 
 @pytest.mark.parametrize("of_text", [False, True])

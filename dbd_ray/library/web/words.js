@@ -15,6 +15,7 @@
     unsupported_media_type: "Kind of file not read",
     needs_extra_heif: "HEIC is not read here",
     needs_extra_raw: "Camera raw is not read here",
+    needs_extra_jxl: "JPEG XL is not read here",
   };
   // controls and format characters, which are unseen or turn the text around them; the joiners of emoji and scripts stay
   const HIDDEN = /(?![\u200c\u200d])[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu;

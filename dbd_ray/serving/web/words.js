@@ -18,6 +18,7 @@ const TROUBLES = {
   unsupported_media_type: "Photos of this kind cannot be read",
   needs_extra_heif: "This server does not read HEIC",
   needs_extra_raw: "This server does not read camera raw",
+  needs_extra_jxl: "This server does not read JPEG XL",
   busy: "The server is busy",
   timeout: "This took too long",
   model_unavailable: "The model is not there yet",

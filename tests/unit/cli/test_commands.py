@@ -35,8 +35,8 @@ FROZEN = {
         "model --root --layout --polarity --prepared --split --refine --out --device --against --promote --config --set"
     ),
     "predict": (
-        "photos --out --model --save --refine --tile --polarity --batch-size --max-pixels --force --recursive --device "
-        "--engine"
+        "photos --out --model --save --refine --tile --polarity --threshold --margin --layout --orientation "
+        "--batch-size --max-pixels --force --recursive --device --engine"
     ),
     "annotate": (
         "source out --save --long-side --masks --margin --sidecar-dir --pairs --model --endpoint --actors "

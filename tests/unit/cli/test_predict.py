@@ -1,15 +1,19 @@
 """What `dbd-ray predict` says of the photos that it was given, and of those that it was not."""
 
+import csv
 import json
 import re
 import shutil
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from PIL import Image
 
 from dbd_ray.cli import main
+from dbd_ray.cli.predictions import MOST_NAMED
 from dbd_ray.names import MAX_PIXELS
+from dbd_ray.summary import Kind
 
 
 @pytest.fixture(autouse=True)
@@ -29,14 +33,13 @@ def test_predict_writes_results_and_a_line_for_every_photo(
     assert _run("predict", photos, "--out", "out", "--model", model, "--save", "focus, json") == 0
     said = capsys.readouterr()
     found = sorted(photos.iterdir())
-    assert sorted(path.name for path in Path("out").iterdir()) == sorted(
-        f"{photo.stem}.{end}" for photo in found for end in ("focus.png", "json")
-    )
+    results = [f"{photo.name}.{end}" for photo in found for end in ("focus.png", "json")]
+    assert {path.name for path in Path("out").iterdir()} == {*results, "index.csv", "index.html"}
     head, *lines = [line.split("\t") for line in said.out.splitlines()]
     assert head == ["photo", "in focus", "kind", "confidence"]
     assert [line[0] for line in lines] == [str(photo) for photo in found]
     for photo, line in zip(found, lines, strict=True):
-        about = json.loads(Path("out", f"{photo.stem}.json").read_text())
+        about = json.loads(Path("out", f"{photo.name}.json").read_text())
         assert line[1:] == [f"{about['in_focus_fraction']:.1%}", about["kind"], f"{about['confidence']:.2f}"]
     assert "photos 3/3\n" in said.err
     assert said.err.endswith("3 of 3 photos done, results in out\n")
@@ -83,14 +86,14 @@ def test_what_was_passed_over_stands_at_the_end_with_how_to_take_it_in(
     assert _run(*command) == 0
     assert capsys.readouterr().err.endswith(
         "3 of 3 photos done, results in out\n"
-        "other files passed over: 1 (hidden, results, no photo's suffix)\n"
-        "subfolders passed over: 1 (--recursive looks into them)\n"
+        f"other files passed over: 1 (hidden, results, no photo's suffix): {photos}/notes.txt\n"
+        f"subfolders passed over: 1 (--recursive looks into them): {photos}/deeper\n"
     )
     assert _run(*command, "--recursive") == 0
     assert capsys.readouterr().err.endswith(
         "4 of 4 photos done, results in out\n"
-        "other files passed over: 1 (hidden, results, no photo's suffix)\n"
-        "subfolders passed over: 1 (hidden, links)\n"
+        f"other files passed over: 1 (hidden, results, no photo's suffix): {photos}/notes.txt\n"
+        f"subfolders passed over: 1 (hidden, links, results): {photos}/deeper/.hidden\n"
     )
 
 
@@ -107,3 +110,34 @@ def test_the_pixel_limit_can_be_set_by_the_option_that_the_error_and_the_help_na
     _run("predict", "--help")
     shown = " ".join(re.sub(r"[│╭╰─]", " ", capsys.readouterr().out).split())
     assert f"default {MAX_PIXELS // 10**6} million" in shown
+
+
+def test_passed_over_files_are_named_up_to_a_number(
+    photos: Path, model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number in range(MOST_NAMED + 2):
+        (photos / f"notes{number:02}.txt").touch()
+    assert _run("predict", photos, "--out", "out", "--model", model, "--save", "json") == 0
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("other files")]
+    assert line.count("notes") == MOST_NAMED
+    assert line.endswith(" and 2 more")
+
+
+def test_the_table_says_how_much_each_mask_holds_and_ends_with_the_counts_by_kind(
+    photos: Path, model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ("predict", photos, "--out", "out", "--model", model, "--save", "mask", "--layout", "colmap")
+    assert _run(*command, "--threshold", "1") == 0
+    said = capsys.readouterr()
+    head, *lines = [line.split("\t") for line in said.out.splitlines()]
+    assert head[-1] == "mask"
+    assert [line[-1] for line in lines] == ["empty"] * 3
+    assert "masks that are empty or nearly so: 3; leave their photos out, or lower --threshold\n" in said.err
+    kinds = [line[2] for line in lines]
+    counts = [f"{kind} {kinds.count(kind)}" for kind in get_args(Kind) if kind in kinds]
+    assert f"\n{', '.join(counts)}\n" in said.err
+    with Path("out", "index.csv").open() as table:
+        rows = list(csv.DictReader(table))
+    assert [row["mask_fraction"] for row in rows] == ["0.0"] * 3
+    assert {Path(row["path"]).name for row in rows} == {photo.name for photo in photos.iterdir()}
+    assert len(list(Path("out", "masks").glob("*.jpg.png"))) == 3

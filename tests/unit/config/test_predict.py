@@ -36,13 +36,13 @@ def test_results_may_be_named_in_one_text() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"save": "map"}, "save: map cannot be saved; choose of focus, overlay, depth, json"),
+        ({"save": "map"}, "save: map cannot be saved; choose of focus, overlay, mask, depth, json"),
         (
             {"save": ["focus", "masks", "video"]},
-            "save: masks, video cannot be saved; choose of focus, overlay, depth, json",
+            "save: masks, video cannot be saved; choose of focus, overlay, mask, depth, json",
         ),
-        ({"save": ()}, "save: nothing cannot be saved; choose of focus, overlay, depth, json"),
-        ({"save": " ,"}, "save: nothing cannot be saved; choose of focus, overlay, depth, json"),
+        ({"save": ()}, "save: nothing cannot be saved; choose of focus, overlay, mask, depth, json"),
+        ({"save": " ,"}, "save: nothing cannot be saved; choose of focus, overlay, mask, depth, json"),
         ({"refine": "sharp"}, "refine: 'sharp' is unknown, choose one of guided, bilinear"),
         ({"polarity": "x"}, "polarity: 'x' is unknown, choose one of focus, blur"),
         (
@@ -52,6 +52,19 @@ def test_results_may_be_named_in_one_text() -> None:
         (
             {"polarity": "blur", "save": "overlay,json"},
             "polarity: blur has no effect, for no focus maps are saved: add focus to save",
+        ),
+        (
+            {"threshold": 0.7},
+            "threshold: has no effect, for no masks are saved: add mask to save",
+        ),
+        ({"margin": -4}, "margin: has no effect, for no masks are saved: add mask to save"),
+        ({"layout": "colmap"}, "layout: has no effect, for no masks are saved: add mask to save"),
+        ({"orientation": "stored"}, "orientation: has no effect, for no masks are saved: add mask to save"),
+        ({"save": "mask", "layout": "meshlab"}, "layout: 'meshlab' is unknown, choose one of colmap, nerfstudio"),
+        ({"save": "mask", "orientation": "x"}, "orientation: 'x' is unknown, choose one of displayed, stored"),
+        (
+            {"save": "mask", "layout": "colmap", "polarity": "blur"},
+            "polarity: colmap uses what is white in a mask: leave blur out, or layout",
         ),
         ({"out": ""}, "out: an empty path names no place; write . for the current folder"),
         (

@@ -61,14 +61,14 @@ def test_every_output_is_written_for_every_photo_at_its_own_size(
     for photo in photos:
         pixels = decode_photo(photo.read_bytes())
         found = detector.detect([pixels])[0]
-        focus = decode_mask((out / f"{photo.stem}.focus.png").read_bytes(), polarity="focus")
+        focus = decode_mask((out / f"{photo.name}.focus.png").read_bytes(), polarity="focus")
         np.testing.assert_allclose(focus / 255, found.focus, atol=0.6 / 255)
-        depth = decode_depth((out / f"{photo.stem}.depth.png").read_bytes())
+        depth = decode_depth((out / f"{photo.name}.depth.png").read_bytes())
         assert found.depth is not None
         np.testing.assert_allclose(depth, found.depth, atol=1e-4)
-        shown = decode_photo((out / f"{photo.stem}.overlay.jpg").read_bytes()).astype(float)
+        shown = decode_photo((out / f"{photo.name}.overlay.jpg").read_bytes()).astype(float)
         assert np.abs(shown - overlay(pixels, found.focus)).mean() < 2  # what JPEG costs
-        about = json.loads((out / f"{photo.stem}.json").read_text())
+        about = json.loads((out / f"{photo.name}.json").read_text())
         assert (about["photo"], about["height"], about["width"]) == (str(photo), *pixels.shape[:2])
         assert about["kind"] == found.summary.kind
         assert about["in_focus_fraction"] == pytest.approx(found.summary.in_focus_fraction, abs=1e-6)
@@ -77,7 +77,7 @@ def test_every_output_is_written_for_every_photo_at_its_own_size(
 
 def test_only_what_was_asked_for_is_written(detector: Detector, photos: list[Path], tmp_path: Path) -> None:
     predict_files(detector, photos[:1], PredictConfig(out=tmp_path / "out", save=("json",)))
-    assert _names(tmp_path / "out") == {f"{photos[0].stem}.json"}
+    assert _names(tmp_path / "out") == {f"{photos[0].name}.json"}
 
 
 def test_polarity_inverts_what_is_written_and_nothing_that_is_held(
@@ -100,7 +100,7 @@ def test_polarity_inverts_what_is_written_and_nothing_that_is_held(
 def test_refinement_is_passed_on(detector: Detector, photos: list[Path], tmp_path: Path) -> None:
     pixels = decode_photo(photos[0].read_bytes())
     predict_files(detector, photos[:1], PredictConfig(out=tmp_path / "out", save=("focus",), refine="bilinear"))
-    written = decode_mask((tmp_path / "out" / f"{photos[0].stem}.focus.png").read_bytes(), polarity="focus")
+    written = decode_mask((tmp_path / "out" / f"{photos[0].name}.focus.png").read_bytes(), polarity="focus")
     np.testing.assert_allclose(written / 255, detector.detect([pixels], refine="bilinear")[0].focus, atol=0.6 / 255)
 
 
@@ -122,10 +122,13 @@ def test_one_bad_photo_harms_only_itself(
     assert "cannot be read (No such file or directory)" in reasons["absent.jpg"]
     assert all(one.summary is None and not one.files for one in done if one.error)
     good = [photos[0], photos[2]]
-    assert {path.name.split(".")[0] for path in (tmp_path / "out").iterdir()} == {photo.stem for photo in good}
+    assert {path.name.rsplit(".", 2)[0] for path in (tmp_path / "out").glob("*.focus.png")} == {
+        photo.name for photo in good
+    }
+    assert len(list((tmp_path / "out").iterdir())) == 3 * len(good)
     for photo in good:
         expected = detector.detect([decode_photo(photo.read_bytes())])[0].focus
-        written = decode_mask((tmp_path / "out" / f"{photo.stem}.focus.png").read_bytes(), polarity="focus")
+        written = decode_mask((tmp_path / "out" / f"{photo.name}.focus.png").read_bytes(), polarity="focus")
         np.testing.assert_allclose(written / 255, expected, atol=0.6 / 255)
 
 
@@ -176,41 +179,75 @@ def test_progress_hears_of_every_photo_in_order(detector: Detector, photos: list
     assert heard == done
 
 
-def test_photos_of_one_name_do_not_overwrite_each_others_results(
+def test_names_of_results_follow_from_the_photo_alone_whatever_else_is_in_the_run(
     detector: Detector, photos: list[Path], tmp_path: Path
+) -> None:
+    folder = tmp_path / "shots"
+    folder.mkdir()
+    pair = [folder / "IMG_1.jpg", folder / "IMG_1.png"]
+    for path in pair:
+        shutil.copy(photos[0], path)
+    config = PredictConfig(out=tmp_path / "out", save=("json",))
+    alone = [predict_files(detector, [path], config)[0].files for path in pair]
+    together = [one.files for one in predict_files(detector, pair, config)]
+    assert alone == together
+    assert _names(tmp_path / "out") == {"IMG_1.jpg.json", "IMG_1.png.json"}
+
+
+def test_folders_of_photos_are_mirrored_below_the_folder_of_results(
+    detector: Detector, photos: list[Path], tmp_path: Path
+) -> None:
+    for folder in ("cam0", "cam1/left"):
+        (tmp_path / "rig" / folder).mkdir(parents=True)
+        shutil.copy(photos[0], tmp_path / "rig" / folder / "0001.jpg")
+    found = find_photos([tmp_path / "rig"], recursive=True)
+    config = PredictConfig(out=tmp_path / "out", save=("json",))
+    done = predict_files(detector, found.photos, config, names=found.names)
+    assert [one.files[0].relative_to(tmp_path / "out").as_posix() for one in done] == [
+        "cam0/0001.jpg.json",
+        "cam1/left/0001.jpg.json",
+    ]
+    assert [json.loads(one.files[0].read_text())["photo"] for one in done] == [str(one.photo) for one in done]
+
+
+@pytest.mark.parametrize("force", [False, True])
+def test_of_two_photos_with_one_name_the_second_fails_and_is_told_what_to_do(
+    detector: Detector, photos: list[Path], tmp_path: Path, force: bool
 ) -> None:
     given = []
     for folder, source in zip(("monday", "tuesday"), photos, strict=False):
         (tmp_path / folder).mkdir()
-        given += [tmp_path / folder / "IMG_1.jpg", tmp_path / folder / "img_1.JPG"]
-        for path in given[-2:]:
-            shutil.copy(source, path)
-    shutil.copy(photos[2], tmp_path / "monday_IMG_1.jpg.png")
-    given.append(tmp_path / "monday_IMG_1.jpg.png")
-    done = predict_files(detector, given, PredictConfig(out=tmp_path / "out", save=("json",)))
-    written = [one.files[0] for one in done]
-    assert len({path.name.lower() for path in written}) == len(given)
-    assert [json.loads(path.read_text())["photo"] for path in written] == [str(path) for path in given]
+        given.append(Path(shutil.copy(source, tmp_path / folder / "IMG_1.jpg")))
+    first, second = predict_files(detector, given, PredictConfig(out=tmp_path / "out", save=("json",), force=force))
+    assert first.error == ""
+    assert f"would have the name of that of {given[0]}" in second.error
+    assert "give the folder above both, with --recursive" in second.error
+    assert json.loads((tmp_path / "out" / "IMG_1.jpg.json").read_text())["photo"] == str(given[0])
 
 
-def test_a_photo_and_its_converted_copy_are_told_apart_by_their_suffix(
-    detector: Detector, photos: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_file_where_a_folder_of_results_has_to_be_fails_its_photos_alone(
+    detector: Detector, photos: list[Path], tmp_path: Path
 ) -> None:
-    shutil.copy(photos[0], tmp_path / "_DSC1.jpg")
-    shutil.copy(photos[0], tmp_path / "_DSC1.png")
-    monkeypatch.chdir(tmp_path)
-    predict_files(detector, [Path("_DSC1.jpg"), Path("_DSC1.png")], PredictConfig(out=Path("out"), save=("json",)))
-    assert _names(tmp_path / "out") == {"_DSC1.jpg.json", "_DSC1.png.json"}
+    (tmp_path / "rig" / "cam0").mkdir(parents=True)
+    shutil.copy(photos[0], tmp_path / "rig" / "cam0" / "a.jpg")
+    shutil.copy(photos[0], tmp_path / "rig" / "b.jpg")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "cam0").write_text("mine")
+    found = find_photos([tmp_path / "rig"], recursive=True)
+    config = PredictConfig(out=tmp_path / "out", save=("json",))
+    done = {one.photo.name: one.error for one in predict_files(detector, found.photos, config, names=found.names)}
+    assert done["b.jpg"] == ""
+    assert "a file stands where a folder of results has to be" in done["a.jpg"]
+    assert (tmp_path / "out" / "cam0").read_text() == "mine"
 
 
 @pytest.mark.parametrize("name", ["Grüße aus 京都 🌸.jpg", "with space & 'quote'.jpg", "[2024] (1).jpg", "a.b.c.jpg"])
 def test_any_file_name_is_kept(detector: Detector, photos: list[Path], tmp_path: Path, name: str) -> None:
     photo = photos[0].rename(tmp_path / name)
     done = predict_files(detector, [photo], PredictConfig(out=tmp_path / "out", save=("focus", "json")))
-    stem = name.removesuffix(".jpg")
     assert done[0].error == ""
-    assert _names(tmp_path / "out") == {f"{stem}.focus.png", f"{stem}.json"}
-    assert json.loads((tmp_path / "out" / f"{stem}.json").read_text())["photo"] == str(photo)
+    assert _names(tmp_path / "out") == {f"{name}.focus.png", f"{name}.json"}
+    assert json.loads((tmp_path / "out" / f"{name}.json").read_text())["photo"] == str(photo)
 
 
 def test_running_again_replaces_results_and_leaves_nothing_half_done(
@@ -221,8 +258,8 @@ def test_running_again_replaces_results_and_leaves_nothing_half_done(
     (out / "mine.txt").write_text("not a result")
     predict_files(detector, photos[:1], PredictConfig(out=out, save=("focus", "json")))
     predict_files(detector, photos[:1], PredictConfig(out=out, save=("focus", "json")))
-    assert _names(out) == {f"{photos[0].stem}.focus.png", f"{photos[0].stem}.json", "mine.txt"}
-    assert json.loads((out / f"{photos[0].stem}.json").read_text())["model"] == "tiny"
+    assert _names(out) == {f"{photos[0].name}.focus.png", f"{photos[0].name}.json", "mine.txt"}
+    assert json.loads((out / f"{photos[0].name}.json").read_text())["model"] == "tiny"
 
 
 def test_a_result_that_cannot_be_written_stops_the_job_and_says_where(

@@ -43,7 +43,7 @@ def test_what_is_passed_over_in_folders_is_told_unless_it_is_given_by_name(photo
     found = find_photos([folder, folder / "notes.txt", folder / "deeper"])
     assert sorted(path.name for path in found.other_files) == [".hidden.jpg", "a.focus.png"]
     assert found.folders == []
-    assert find_photos(photos) == (photos, [], [])
+    assert find_photos(photos) == (photos, [], [], {})
 
 
 def test_folders_below_are_looked_into_on_demand_but_not_hidden_ones_or_links(photos: list[Path]) -> None:
@@ -89,4 +89,29 @@ def test_names_that_no_file_can_have_are_told_in_one_error(tmp_path: Path) -> No
 def test_a_link_to_a_name_that_is_too_long_is_passed_over(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").touch()
     (tmp_path / "link.jpg").symlink_to("x" * 300)
-    assert find_photos([tmp_path]) == ([tmp_path / "a.jpg"], [tmp_path / "link.jpg"], [])
+    assert find_photos([tmp_path]) == (
+        [tmp_path / "a.jpg"],
+        [tmp_path / "link.jpg"],
+        [],
+        {tmp_path / "a.jpg": "a.jpg"},
+    )
+
+
+def test_the_results_of_an_earlier_run_are_not_looked_into_where_they_lie_among_the_photos(photos: list[Path]) -> None:
+    folder = photos[0].parent
+    for out, masks in ((folder / "out", folder / "out" / "masks"), (folder, folder / "masks")):
+        masks.mkdir(parents=True, exist_ok=True)
+        shutil.copy(photos[0], masks / f"{photos[0].name}.png")
+        found = find_photos([folder], recursive=True, out=out)
+        assert found.photos == photos, out
+        assert found.names == {photo: photo.name for photo in photos}
+        shutil.rmtree(masks)
+
+
+def test_photos_of_folders_are_named_by_their_path_below_the_given_folder(photos: list[Path]) -> None:
+    deep = photos[0].parent / "deep" / "er"
+    deep.mkdir(parents=True)
+    shutil.copy(photos[0], deep / "copy.jpg")
+    given = find_photos([photos[0], photos[0].parent], recursive=True)
+    assert given.names[deep / "copy.jpg"] == "deep/er/copy.jpg"
+    assert given.names[photos[0]] == photos[0].name

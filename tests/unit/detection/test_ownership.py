@@ -56,7 +56,7 @@ def test_a_file_that_is_no_result_stays_and_stops_its_photo_alone(
     photos = [_photo(tmp_path / "a.png"), _photo(tmp_path / "b.png", 1)]
     out = tmp_path / "out"
     out.mkdir()
-    work = out / f"a{RESULT_SUFFIXES[result]}"  # type: ignore[index]
+    work = out / f"a.png{RESULT_SUFFIXES[result]}"  # type: ignore[index]
     work.write_text('{"version": "5.4.1", "shapes": [{"label": "hours of work"}]}')
     first, second = predict_files(detector, photos, PredictConfig(out=out, save=RESULT_FILES))
     assert first.error.startswith(f"{work} is there already")
@@ -68,10 +68,10 @@ def test_a_file_that_is_no_result_stays_and_stops_its_photo_alone(
 
 
 def test_force_replaces_what_is_there(detector: Detector, tmp_path: Path) -> None:
-    (tmp_path / "a.json").write_text("{}")
+    (tmp_path / "a.png.json").write_text("{}")
     photo = _photo(tmp_path / "a.png")
     assert _predict(detector, photo, tmp_path, force=True).error == ""
-    assert json.loads((tmp_path / "a.json").read_text())["photo"] == str(photo)
+    assert json.loads((tmp_path / "a.png.json").read_text())["photo"] == str(photo)
 
 
 @pytest.mark.parametrize("save", [("focus",), ("overlay",), ("depth",), ("json",)])
@@ -114,12 +114,12 @@ def test_results_of_an_earlier_version_are_known_by_the_json_beside_them(detecto
     photo, out = _photo(tmp_path / "a.png"), tmp_path / "out"
     for save in (("focus", "overlay", "json"), ("json", "focus", "overlay")):
         assert _predict(detector, photo, out, save=save).error == ""
-        _as_by_an_earlier_version(out, "a")
+        _as_by_an_earlier_version(out, "a.png")
         assert _predict(detector, photo, out, save=save).error == ""
-    _as_by_an_earlier_version(out, "a")
+    _as_by_an_earlier_version(out, "a.png")
     other = _photo(tmp_path / "other" / "a.png", 1)
     assert "is there already" in _predict(detector, other, out, save=("focus",)).error
-    (out / "a.json").unlink()
+    (out / "a.png.json").unlink()
     assert "no unchanged result of this photo" in _predict(detector, photo, out, save=("focus",)).error
 
 
@@ -143,7 +143,7 @@ def _renamed_model(path: Path) -> None:
 def test_a_result_that_was_edited_elsewhere_stays(detector: Detector, tmp_path: Path, result: ResultFile) -> None:
     photo, out = _photo(tmp_path / "a.png"), tmp_path / "out"
     assert _predict(detector, photo, out).error == ""
-    edited = out / f"a{RESULT_SUFFIXES[result]}"
+    edited = out / f"a.png{RESULT_SUFFIXES[result]}"
     _renamed_model(edited) if result == "json" else _repainted(edited)
     before = _contents(out)
     assert f"{edited} is there already, and no unchanged result" in _predict(detector, photo, out).error
@@ -153,7 +153,7 @@ def test_a_result_that_was_edited_elsewhere_stays(detector: Detector, tmp_path: 
 def test_a_result_in_json_may_be_laid_out_anew(detector: Detector, tmp_path: Path) -> None:
     photo, out = _photo(tmp_path / "a.png"), tmp_path / "out"
     assert _predict(detector, photo, out).error == ""
-    (out / "a.json").write_text(json.dumps(json.loads((out / "a.json").read_text()), sort_keys=True))
+    (out / "a.png.json").write_text(json.dumps(json.loads((out / "a.png.json").read_text()), sort_keys=True))
     assert _predict(detector, photo, out).error == ""
 
 
@@ -167,10 +167,10 @@ def test_what_cannot_be_read_is_not_replaced(detector: Detector, tmp_path: Path)
         lambda path: path.write_text("[" * 100_000),
         lambda path: path.write_text("null"),
     ):
-        put(out / "a.json")
-        assert "a.json is there already" in _predict(detector, photo, out).error
-        assert [path.name for path in out.iterdir()] == ["a.json"]
-        (out / "a.json").rmdir() if (out / "a.json").is_dir() else (out / "a.json").unlink()
+        put(out / "a.png.json")
+        assert "a.png.json is there already" in _predict(detector, photo, out).error
+        assert [path.name for path in out.iterdir()] == ["a.png.json"]
+        (out / "a.png.json").rmdir() if (out / "a.png.json").is_dir() else (out / "a.png.json").unlink()
 
 
 def test_a_file_that_comes_while_the_photo_is_looked_at_is_kept(detector: Detector, tmp_path: Path) -> None:
@@ -180,11 +180,11 @@ def test_a_file_that_comes_while_the_photo_is_looked_at_is_kept(detector: Detect
         detector,
         photos,
         PredictConfig(out=out, save=("focus",)),  # both are opened before the first one is finished
-        on_photo=lambda one: (out / "b.focus.png").write_text("of another process"),
+        on_photo=lambda one: (out / "b.png.focus.png").write_text("of another process"),
     )
     assert [bool(one.error) for one in done] == [False, True]
-    assert (out / "b.focus.png").read_text() == "of another process"
-    assert {path.name for path in out.iterdir()} == {"a.focus.png", "b.focus.png"}
+    assert (out / "b.png.focus.png").read_text() == "of another process"
+    assert {path.name for path in out.iterdir()} == {"a.png.focus.png", "b.png.focus.png"}
 
 
 def test_a_name_that_no_result_can_have_fails_its_photo_alone(detector: Detector, tmp_path: Path) -> None:

@@ -9,13 +9,15 @@ from dbd_ray.images.containers import PHOTO_SUFFIXES, identify
 from dbd_ray.images.decode import decode_photo
 
 
-@pytest.mark.parametrize("suffix", [".jpe", ".jfif", ".hif"])
+@pytest.mark.parametrize("suffix", [".jpe", ".jfif", ".jif", ".mpo", ".hif"])
 def test_photos_under_their_formats_rarer_names_are_found_and_decoded(suffix: str) -> None:
     photo, stream = Image.new("RGB", (64, 48), (200, 50, 20)), io.BytesIO()
     if suffix == ".hif":
         pytest.importorskip("pillow_heif").from_pillow(photo).save(stream)
     else:
-        photo.save(stream, "JPEG")
+        photo.save(
+            stream, "MPO" if suffix == ".mpo" else "JPEG", **({"append_images": [photo]} if suffix == ".mpo" else {})
+        )
     assert suffix in PHOTO_SUFFIXES
     assert decode_photo(stream.getvalue()).shape == (48, 64, 3)
 

@@ -17,8 +17,8 @@ from dbd_ray.library import gallery
 from dbd_ray.library.gallery_charts import in_dark, spread_by_aperture, spread_by_lens, spread_by_time, spread_chart
 from dbd_ray.library.gallery_data import PAGE_ROWS, file_link, in_folder_order, script_json
 from dbd_ray.library.gallery_summary import summarize
-from dbd_ray.library.readable import readable
 from dbd_ray.library.schema import LIBRARY_SCHEMA, path_text
+from dbd_ray.readable import readable
 
 HASH = "0123456789abcdef" * 2
 HOSTILE = [

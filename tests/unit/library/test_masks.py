@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from dbd_ray.library.masks import mask_name, reconstruction_mask
+from dbd_ray.detection.result_names import mask_name
+from dbd_ray.library.masks import reconstruction_mask
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
