@@ -1,5 +1,6 @@
 """What a sweep makes of its trials' records, without running any."""
 
+import re
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -105,6 +106,19 @@ def _trials() -> list[RankedTrial]:
 def test_charts_are_whole_pictures_that_name_their_axes(svg: str) -> None:
     assert ElementTree.fromstring(svg).tag.endswith("svg")
     assert "mae" in svg or "iou_at_half_focus" in svg
+
+
+def _gammas(svg: str) -> list[str]:
+    texts = re.findall(r">([^<>]+)</text>", svg)
+    return texts[: texts.index("γ, the weight of the depth loss")]
+
+
+def test_the_ticks_of_gamma_are_plain_numbers_at_the_values_that_were_tried() -> None:
+    assert _gammas(gamma_grid_chart({0.01: [0.1], 0.05: [0.2], 1.0: [0.3], 5.0: []}, "mae")) == ["0.01", "0.05", "1"]
+    assert _gammas(gamma_chart(Choice(values=(0.1, 4.0)), _trials(), "mae")) == ["0.1", "4"]
+    assert _gammas(gamma_chart(Range(low=0.01, high=5, log=True), _trials(), "mae")) == ["0.1", "0.2", "0.5", "1", "2"]
+    near = [RankedTrial("a", "finished", 4, 0.1, {GAMMA: gamma}, "") for gamma in (0.078, 0.13)]
+    assert _gammas(gamma_chart(Range(low=0.07, high=0.2, log=True), near, "mae")) == ["0.08", "0.09", "0.1"]
 
 
 def test_the_axes_of_parallel_coordinates_are_the_settings() -> None:
