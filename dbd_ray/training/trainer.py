@@ -68,13 +68,23 @@ def train(
         with listening(on_event) as progress:
             trainer = _torch_trainer(opened, mlflow_run=log, progress=progress, callbacks=list(callbacks))
             claim_name(config, opened.key)  # only now: settings that do not fit the data must not hold the name
-            result = trainer.fit()
+            result = _fit(trainer)
+    except KeyboardInterrupt:
+        _attempt(lambda: log.finish(failed=True), on_event)
+        raise
     except (ray.train.TrainingFailedError, DbdRayError) as error:
         _attempt(lambda: log.finish(failed=True), on_event)
         if isinstance(error, DbdRayError):
             raise
         raise TrainingError(f"run {config.name} failed: {cause_of(error)}") from error
     return _publish(config, result, log, on_event)
+
+
+def _fit(trainer: TorchTrainer) -> ray.train.Result:
+    try:
+        return trainer.fit()
+    except SystemExit:  # with which Ray Train's own handler of Ctrl-C ends this process as if all were done
+        raise KeyboardInterrupt from None
 
 
 def _publish(
