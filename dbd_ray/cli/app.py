@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import typer
-from typer import Context
 from typer.core import TyperGroup
 
 from dbd_ray.cli import data, library, models, predict, serve, training
@@ -28,7 +27,7 @@ BEGIN_AGAIN = ("prepare", "evaluate", "predict", "export", "import")
 class Commands(TyperGroup):
     """The commands, of which an interrupted one says what the same command would do."""
 
-    def invoke(self, context: Context) -> Any:
+    def invoke(self, context: Any) -> Any:
         """Run the command that was given."""
         try:
             return super().invoke(context)

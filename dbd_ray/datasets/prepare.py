@@ -199,7 +199,7 @@ def _write(
     require_place(out)  # what cannot be written there must not show only when all rows are made
     dataset = ray.data.from_items(items, override_num_blocks=max(1, len(items) // ROWS_PER_FILE))
     # complete before anything is written: one unusable photo must not leave half a dataset
-    blocks: list[ray.ObjectRef] = []
+    blocks: list[Any] = []
     done = 0
     for bundle in dataset.map_batches(
         make_table, batch_format="pyarrow", batch_size=ROWS_PER_FILE
@@ -207,7 +207,7 @@ def _write(
         blocks += bundle.block_refs  # held, so that the rows stay in Ray's object store
         done += bundle.num_rows() or 0
         on_row(done, len(items))
-    made = ray.data.from_arrow_refs(blocks)
+    made: Any = ray.data.from_arrow_refs(blocks)
     checked = made.select_columns(["problem"]).iter_batches(batch_size=None, batch_format="pyarrow")
     found = [*problems, *sorted(text for batch in checked for text in batch["problem"].to_pylist() if text)]
     if found:

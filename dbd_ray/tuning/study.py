@@ -26,6 +26,7 @@ from dbd_ray.training.local_paths import absolute, absolute_value
 from dbd_ray.training.run_detectors import check_detectors
 from dbd_ray.training.run_folder import KEY_FIELD, SETTINGS_FILE, claim_name, find_claim, new_key
 from dbd_ray.training.trainer import connect, uses_gpu
+from dbd_ray.tuning.quiet import quiet_tune
 from dbd_ray.tuning.recorder import TRIAL_TAG, Recorder
 from dbd_ray.tuning.trial import Plan, run_trial
 
@@ -191,20 +192,21 @@ def run_trials(
     """
     recorder = Recorder(plan, study.log, metric=metric, on_event=on_event, scheduler=scheduler)
     parent = {"uri": study.log.uri, "run_id": study.log.run_id}
-    tune.run(
-        tune.with_parameters(run_trial, plan=plan, parent=parent, split=split),
-        name=SEARCH if resume else uuid.uuid4().hex[:8],
-        storage_path=f"{study.folder}/tune",
-        resources_per_trial=PlacementGroupFactory([{"memory": DRIVER_BYTES}]),
-        max_concurrent_trials=study.concurrent,
-        resume="AUTO+ERRORED" if resume and _has_record(f"{study.folder}/tune/{SEARCH}") else None,
-        raise_on_failed_trial=False,
-        scheduler=scheduler,
-        callbacks=[recorder],
-        trial_dirname_creator=lambda trial: trial.trial_id,
-        verbose=0,
-        **settings,
-    )
+    with quiet_tune():
+        tune.run(
+            tune.with_parameters(run_trial, plan=plan, parent=parent, split=split),
+            name=SEARCH if resume else uuid.uuid4().hex[:8],
+            storage_path=f"{study.folder}/tune",
+            resources_per_trial=PlacementGroupFactory([{"memory": DRIVER_BYTES}]),
+            max_concurrent_trials=study.concurrent,
+            resume="AUTO+ERRORED" if resume and _has_record(f"{study.folder}/tune/{SEARCH}") else None,
+            raise_on_failed_trial=False,
+            scheduler=scheduler,
+            callbacks=[recorder],
+            trial_dirname_creator=lambda trial: trial.trial_id,
+            verbose=0,
+            **settings,
+        )
     if recorder.unfinished():
         raise KeyboardInterrupt
     return recorder

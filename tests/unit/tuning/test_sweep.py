@@ -7,12 +7,14 @@ from xml.etree import ElementTree
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
+from dbd_ray.cli.training import _show_sweep
 from dbd_ray.config import Choice, Range, load_tune_config
 from dbd_ray.errors import ConfigError
+from dbd_ray.training.run_folder import TrainedModel
 from dbd_ray.tuning.plots import GAMMA, gamma_chart, gamma_grid_chart, parallel_chart
-from dbd_ray.tuning.ranking import RankedTrial, ranked
+from dbd_ray.tuning.ranking import RankedTrial, ranked, ranking_files, short_names
 from dbd_ray.tuning.recorder import TrialRecord
-from dbd_ray.tuning.sweep import corners, optuna_space, trial_base, trial_run, winner_run
+from dbd_ray.tuning.sweep import Sweep, corners, optuna_space, trial_base, trial_run, winner_run
 
 BASE = ["name=s", "train.data=[nowhere]", "train.epochs=20"]
 SPACE: dict[str, Range | Choice] = {GAMMA: Range(low=0.01, high=5, log=True), "network.branches": Choice(values=(2, 4))}
@@ -106,6 +108,35 @@ def _trials() -> list[RankedTrial]:
 def test_charts_are_whole_pictures_that_name_their_axes(svg: str) -> None:
     assert ElementTree.fromstring(svg).tag.endswith("svg")
     assert "mae" in svg or "iou_at_half_focus" in svg
+
+
+def test_a_ranking_is_rounded_and_fits_100_columns(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = load_tune_config(None, {}, [*BASE, "name=sweep"])
+    names = {GAMMA: 0.12345678, "network.reduction": 4, "network.branches": 3, "optimizer.lr": 0.00123456789}
+    trials = [
+        RankedTrial("sweep-5f3c1a2b", "finished", 12, 0.123456, names, ""),
+        RankedTrial("sweep-5f3c1a2c", "failed", 0, None, names, "a loss term is not finite " * 5),
+    ]
+    files = ranking_files(config, trials)
+    table = [line for line in files["ranking.md"].splitlines() if line.startswith("|")]
+    assert table[2] == "| 1 | sweep-5f3c1a2b | finished | 12 | 0.1235 | 0.1235 | 4 | 3 | 0.001235 |"
+    assert "| depth_weight | reduction | branches | lr |" in table[0] and max(map(len, table)) <= 100
+    assert f"- sweep-5f3c1a2c failed: {trials[1].reason}" in files["ranking.md"]
+    assert files["ranking.csv"].startswith(f"rank,run,status,epochs,mae,{','.join(names)},reason\n")
+
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "100")
+    _show_sweep(Sweep(trials, TrainedModel("model", {}, [], "id", "sqlite:///x"), [], "id", "sqlite:///x"), "mae")
+    shown = re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out).splitlines()
+    assert max(map(len, shown)) <= 100
+    assert [cell.strip() for cell in re.split("[┃]", shown[1])[5:9]] == ["depth_weight", "reduction", "branches", "lr"]
+    assert [cell.strip() for cell in shown[3].split("│")[4:9]] == ["0.1235", "0.1235", "4", "3", "0.001235"]
+
+
+def test_settings_of_one_last_name_keep_their_sections() -> None:
+    assert short_names(["optimizer.lr", "other.lr"]) == ["optimizer.lr", "other.lr"]
 
 
 def _gammas(svg: str) -> list[str]:
