@@ -14,7 +14,8 @@ from dbd_ray.training.run_folder import TrainedModel
 from dbd_ray.tuning.plots import GAMMA, gamma_chart, gamma_grid_chart, parallel_chart
 from dbd_ray.tuning.ranking import RankedTrial, ranked, ranking_files, short_names
 from dbd_ray.tuning.recorder import TrialRecord
-from dbd_ray.tuning.sweep import Sweep, corners, optuna_space, trial_base, trial_run, winner_run
+from dbd_ray.tuning.sweep import Sweep, corners, optuna_space, trial_base, trial_run
+from dbd_ray.tuning.winner import winner_run
 
 BASE = ["name=s", "train.data=[nowhere]", "train.epochs=20"]
 SPACE: dict[str, Range | Choice] = {GAMMA: Range(low=0.01, high=5, log=True), "network.branches": Choice(values=(2, 4))}
