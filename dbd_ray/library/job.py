@@ -115,6 +115,7 @@ def _annotate(library: Opened, on_photo: OnPhoto) -> AnnotateReport:
     report = AnnotateReport(run.out, library.model, kept=len(plan.kept))
     params = run.config.model_dump(mode="json")
     log = RunLog.open(tracking_uri(run.config.storage), f"annotate {library.model}", params=params)
+    log.describe("annotate", f"{run.source} by {library.model}")
     report.run_id = log.run_id
     try:
         if _has_pages(run):

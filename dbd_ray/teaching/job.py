@@ -42,6 +42,7 @@ def teach(
     tally = Tally(asked, _pending(asked, before, retry_errors=config.retry_errors), kept=source.kept)
     params = config.model_dump(mode="json") | {"teacher": spec.text}
     log = RunLog.open(tracking_uri(config.storage), f"teach {teacher.column}", params=params)
+    log.describe("teach", f"depths of {spec.text} for {config.data or config.photos}")
     try:
         claim_folder(folder, teacher.column)
         after, stats = before, ""

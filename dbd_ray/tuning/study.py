@@ -19,10 +19,11 @@ from dbd_ray.config.study import AnyStudy
 from dbd_ray.datasets.prepared import read_info
 from dbd_ray.errors import ConfigError, DatasetError
 from dbd_ray.storage import list_folder, open_storage
-from dbd_ray.tracking.runs import RunLog, attempt, tracking_uri
+from dbd_ray.tracking.runs import Kind, RunLog, attempt, tracking_uri
 from dbd_ray.tracking.store import require_store
 from dbd_ray.training.checks import check_settings, check_store, check_workers, room_for
 from dbd_ray.training.local_paths import absolute, absolute_value
+from dbd_ray.training.provenance import used_data
 from dbd_ray.training.run_detectors import check_detectors
 from dbd_ray.training.run_folder import KEY_FIELD, SETTINGS_FILE, claim_name, find_claim, new_key
 from dbd_ray.training.trainer import connect, uses_gpu
@@ -131,6 +132,8 @@ def start_study(ready: ReadyStudy[Any], *, dashboard: bool = False) -> Study:
         require_dashboard()
     log = RunLog.open(uri, config.name, key=ready.key, params=config.model_dump(mode="json"))
     log.tags({f"data.{i}.fingerprint": read_info(data).fingerprint for i, data in enumerate(config.data)})
+    kind: Kind = "tune" if isinstance(config, TuneConfig) else "ablate"
+    log.describe(kind, f"{config.train.epochs} epochs of {', '.join(config.data)}", used_data(config.data, "training"))
     claim_name(config, ready.key)
     return Study(folder_of(config), log, concurrent)
 
@@ -231,13 +234,11 @@ def end_forgotten(study: Study, known: Collection[str]) -> None:
 
 
 def _has_record(folder: str) -> bool:
-    storage, path = open_storage(folder)
-    return any(name.startswith("experiment_state-") for name, _ in list_folder(storage, path) or [])
+    return any(name.startswith("experiment_state-") for name, _ in list_folder(*open_storage(folder)) or [])
 
 
 def _concurrent(config: StudyConfig) -> int:
-    train = config.train
-    use_gpu = uses_gpu(train)
+    train, use_gpu = config.train, uses_gpu(config.train)
     check_workers(train.workers, ray.nodes(), use_gpu=use_gpu)
     room = room_for(train.workers, ray.nodes(), use_gpu=use_gpu) // train.workers.fewest
     if config.concurrent is None:
