@@ -21,7 +21,7 @@ from dbd_ray.tracking.store import database_file, store_errors
 EXPERIMENT = "dbd-ray"
 RUN_TAG = "dbd_ray.run"
 PARENT_TAG = "mlflow.parentRunId"
-KIND_TAG = "dbd_ray.kind"
+KIND_TAG = "kind"
 Kind = Literal["train", "trial", "tune", "ablate", "evaluate", "teach", "annotate"]
 _PARAM_LIMIT = 6000
 _UNNAMEABLE = re.compile(r"[^\w./: -]")  # in the name of a parameter; labels of a study may have such letters
@@ -154,7 +154,7 @@ class RunLog:
         """State what MLflow shows in its list of runs: source, description, data sets, and the kind of the run.
 
         Args:
-            kind: Kind of the run, by which the list can be filtered: `tags."dbd_ray.kind" = "train"`.
+            kind: Kind of the run, by which the list can be filtered: `tags.kind = "train"`.
             text: Description in a few words.
             data: Datasets that the run reads.
         """

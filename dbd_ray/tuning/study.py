@@ -31,8 +31,7 @@ from dbd_ray.tuning.quiet import quiet_tune
 from dbd_ray.tuning.recorder import TRIAL_TAG, Recorder
 from dbd_ray.tuning.trial import Plan, run_trial
 
-# memory of the process that starts a run; with a CPU of its own it would wait for the CPUs that its workers need
-DRIVER_BYTES = 512 * 2**20
+DRIVER_BYTES = 512 * 2**20  # of the process that starts a run; a CPU of its own would be one that its workers need
 SEARCH = "search"  # folder of Ray Tune's own record; a study that searches has one
 
 
@@ -100,7 +99,7 @@ def ready_study(config: AnyStudy, runs: Sequence[TrainConfig], *, split: Measure
             detectors that are not there; or MLflow's store does not work.
         DatasetError: A prepared dataset is missing, or has no rows of the split.
     """
-    key = find_claim(config)
+    key = find_claim(config) or new_key()
     if not any(read_info(location).rows.get(split) for location in config.data):
         raise DatasetError(
             ", ".join(config.data), [f"no rows of split {split!r} to compare the runs on; prepare again"]
@@ -110,7 +109,7 @@ def ready_study(config: AnyStudy, runs: Sequence[TrainConfig], *, split: Measure
     uri = tracking_uri(config.storage)
     require_store(uri)
     check_detectors(runs, uri)
-    return ReadyStudy(config, key or new_key())
+    return ReadyStudy(config, key)
 
 
 def start_study(ready: ReadyStudy[Any], *, dashboard: bool = False) -> Study:
