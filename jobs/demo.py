@@ -37,9 +37,10 @@ def main() -> None:
     options = _options()
     _clear()
     data = str(OUT / "data")
-    with local_or_cluster(data_bars=True):
+    with local_or_cluster():
         _step(1, f"preparing {options.data}" if options.data else f"rendering {options.scenes} thin-lens scenes")
-        info = prepare_from(_prepare_config(options, data))
+        with show_progress("      photos" if options.data else "      scenes") as advance:
+            info = prepare_from(_prepare_config(options, data), on_row=advance)
         counts = ", ".join(f"{count} {split}" for split, count in sorted(info.rows.items()))
         console.print(f"      {counts} pictures of {options.size}×{options.size} px", highlight=False)
         config = _train_config(options, data, has_depth=info.depth_rows > 0)

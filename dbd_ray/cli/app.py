@@ -4,8 +4,10 @@ import os
 import sys
 import warnings
 from collections.abc import Sequence
+from typing import Any
 
 import typer
+from typer.core import TyperGroup
 
 from dbd_ray.cli import data, library, models, predict, serve, training
 from dbd_ray.cli.console import accept_any_text, shown
@@ -17,7 +19,28 @@ NO_HOME = "Could not determine home directory."  # what pathlib says to MLflow a
 # Ray and MLflow tell their makers that they are used, unless told not to; who wants that sets these otherwise
 NO_REPORTS = {"RAY_USAGE_STATS_ENABLED": "0", "MLFLOW_DISABLE_TELEMETRY": "true"}
 
+# commands that an interruption costs what was under way at most; others begin again
+GO_ON = ("teach", "train", "tune", "ablate", "annotate")
+BEGIN_AGAIN = ("prepare", "evaluate", "predict", "export", "import")
+
+
+class Commands(TyperGroup):
+    """The commands, of which an interrupted one says what the same command would do."""
+
+    def invoke(self, context: Any) -> Any:
+        """Run the command that was given."""
+        try:
+            return super().invoke(context)
+        except KeyboardInterrupt:
+            command = context.invoked_subcommand
+            then = "; the same command goes on" if command in GO_ON else ""
+            then = "; the same command begins again" if command in BEGIN_AGAIN else then
+            sys.stderr.write(f"interrupted{then}\n")
+            raise
+
+
 app = typer.Typer(
+    cls=Commands,
     help="Defocus blur detection on Ray: which pixels of a photo are in focus.",
     no_args_is_help=True,
     add_completion=False,

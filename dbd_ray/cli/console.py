@@ -14,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
+from dbd_ray.cli.rate import Rate
 from dbd_ray.masking import masked
 
 if TYPE_CHECKING:
@@ -136,12 +137,14 @@ def show_library(report: "AnnotateReport", *, dry_run: bool = False) -> None:
 def show_progress(what: str) -> Iterator[Advance]:
     """Show progress, rate, errors so far and time left on stderr; call what it yields with (done, total[, failed]).
 
-    A bar on a terminal, else a line for every tenth.
+    A bar on a terminal, else a line for every tenth. The rate is that of what did not fail: a photo that is no photo is
+    refused within a millisecond.
     """
     console = Console(stderr=True)
     if not console.is_terminal:
         yield _log_tenths(what)
         return
+    fine_per_s = Rate()
     rate = TextColumn("{task.fields[rate]}")
     columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), rate, TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True) as bar:
@@ -149,7 +152,7 @@ def show_progress(what: str) -> Iterator[Advance]:
 
         def advance(done: int, total: int, failed: int = 0) -> None:
             bar.update(task, completed=done, total=total)
-            speed = bar.tasks[0].speed
+            speed = fine_per_s(done - failed)
             bar.update(task, rate=(f"{speed:.1f}/s" if speed else "") + _told_failures(failed))
 
         yield advance
@@ -195,16 +198,14 @@ def _told_failures(failed: int) -> str:
 
 
 def _log_tenths(what: str) -> Advance:
-    started, first, logged = time.monotonic(), 0, 0
+    logged, all_per_s, fine_per_s = 0, Rate(), Rate()
 
     def advance(done: int, total: int, failed: int = 0) -> None:
-        nonlocal started, first, logged
-        if not first:  # what it took to begin says nothing of the rate
-            started, first = time.monotonic(), done
+        nonlocal logged
+        pace, rate = all_per_s(done), fine_per_s(done - failed)
         if done * LOGGED_STEPS // total > logged:
             logged = done * LOGGED_STEPS // total
-            rate = (done - first) / max(time.monotonic() - started, 1e-9)
-            left = f"  {rate:.1f}/s, {(total - done) / rate:.0f} s left" if done > first and done < total else ""
+            left = f"  {rate:.1f}/s, {(total - done) / pace:.0f} s left" if pace and done < total else ""
             say(f"{what.strip()} {done}/{total}{left}{_told_failures(failed)}", aside=True)
 
     return advance

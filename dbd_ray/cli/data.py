@@ -57,7 +57,7 @@ def prepare(
         out=out,
         layout=layout,
         polarity=polarity,
-        size=None if size is None else (size, size),
+        size=size,
         validation_fraction=validation,
         scenes=scenes,
         photos=photos,
@@ -67,8 +67,8 @@ def prepare(
     require_lasting(out=settings.out)
     from dbd_ray.datasets.prepare import prepare_from
 
-    with local_or_cluster(data_bars=True):
-        info = prepare_from(settings)
+    with local_or_cluster(), show_progress("scenes" if settings.scenes else "photos") as advance:
+        info = prepare_from(settings, on_row=advance)
     rows = ", ".join(f"{count} {split}" for split, count in sorted(info.rows.items()))
     say(f"{settings.out}: {rows} pictures of {info.input_size[0]}×{info.input_size[1]} px, {info.fingerprint}")
 

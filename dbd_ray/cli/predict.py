@@ -1,6 +1,6 @@
 """The command that detects focus in photo files: `predict`."""
 
-from itertools import count
+from collections import Counter
 from pathlib import Path
 from typing import Annotated
 
@@ -72,19 +72,18 @@ def predict(
 
     found = find_photos(photos, recursive=recursive, out=settings.out)  # a wrong path need not wait for torch
     from dbd_ray.detection.detector import Detector
-    from dbd_ray.detection.files import predict_files
+    from dbd_ray.detection.files import Prediction, predict_files
     from dbd_ray.detection.overview import counts_by_kind, write_overview
 
     detector = Detector.load(settings.model or only_packaged(), device=settings.device, engine=settings.engine)
-    number = count(1)
+    seen: Counter[bool] = Counter()
     with show_progress("photos") as advance:
-        done = predict_files(
-            detector,
-            found.photos,
-            settings,
-            names=found.names,
-            on_photo=lambda _: advance(next(number), len(found.photos)),
-        )
+
+        def show(prediction: Prediction) -> None:
+            seen[bool(prediction.error)] += 1
+            advance(seen.total(), len(found.photos), seen[True])
+
+        done = predict_files(detector, found.photos, settings, names=found.names, on_photo=show)
     show_predictions(done, counts_by_kind(done), out)
     show_passed_over("other files", found.other_files, "hidden, results, no photo's suffix")
     why = "hidden, links, results" if recursive else "--recursive looks into them"

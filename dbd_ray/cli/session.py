@@ -23,13 +23,12 @@ JOB_CONFIG = "RAY_JOB_CONFIG_JSON_ENV_VAR"  # Ray tells the job's driver in it w
 
 
 @contextmanager
-def local_or_cluster(*, data_bars: bool = False, dashboard: bool = False) -> Iterator[None]:
+def local_or_cluster(*, dashboard: bool = False) -> Iterator[None]:
     """Connect to Ray for the length of a command; a Ray that is already connected is left as it is.
 
     Inside `ray job submit` and where RAY_ADDRESS is set, that cluster is used; elsewhere Ray starts here.
 
     Args:
-        data_bars: Show Ray Data's progress bars on a terminal (in a log they would be hundreds of lines).
         dashboard: Start the dashboard of a Ray that starts here; a search needs it.
 
     Raises:
@@ -42,14 +41,12 @@ def local_or_cluster(*, data_bars: bool = False, dashboard: bool = False) -> Ite
     if ray.is_initialized():
         yield
         return
-    data = ray.data.DataContext.get_current()
-    data.enable_progress_bars = data_bars and sys.stderr.isatty()
-    # one bar for each dataset; Ray's older bars come through the workers' logs, which are switched off below
-    data.enable_rich_progress_bars, data.use_ray_tqdm, data.enable_operator_progress_bars = True, False, False
+    ray.data.DataContext.get_current().enable_progress_bars = False  # ours are of photos, Ray's of its tasks
     # there is no other way yet to say how often a task that killed its process is tried again
     warnings.filterwarnings("ignore", message=r"`ray_remote_args_fn`")
-    logging.getLogger("ray.data").setLevel(logging.ERROR)
-    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # a failed trial is told by its reason, not by a traceback
+    for library in ("ray.data", "ray.train", "ray.tune"):
+        # what fails is told by its reason, not by Ray's traceback
+        logging.getLogger(library).setLevel(logging.CRITICAL)
     cluster = os.environ.get("RAY_ADDRESS")
     if not cluster:
         # it warns of machines that a cloud is about to take back: this one is not, and its start fills the console

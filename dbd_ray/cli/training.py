@@ -117,6 +117,8 @@ def _finished_or_run(
 
 
 def _show_sweep(sweep: "Sweep", metric: str) -> None:
+    from dbd_ray.tuning.ranking import short, short_names
+
     names = list(sweep.ranking[0].point)
     rows = [
         (
@@ -124,11 +126,11 @@ def _show_sweep(sweep: "Sweep", metric: str) -> None:
             trial.status,
             str(trial.epochs),
             "–" if trial.value is None else f"{trial.value:.4f}",
-            *(str(trial.point[name]) for name in names),
+            *(short(trial.point[name]) for name in names),
         )
         for trial in sweep.ranking
     ]
-    show_table(("run", "status", "epochs", metric, *names), rows)
+    show_table(("run", "status", "epochs", metric, *short_names(names)), rows)
     for trial in sweep.ranking:
         if trial.reason:
             say(f"failed: {trial.run}: {trial.reason}", aside=True)

@@ -13,6 +13,11 @@ from dbd_ray.errors import ConfigError
 
 # below, the networks' deepest stage (stride 32) is empty; above, one training picture takes gigabytes
 Side = Annotated[int, Field(ge=32, le=8192)]
+# height and width; one number stands for both
+Size = Annotated[
+    tuple[Side, Side],
+    BeforeValidator(lambda size: (size, size) if isinstance(size, int) and not isinstance(size, bool) else size),
+]
 # name of a registered model: MLflow refuses / and :, and what follows @ is an alias
 ModelName = Annotated[str, Field(pattern=r"^\w[\w.-]*$")]
 

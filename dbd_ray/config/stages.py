@@ -5,7 +5,7 @@ from typing import Any, Self
 
 from pydantic import BaseModel, Field, model_validator
 
-from dbd_ray.config.settings import ModelName, Settings, Side
+from dbd_ray.config.settings import ModelName, Settings, Size
 from dbd_ray.names import EngineName, Layout, Polarity, Refinement, Split
 
 
@@ -19,7 +19,9 @@ class PrepareConfig(Settings):
     """Making a prepared dataset, either of labelled photos (`root`) or of rendered scenes (`scenes`)."""
 
     out: str = Field(min_length=1, description="Folder or URI of the prepared dataset.")
-    size: tuple[Side, Side] = Field((320, 320), description="Height and width of pictures and masks, px; 32 to 8192.")
+    size: Size = Field(
+        (320, 320), description="Height and width of pictures and masks, px, or one number for both; 32 to 8192."
+    )
     validation_fraction: float = Field(0.1, ge=0, lt=1, description="Share of the training pictures held out.")
     root: str | None = Field(None, min_length=1, description="Folder or URI of labelled photos.")
     layout: Layout | None = Field(None, description="How its files are laid out; default cuhk.")

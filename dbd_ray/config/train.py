@@ -9,7 +9,7 @@ from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, mod
 from dbd_ray.config.augment import AugmentConfig
 from dbd_ray.config.network import NetworkConfig
 from dbd_ray.config.objective import ObjectiveConfig
-from dbd_ray.config.settings import FolderName, ModelName, Settings, Side, build, layered, merge
+from dbd_ray.config.settings import FolderName, ModelName, Settings, Size, build, layered, merge
 from dbd_ray.config.workers import WorkersConfig
 from dbd_ray.errors import ConfigError
 from dbd_ray.names import PrecisionName
@@ -56,8 +56,10 @@ class TrainConfig(Settings):
     )
     recipe: Literal["paper", "modern"] = Field("modern", description="Where settings left out come from.")
     data: tuple[str, ...] = Field(min_length=1, description="Prepared datasets (folders or URIs).")
-    input_size: tuple[Side, Side] | None = Field(
-        None, description="Height and width that the network sees; null: as the data was prepared, which may be larger."
+    input_size: Size | None = Field(
+        None,
+        description="Height and width that the network sees, or one number for both; null: as the data was prepared, "
+        "which may be larger.",
     )
     ingest: Literal["auto", "cached", "streaming"] = Field(
         "auto", description="Hold the encoded rows in every worker's memory, or stream them anew for every epoch."

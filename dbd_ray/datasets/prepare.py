@@ -20,11 +20,16 @@ from dbd_ray.errors import ConfigError, DatasetError
 from dbd_ray.names import Polarity
 from dbd_ray.storage import as_uri, photos_in
 
+OnRow = Callable[[int, int], object]
 _CHECKED_SCHEMA = SCHEMA.append(pa.field("problem", pa.string()))
 
 
-def prepare_from(config: PrepareConfig) -> PreparedInfo:
+def prepare_from(config: PrepareConfig, *, on_row: OnRow = lambda done, total: None) -> PreparedInfo:
     """Write the prepared dataset that a configuration describes.
+
+    Args:
+        config: Its source, and its place.
+        on_row: Called with (done, total) while photos are read or scenes rendered.
 
     Raises:
         DatasetError: Lists every unusable photo and mask; nothing is written then.
@@ -39,6 +44,7 @@ def prepare_from(config: PrepareConfig) -> PreparedInfo:
             photo_uris=list_photos(config.photos) if config.photos else (),
             validation_fraction=config.validation_fraction,
             test_fraction=config.test_fraction or 0.0,
+            on_row=on_row,
         )
     photos, problems = scan_layout(str(config.root), config.layout or "cuhk", polarity=config.polarity)
     photos, idle = corrected(photos, inverted=config.inverted, exclude=config.exclude)
@@ -50,6 +56,7 @@ def prepare_from(config: PrepareConfig) -> PreparedInfo:
         problems=[*problems, *idle],
         allow_constant_masks=config.allow_constant_masks,
         where=str(config.root),
+        on_row=on_row,
     )
 
 
@@ -74,6 +81,7 @@ def prepare_photos(
     problems: Sequence[str] = (),
     allow_constant_masks: bool = False,
     where: str | None = None,
+    on_row: OnRow = lambda done, total: None,
 ) -> PreparedInfo:
     """Write labelled photos as a prepared dataset: checked, upright, resized, encoded.
 
@@ -85,6 +93,7 @@ def prepare_photos(
         problems: Problems found before, reported together with those found here.
         allow_constant_masks: Accept masks that are all in focus or all out of focus.
         where: Folder or URI that errors name; default: `out`.
+        on_row: Called with (done, total) while photos are read.
 
     Raises:
         DatasetError: Lists every unusable photo and mask; nothing is written then.
@@ -96,7 +105,7 @@ def prepare_photos(
     if not rows:
         raise DatasetError(where or str(out), [*problems, "no usable photo and mask pair was found"])
     make_row = LabelledRows(input_size, allow_constant_masks)
-    return _write(rows, make_row, out, input_size, problems, where=where or str(out))
+    return _write(rows, make_row, out, input_size, problems, where=where or str(out), on_row=on_row)
 
 
 def prepare_scenes(
@@ -108,6 +117,7 @@ def prepare_scenes(
     photo_uris: Sequence[str] = (),
     validation_fraction: float = 0.1,
     test_fraction: float = 0.0,
+    on_row: OnRow = lambda done, total: None,
 ) -> PreparedInfo:
     """Write thin-lens scenes with true focus and depth as a prepared dataset.
 
@@ -119,6 +129,7 @@ def prepare_scenes(
         photo_uris: Photos that are cut into layers; none: procedural shapes.
         validation_fraction: Share of the scenes that becomes the split "val".
         test_fraction: Share of the scenes that becomes the split "test".
+        on_row: Called with (done, total) while scenes are rendered.
 
     Raises:
         ConfigError: The number of scenes or a share is out of range.
@@ -135,7 +146,8 @@ def prepare_scenes(
     test = min(round(count * test_fraction), count - validation)  # both may have been rounded up
     splits = ["val"] * validation + ["test"] * test + ["train"] * (count - validation - test)
     rows = [{"index": index, "split": split} for index, split in enumerate(splits)]
-    return _write(rows, RenderedRows(config, seed, tuple(photo_uris)), out, config.size, (), where=str(out))
+    make_row = RenderedRows(config, seed, tuple(photo_uris))
+    return _write(rows, make_row, out, config.size, (), where=str(out), on_row=on_row)
 
 
 def corrected(
@@ -178,6 +190,7 @@ def _write(
     problems: Sequence[str],
     *,
     where: str,
+    on_row: OnRow,
 ) -> PreparedInfo:
     def make_table(batch: pa.Table) -> pa.Table:
         rows = [make_row(item) for item in batch.to_pylist()]
@@ -186,7 +199,15 @@ def _write(
     require_place(out)  # what cannot be written there must not show only when all rows are made
     dataset = ray.data.from_items(items, override_num_blocks=max(1, len(items) // ROWS_PER_FILE))
     # complete before anything is written: one unusable photo must not leave half a dataset
-    made = dataset.map_batches(make_table, batch_format="pyarrow", batch_size=ROWS_PER_FILE).materialize()
+    blocks: list[Any] = []
+    done = 0
+    for bundle in dataset.map_batches(
+        make_table, batch_format="pyarrow", batch_size=ROWS_PER_FILE
+    ).iter_internal_ref_bundles():
+        blocks += bundle.block_refs  # held, so that the rows stay in Ray's object store
+        done += bundle.num_rows() or 0
+        on_row(done, len(items))
+    made: Any = ray.data.from_arrow_refs(blocks)
     checked = made.select_columns(["problem"]).iter_batches(batch_size=None, batch_format="pyarrow")
     found = [*problems, *sorted(text for batch in checked for text in batch["problem"].to_pylist() if text)]
     if found:

@@ -1,6 +1,7 @@
 """Style of charts: SVG that is readable in light and dark and by colour-blind people."""
 
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,6 +9,7 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.ticker import FixedLocator, LogLocator, MaxNLocator, NullLocator
 
 _FONTS = ["Inter", "Helvetica Neue", "Segoe UI", "Arial", "Liberation Sans", "DejaVu Sans"]
 
@@ -50,6 +52,27 @@ def add_legend(axes: Axes, theme: Theme, place: Any) -> None:
         loc=place, fontsize=9.5, labelcolor=theme.ink, frameon=True, facecolor=theme.surface, edgecolor="none",
         framealpha=0.85,
     )  # fmt: skip
+
+
+def whole_ticks(axes: Axes) -> None:
+    """Put ticks at whole numbers of the horizontal axis alone, even where there is but one."""
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=7, integer=True, min_n_ticks=1))
+
+
+def log_ticks(axes: Axes, at: Sequence[float] = ()) -> None:
+    """Make the horizontal axis logarithmic, its ticks plain numbers such as 0.05.
+
+    Args:
+        axes: The axes, with everything drawn.
+        at: Values to put ticks at; none: powers of ten, and twice and five times these, or all multiples of these
+            where the axis has less than one.
+    """
+    axes.set_xscale("log")
+    low, high = axes.get_xlim()
+    between = LogLocator(subs=(1, 2, 5) if high >= 10 * low else range(1, 10), numticks=12)
+    axes.xaxis.set_major_locator(FixedLocator(list(at)) if at else between)
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(lambda value, place: f"{value:.4g}")
 
 
 def svg_text(figure: Figure) -> str:

@@ -4,14 +4,16 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import MaxNLocator
 
-from dbd_ray.evaluation.chart_style import DARK, LIGHT, Theme, add_legend, new_figure, svg_text
+from dbd_ray.evaluation.chart_style import DARK, LIGHT, Theme, add_legend, new_figure, svg_text, whole_ticks
 from dbd_ray.metrics import F_BETA2, METRIC_NAMES, PrCurve, lower_is_better
 
 _MAX_LINES = 5
 # endings of what training reports beside its losses; on the same axis these would flatten every loss curve
-_NOT_A_LOSS = ("lr", "rate", "norm", "seconds", "_s", "images", "share", "step", "epoch", "memory", "_bytes")
+_NOT_A_LOSS = (
+    *("lr", "rate", "norm", "seconds", "_s", "images", "share", "step", "epoch", "memory", "_bytes"),
+    *("effective_batch", "workers", "spread", "accuracy", "norm/networks", "norm/discriminators"),
+)
 
 
 def pr_curve_chart(curves: Mapping[str, PrCurve], dark: bool = False) -> str:
@@ -99,7 +101,8 @@ def loss_chart(history: Sequence[Mapping[str, float]], dark: bool = False) -> st
             )
         axes.set_title(title, loc="left", fontsize=11, fontweight="bold", color=theme.ink, pad=10)
         axes.set_xlabel("Epoch")
-        axes.xaxis.set_major_locator(MaxNLocator(nbins=7, integer=True))
+        whole_ticks(axes)
+        axes.ticklabel_format(axis="y", style="plain", useOffset=False)
         axes.margins(x=0.03, y=0.08)
         add_legend(axes, theme, "best")
     return svg_text(figure)

@@ -1,5 +1,6 @@
 """One evaluation: metrics on labelled photos, the report, its record in MLflow, comparison and promotion."""
 
+import hashlib
 import json
 import shutil
 import tempfile
@@ -28,7 +29,8 @@ from dbd_ray.images.encode import decode_mask
 from dbd_ray.masking import masked_values
 from dbd_ray.metrics import FocusMetrics
 from dbd_ray.names import Layout
-from dbd_ray.tracking.runs import RunLog, tracking_uri
+from dbd_ray.storage import as_uri
+from dbd_ray.tracking.runs import RunLog, UsedData, tracking_uri
 from dbd_ray.tracking.store import require_store, store_errors
 
 EXAMPLES = 12
@@ -228,9 +230,17 @@ def _history(checkpoint: Path) -> list[dict[str, float]] | None:
     return history
 
 
+def _used(config: EvaluateConfig, report: Report) -> UsedData:
+    # labelled photos have no fingerprint but their names
+    names = hashlib.sha256("\n".join(str(row["id"]) for row in report.per_image).encode(errors="surrogateescape"))
+    where = as_uri(str(config.prepared or config.root))
+    return UsedData(where, names.hexdigest(), {config.split: len(report.per_image)}, "evaluation")
+
+
 def _log(uri: str, config: EvaluateConfig, detector: Detector, report: Report, files: dict[str, Path]) -> RunLog:
     log = RunLog.open(uri, f"evaluate {report.title}", params=config.model_dump(mode="json"))
     log.tags({"stage": "evaluate", "model": detector.card.name, "model.fingerprint": detector.card.fingerprint})
+    log.describe("evaluate", report.title, [_used(config, report)])
     if report.comparison:
         log.tags({f"comparison.{name}": value for name, value in report.comparison.facts().items()})
     log.metrics({f"{config.split}/{name}": value for name, value in report.metrics.items()})

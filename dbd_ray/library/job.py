@@ -115,6 +115,7 @@ def _annotate(library: Opened, on_photo: OnPhoto) -> AnnotateReport:
     report = AnnotateReport(run.out, library.model, kept=len(plan.kept))
     params = run.config.model_dump(mode="json")
     log = RunLog.open(tracking_uri(run.config.storage), f"annotate {library.model}", params=params)
+    log.describe("annotate", f"{run.source} by {library.model}")
     report.run_id = log.run_id
     try:
         if _has_pages(run):
@@ -147,13 +148,14 @@ def _look_at_pending(
     hashes = hash_photos(run, may_be_equal(plan.pending, before.sizes()))
     reused, pending = _reuse(run, plan.pending, hashes, before)
     report.reused = len(reused)
-    total, failed, started, commits = len(pending), 0, time.monotonic(), [(time.monotonic(), 0)]
+    total, done, failed, started = len(pending), 0, 0, time.monotonic()
+    commits = [(started, 0)]  # number of photos with results at each, so that the rate is of these alone
 
     def count(statuses: Sequence[str], reasons: Sequence[str]) -> None:
-        nonlocal failed
+        nonlocal done, failed
         failed += sum(status == "error" for status in statuses)
-        done = min(total, commits[-1][1] + len(statuses))
-        commits.append((time.monotonic(), done))
+        done = min(total, done + len(statuses))
+        commits.append((time.monotonic(), done - failed))
         on_photo(done, total, failed)
 
     for photos_per_task, drop_crashed in (

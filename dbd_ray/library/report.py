@@ -25,7 +25,7 @@ class AnnotateReport:
         reused: Photos whose content was known under another name.
         failures: Message by path, of the first 20 photos that failed.
         seconds: Wall-clock time of the pipeline, its start included.
-        photos_per_s: Throughput of the pipeline from its first commit on; 0 where that was the only one.
+        photos_per_s: Photos with results per second, from the first commit on; 0 where that was the only one.
         run_id: Id of the MLflow run; empty for a plan.
     """
 

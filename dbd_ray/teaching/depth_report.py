@@ -50,7 +50,7 @@ class Tally:
             self.done += 1
             if row["reason"]:
                 self.failed[row["reason"]] += 1
-            if row["actor"]:
+            elif row["actor"]:
                 photos, seconds = self.actors.get(row["actor"], (0, 0.0))
                 self.actors[row["actor"]] = photos + 1, seconds + (row["predict_s"] or 0.0)
             for step in ("decode", "predict", "write"):
@@ -70,7 +70,7 @@ class TeachReport:
         errors: Number of photos without a depth after this and earlier runs, by reason.
         failures: Message by id for the first 20 of these photos.
         seconds: Wall-clock time of this run's pipeline.
-        photos_per_s: Throughput of this run's pipeline.
+        photos_per_s: Photos that this run gave a depth, per second.
         actors: Number of photos, and photos/s of prediction, by actor.
         time_shares: Share of the processes' working time by step: decode, predict, write.
         run_id: ID of the MLflow run.
@@ -117,7 +117,7 @@ def publish_report(
         errors=dict(Counter(reason for reason, _ in failed.values())),
         failures={id: detail for (id, _), (_, detail) in sorted(failed.items())[:20]},
         seconds=tally.seconds,
-        photos_per_s=tally.done / tally.seconds if tally.seconds else 0.0,
+        photos_per_s=(tally.done - tally.failed.total()) / tally.seconds if tally.seconds else 0.0,
         actors={
             name: (photos, photos / seconds if seconds else 0.0)
             for name, (photos, seconds) in sorted(tally.actors.items())

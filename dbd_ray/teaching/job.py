@@ -16,7 +16,9 @@ from dbd_ray.teaching.store import Committed, Key, claim_folder, drop_superseded
 from dbd_ray.tracking.runs import RunLog, attempt, tracking_uri
 
 
-def teach(config: TeachConfig, *, on_photo: Callable[[int, int], None] = lambda done, total: None) -> TeachReport:
+def teach(
+    config: TeachConfig, *, on_photo: Callable[[int, int, int], None] = lambda done, total, failed: None
+) -> TeachReport:
     """Give every photo its depth, and a prepared dataset its depth column.
 
     Photos that an earlier run committed, even a killed one, are not taught again. Each teacher, version of its weights
@@ -24,7 +26,7 @@ def teach(config: TeachConfig, *, on_photo: Callable[[int, int], None] = lambda 
 
     Args:
         config: The teacher, the photos, and the actors.
-        on_photo: Called with (done, total) while photos are committed.
+        on_photo: Called with (done, total, failed) while photos are committed.
 
     Raises:
         ConfigError: The cluster cannot hold so many teachers, or MLflow cannot record.
@@ -40,6 +42,7 @@ def teach(config: TeachConfig, *, on_photo: Callable[[int, int], None] = lambda 
     tally = Tally(asked, _pending(asked, before, retry_errors=config.retry_errors), kept=source.kept)
     params = config.model_dump(mode="json") | {"teacher": spec.text}
     log = RunLog.open(tracking_uri(config.storage), f"teach {teacher.column}", params=params)
+    log.describe("teach", f"depths of {spec.text} for {config.data or config.photos}")
     try:
         claim_folder(folder, teacher.column)
         after, stats = before, ""

@@ -98,7 +98,7 @@ def run_pipeline(
     folder: str,
     before: Committed,
     tally: Tally,
-    on_photo: Callable[[int, int], None],
+    on_photo: Callable[[int, int, int], None],
 ) -> tuple[Committed, str]:
     """Teach the pending photos.
 
@@ -113,7 +113,7 @@ def run_pipeline(
         folder: As for `depths_dataset`.
         before: What the folder holds before.
         tally: Says which photos are pending; the photos that are done are counted in it.
-        on_photo: Called with (done, total) after each committed batch.
+        on_photo: Called with (done, total, failed) after each committed batch.
 
     Returns:
         What the folder holds afterwards, and the text of Ray Data's `Dataset.stats()` of the last pass.
@@ -132,7 +132,7 @@ def run_pipeline(
             for batch in dataset.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
                 rows = cast(pa.Table, batch)
                 tally.add(rows)
-                on_photo(min(tally.done, len(tally.pending)), len(tally.pending))
+                on_photo(min(tally.done, len(tally.pending)), len(tally.pending), tally.failed.total())
                 seen.update(rows["id"].to_pylist())
         except ray.exceptions.RayError as error:
             if drop_crashed or isinstance(error, ray.exceptions.RayTaskError):  # raised by code, not by a death

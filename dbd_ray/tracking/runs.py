@@ -1,14 +1,15 @@
 """MLflow runs: settings, metrics, tags and files of a training, an evaluation or a study."""
 
+import json
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, NamedTuple
 from urllib.parse import quote
 
 from mlflow import MlflowClient
-from mlflow.entities import Metric, Param, RunTag
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
 from mlflow.utils.time import get_current_time_millis
 
 from dbd_ray.config import flatten
@@ -20,9 +21,27 @@ from dbd_ray.tracking.store import database_file, store_errors
 EXPERIMENT = "dbd-ray"
 RUN_TAG = "dbd_ray.run"
 PARENT_TAG = "mlflow.parentRunId"
+KIND_TAG = "kind"
+Kind = Literal["train", "trial", "tune", "ablate", "evaluate", "teach", "annotate"]
 _PARAM_LIMIT = 6000
 _UNNAMEABLE = re.compile(r"[^\w./: -]")  # in the name of a parameter; labels of a study may have such letters
 _WITHOUT_ADDRESS = ("databricks", "databricks-uc")  # MLflow takes the address from its own profile
+
+
+class UsedData(NamedTuple):
+    """A dataset that a run reads.
+
+    Attributes:
+        location: Folder or URI.
+        fingerprint: Its fingerprint; MLflow keeps the first 36 characters.
+        rows: Number of its photos by split.
+        use: What they are read for: training, evaluation, or others of MLflow's words.
+    """
+
+    location: str
+    fingerprint: str
+    rows: Mapping[str, int]
+    use: str
 
 
 def tracking_uri(storage: str | Path = "runs") -> str:
@@ -131,6 +150,20 @@ class RunLog:
         """Set tags, for instance the fingerprints of data and model."""
         self._client.log_batch(self.run_id, tags=[RunTag(k, masked(str(v))) for k, v in values.items()])
 
+    def describe(self, kind: Kind, text: str, data: Sequence[UsedData] = ()) -> None:
+        """State what MLflow shows in its list of runs: source, description, data sets, and the kind of the run.
+
+        Args:
+            kind: Kind of the run, by which the list can be filtered: `tags.kind = "train"`.
+            text: Description in a few words.
+            data: Datasets that the run reads.
+        """
+        command = "tune, ablate" if kind == "trial" else kind
+        source = {"mlflow.source.name": f"dbd-ray {command}", "mlflow.source.type": "JOB"}
+        self.tags({KIND_TAG: kind, "mlflow.note.content": text, **source})
+        if data:
+            self._client.log_inputs(self.run_id, datasets=[_dataset(one) for one in data])
+
     def files(self, folder: Path, *, under: str | None = None) -> None:
         """Upload a folder's content as artifacts, into the folder `under` if one is given."""
         self._client.log_artifacts(self.run_id, str(folder), under)
@@ -138,6 +171,18 @@ class RunLog:
     def finish(self, *, failed: bool = False) -> None:
         """Mark the run as finished or failed."""
         self._client.set_terminated(self.run_id, "FAILED" if failed else "FINISHED")
+
+
+def _dataset(data: UsedData) -> DatasetInput:
+    location = masked(data.location)
+    dataset = Dataset(
+        name=location.rstrip("/").rpartition("/")[2] or location,
+        digest=data.fingerprint[:36],
+        source_type="local" if "://" not in location else "uri",
+        source=json.dumps({"uri": location}),
+        profile=json.dumps(dict(data.rows)),
+    )
+    return DatasetInput(dataset, [InputTag("mlflow.data.context", data.use)])
 
 
 def _absolute_database(uri: str) -> str:

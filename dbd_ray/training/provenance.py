@@ -1,6 +1,7 @@
 """Provenance of a model in training: what its card says of data, settings, detector teachers and start."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -11,6 +12,7 @@ from dbd_ray.checkpoints.files import CARD
 from dbd_ray.config import TrainConfig
 from dbd_ray.datasets.prepared import read_info
 from dbd_ray.errors import ConfigError
+from dbd_ray.tracking.runs import UsedData
 from dbd_ray.training.checks import training_size
 from dbd_ray.training.learner import Learner
 
@@ -38,6 +40,16 @@ def describe_data(config: TrainConfig) -> DataDescription:
         "input_size": training_size(config),
         "data": [{"sources": info.sources, "fingerprint": info.fingerprint} for info in infos],
     }
+
+
+def used_data(locations: Sequence[str], use: str) -> list[UsedData]:
+    """Describe prepared datasets for MLflow.
+
+    Raises:
+        DatasetError: One is missing.
+    """
+    infos = [(location, read_info(location)) for location in locations]
+    return [UsedData(location, info.fingerprint, info.rows, use) for location, info in infos]
 
 
 def make_run_card(learner: Learner, data: DataDescription) -> Card:

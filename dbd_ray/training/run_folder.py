@@ -83,11 +83,30 @@ def find_claim(config: NamedSettings) -> str | None:
         if not name.startswith(MAY_DIFFER) and theirs.get(name) != mine.get(name)
     ]
     if differing:
+        more = isinstance(config, TrainConfig) and _asks_for_more(config, theirs.get("epochs"), differing)
         raise ConfigError(
             f"run {config.name} exists in {config.storage} with other settings ({'; '.join(differing)}); "
-            "choose another name, or delete that folder"
+            + (_how_to_go_on(config, theirs["epochs"]) if more else "choose another name, or delete that folder")
         )
     return key
+
+
+def _asks_for_more(config: TrainConfig, epochs: Any, differing: list[str]) -> bool:
+    only_longer = len(differing) == 1 and isinstance(epochs, int) and config.epochs > epochs
+    return only_longer and read_result(config) is not None
+
+
+def _how_to_go_on(config: NamedSettings, epochs: int) -> str:
+    # its learning rate has come to the end of its schedule: raised again, it would be no run of so many epochs either
+    wanted = config.model_dump(mode="json")
+    sets = [f"name={config.name}-{wanted['epochs']}", f"epochs={wanted['epochs'] - epochs}"]
+    sets += [f"start_from={model_folder(config)}"]
+    sets += ["network.backbone_weights=null"] if wanted["network"]["backbone_weights"] else []
+    return (
+        f"its {epochs} epochs are over, and a new run goes on from its model: "
+        + " ".join(f"--set {setting}" for setting in sets)
+        + "; for a run of that many epochs from the start choose another name"
+    )
 
 
 def has_checkpoint(config: NamedSettings) -> bool:

@@ -22,7 +22,7 @@ from dbd_ray.training.cached_rows import read_split
 from dbd_ray.training.checks import check_store, check_workers
 from dbd_ray.training.ingest import choose_ingest
 from dbd_ray.training.open_run import CheckedRun, ReadyRun, check_run, open_run
-from dbd_ray.training.provenance import describe_data
+from dbd_ray.training.provenance import describe_data, used_data
 from dbd_ray.training.publish_model import publish_model, read_history, record_model
 from dbd_ray.training.reporting import Event, listening
 from dbd_ray.training.run_folder import TrainedModel, claim_name, model_folder, write_result
@@ -64,17 +64,30 @@ def train(
     fingerprints = {f"data.{i}.fingerprint": read_info(data).fingerprint for i, data in enumerate(config.data)}
     log = RunLog.open(uri, config.name, key=opened.key, params=config.model_dump(mode="json"))
     log.tags(fingerprints | ({PARENT_TAG: parent.run_id} if parent else {}))
+    network = config.network
+    about = f"{network.architecture} on {network.backbone}, {config.epochs} epochs of {', '.join(config.data)}"
+    log.describe("trial" if parent else "train", about, used_data(config.data, "training"))
     try:
         with listening(on_event) as progress:
             trainer = _torch_trainer(opened, mlflow_run=log, progress=progress, callbacks=list(callbacks))
             claim_name(config, opened.key)  # only now: settings that do not fit the data must not hold the name
-            result = trainer.fit()
+            result = _fit(trainer)
+    except KeyboardInterrupt:
+        _attempt(lambda: log.finish(failed=True), on_event)
+        raise
     except (ray.train.TrainingFailedError, DbdRayError) as error:
         _attempt(lambda: log.finish(failed=True), on_event)
         if isinstance(error, DbdRayError):
             raise
         raise TrainingError(f"run {config.name} failed: {cause_of(error)}") from error
     return _publish(config, result, log, on_event)
+
+
+def _fit(trainer: TorchTrainer) -> ray.train.Result:
+    try:
+        return trainer.fit()
+    except SystemExit:  # with which Ray Train's own handler of Ctrl-C ends this process as if all were done
+        raise KeyboardInterrupt from None
 
 
 def _publish(

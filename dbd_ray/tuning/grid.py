@@ -199,7 +199,7 @@ def grid_tables(plan: GridPlan, rows: Sequence[GridRow], prepared: Sequence[tupl
                 f"{len(mae)}" + (f", {len(row.failures)} failed" if row.failures else ""),
                 plus_minus(f_beta),
                 plus_minus(mae),
-                *(f"{pair[0]:.4f} / {pair[1]:.4f}" if pair else "–" for pair in of_papers),
+                *(" / ".join(map(_published, pair)) if pair else "–" for pair in of_papers),
             ]
         )
     runs = [run.config for run in plan.runs]
@@ -230,6 +230,10 @@ def grid_tables(plan: GridPlan, rows: Sequence[GridRow], prepared: Sequence[tupl
 
 def _each(values: Iterable[Any]) -> str:
     return " or ".join(dict.fromkeys(map(str, values)))
+
+
+def _published(value: float) -> str:
+    return f"{value:.4f}".removesuffix("0")  # with as many digits as the paper's table has
 
 
 def _px(size: Sequence[int]) -> str:

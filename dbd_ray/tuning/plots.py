@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 
 from dbd_ray.config import Choice, Range, Space
-from dbd_ray.evaluation.chart_style import LIGHT, add_legend, new_figure, svg_text
+from dbd_ray.evaluation.chart_style import LIGHT, add_legend, log_ticks, new_figure, svg_text
 from dbd_ray.metrics import lower_is_better
 
 GAMMA = "objective.depth_weight"
@@ -88,7 +88,11 @@ def gamma_chart(domain: Range | Choice, trials: Sequence[Tried], metric: str) ->
             markersize=7,
             label="full trial" if status == "finished" else "stopped early",
         )
-    _finish_gamma(axes, metric, log=not isinstance(domain, Range) or domain.log)
+    if isinstance(domain, Choice):
+        log_ticks(axes, domain.values)
+    elif domain.log:
+        log_ticks(axes)
+    _finish_gamma(axes, metric)
     return svg_text(figure)
 
 
@@ -109,13 +113,13 @@ def gamma_grid_chart(values: Mapping[float, Sequence[float]], metric: str) -> st
     for gamma, each in known.items():
         axes.plot([gamma] * len(each), each, ".", color=LIGHT.colours[1], markersize=6)
     axes.plot([], [], ".", color=LIGHT.colours[1], markersize=6, label="one seed")
-    _finish_gamma(axes, metric, log=True)
+    log_ticks(axes, list(known))
+    _finish_gamma(axes, metric)
     return svg_text(figure)
 
 
-def _finish_gamma(axes: Axes, metric: str, *, log: bool) -> None:
-    if log:
-        axes.set_xscale("log")
+def _finish_gamma(axes: Axes, metric: str) -> None:
+    axes.ticklabel_format(axis="y", style="plain", useOffset=False)
     axes.set(xlabel="γ, the weight of the depth loss", ylabel=metric)
     add_legend(axes, LIGHT, "best")
 

@@ -1,6 +1,6 @@
 """Ranking of a sweep's trials, as rows, as a table and as charts."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from dbd_ray.config import TuneConfig
@@ -59,6 +59,7 @@ def ranking_files(config: TuneConfig, ranking: list[RankedTrial]) -> dict[str, s
     """Write a ranking as a table and as charts; texts by file name."""
     metric = config.train.select_by
     names = list(config.space)
+    head = ("rank", "run", "status", "epochs", metric)
     rows = [
         (
             str(place),
@@ -66,24 +67,32 @@ def ranking_files(config: TuneConfig, ranking: list[RankedTrial]) -> dict[str, s
             trial.status,
             str(trial.epochs),
             "–" if trial.value is None else f"{trial.value:.4f}",
-            *(_short(trial.point[name]) for name in names),
+            *(short(trial.point[name]) for name in names),
             trial.reason,
         )
         for place, trial in enumerate(ranking, 1)
     ]
-    head = ("rank", "run", "status", "epochs", metric, *names, "reason")
+    failed = "".join(f"\n- {trial.run} failed: {trial.reason}" for trial in ranking if trial.reason)
+    table = markdown_table((*head, *short_names(names)), [row[:-1] for row in rows])  # reasons have lines of their own
     return {
-        "ranking.md": f"# Sweep {config.name}\n\n{markdown_table(head, rows)}",
-        "ranking.csv": csv_text(head, rows),
+        "ranking.md": f"# Sweep {config.name}\n\n{table}{failed}",
+        "ranking.csv": csv_text((*head, *names, "reason"), rows),
         "parallel.svg": parallel_chart(config.space, ranking, metric),
         **({"gamma.svg": gamma_chart(config.space[GAMMA], ranking, metric)} if GAMMA in config.space else {}),
     }
 
 
+def short_names(names: Sequence[str]) -> list[str]:
+    """Leave out the sections of settings' names (`lr` of `optimizer.lr`) where no two become the same."""
+    last = [name.rpartition(".")[2] for name in names]
+    return last if len(set(last)) == len(names) else list(names)
+
+
 def words(point: Mapping[str, Any]) -> str:
     """Write a point for people."""
-    return ", ".join(f"{name}={_short(value)}" for name, value in point.items())
+    return ", ".join(f"{name}={short(value)}" for name, value in point.items())
 
 
-def _short(value: Any) -> str:
+def short(value: Any) -> str:
+    """Write the value of a setting, numbers with four digits."""
     return f"{value:.4g}" if isinstance(value, float) else str(value)

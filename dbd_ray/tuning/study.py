@@ -19,18 +19,19 @@ from dbd_ray.config.study import AnyStudy
 from dbd_ray.datasets.prepared import read_info
 from dbd_ray.errors import ConfigError, DatasetError
 from dbd_ray.storage import list_folder, open_storage
-from dbd_ray.tracking.runs import RunLog, attempt, tracking_uri
+from dbd_ray.tracking.runs import Kind, RunLog, attempt, tracking_uri
 from dbd_ray.tracking.store import require_store
 from dbd_ray.training.checks import check_settings, check_store, check_workers, room_for
 from dbd_ray.training.local_paths import absolute, absolute_value
+from dbd_ray.training.provenance import used_data
 from dbd_ray.training.run_detectors import check_detectors
 from dbd_ray.training.run_folder import KEY_FIELD, SETTINGS_FILE, claim_name, find_claim, new_key
 from dbd_ray.training.trainer import connect, uses_gpu
+from dbd_ray.tuning.quiet import quiet_tune
 from dbd_ray.tuning.recorder import TRIAL_TAG, Recorder
 from dbd_ray.tuning.trial import Plan, run_trial
 
-# memory of the process that starts a run; with a CPU of its own it would wait for the CPUs that its workers need
-DRIVER_BYTES = 512 * 2**20
+DRIVER_BYTES = 512 * 2**20  # of the process that starts a run; a CPU of its own would be one that its workers need
 SEARCH = "search"  # folder of Ray Tune's own record; a study that searches has one
 
 
@@ -98,7 +99,7 @@ def ready_study(config: AnyStudy, runs: Sequence[TrainConfig], *, split: Measure
             detectors that are not there; or MLflow's store does not work.
         DatasetError: A prepared dataset is missing, or has no rows of the split.
     """
-    key = find_claim(config)
+    key = find_claim(config) or new_key()
     if not any(read_info(location).rows.get(split) for location in config.data):
         raise DatasetError(
             ", ".join(config.data), [f"no rows of split {split!r} to compare the runs on; prepare again"]
@@ -108,7 +109,7 @@ def ready_study(config: AnyStudy, runs: Sequence[TrainConfig], *, split: Measure
     uri = tracking_uri(config.storage)
     require_store(uri)
     check_detectors(runs, uri)
-    return ReadyStudy(config, key or new_key())
+    return ReadyStudy(config, key)
 
 
 def start_study(ready: ReadyStudy[Any], *, dashboard: bool = False) -> Study:
@@ -130,6 +131,8 @@ def start_study(ready: ReadyStudy[Any], *, dashboard: bool = False) -> Study:
         require_dashboard()
     log = RunLog.open(uri, config.name, key=ready.key, params=config.model_dump(mode="json"))
     log.tags({f"data.{i}.fingerprint": read_info(data).fingerprint for i, data in enumerate(config.data)})
+    kind: Kind = "tune" if isinstance(config, TuneConfig) else "ablate"
+    log.describe(kind, f"{config.train.epochs} epochs of {', '.join(config.data)}", used_data(config.data, "training"))
     claim_name(config, ready.key)
     return Study(folder_of(config), log, concurrent)
 
@@ -191,20 +194,21 @@ def run_trials(
     """
     recorder = Recorder(plan, study.log, metric=metric, on_event=on_event, scheduler=scheduler)
     parent = {"uri": study.log.uri, "run_id": study.log.run_id}
-    tune.run(
-        tune.with_parameters(run_trial, plan=plan, parent=parent, split=split),
-        name=SEARCH if resume else uuid.uuid4().hex[:8],
-        storage_path=f"{study.folder}/tune",
-        resources_per_trial=PlacementGroupFactory([{"memory": DRIVER_BYTES}]),
-        max_concurrent_trials=study.concurrent,
-        resume="AUTO+ERRORED" if resume and _has_record(f"{study.folder}/tune/{SEARCH}") else None,
-        raise_on_failed_trial=False,
-        scheduler=scheduler,
-        callbacks=[recorder],
-        trial_dirname_creator=lambda trial: trial.trial_id,
-        verbose=0,
-        **settings,
-    )
+    with quiet_tune():
+        tune.run(
+            tune.with_parameters(run_trial, plan=plan, parent=parent, split=split),
+            name=SEARCH if resume else uuid.uuid4().hex[:8],
+            storage_path=f"{study.folder}/tune",
+            resources_per_trial=PlacementGroupFactory([{"memory": DRIVER_BYTES}]),
+            max_concurrent_trials=study.concurrent,
+            resume="AUTO+ERRORED" if resume and _has_record(f"{study.folder}/tune/{SEARCH}") else None,
+            raise_on_failed_trial=False,
+            scheduler=scheduler,
+            callbacks=[recorder],
+            trial_dirname_creator=lambda trial: trial.trial_id,
+            verbose=0,
+            **settings,
+        )
     if recorder.unfinished():
         raise KeyboardInterrupt
     return recorder
@@ -229,13 +233,11 @@ def end_forgotten(study: Study, known: Collection[str]) -> None:
 
 
 def _has_record(folder: str) -> bool:
-    storage, path = open_storage(folder)
-    return any(name.startswith("experiment_state-") for name, _ in list_folder(storage, path) or [])
+    return any(name.startswith("experiment_state-") for name, _ in list_folder(*open_storage(folder)) or [])
 
 
 def _concurrent(config: StudyConfig) -> int:
-    train = config.train
-    use_gpu = uses_gpu(train)
+    train, use_gpu = config.train, uses_gpu(config.train)
     check_workers(train.workers, ray.nodes(), use_gpu=use_gpu)
     room = room_for(train.workers, ray.nodes(), use_gpu=use_gpu) // train.workers.fewest
     if config.concurrent is None:

@@ -29,6 +29,7 @@ from dbd_ray.tuning.study import (
     start_study,
 )
 from dbd_ray.tuning.tables import log_texts, write_texts
+from dbd_ray.tuning.winner import take_trial, winner_run
 
 RANKING_FILE = "ranking.json"
 
@@ -106,8 +107,10 @@ def search(sweep: TuneConfig | ReadySweep, *, on_event: Callable[[Event], Any] =
         if best.status != "finished":
             raise TrainingError(f"sweep {config.name}: no trial of {len(ranking)} finished, one with: {best.reason}")
         write_record(config, RANKING_FILE, {"trials": [trial._asdict() for trial in ranking]})
-        on_event(f"the best of {len(ranking)} trials is {best.run}: {words(best.point)}; training it in full")
-        winner = train(winner_run(config, best.point), on_event=on_event)
+        on_event(f"the best of {len(ranking)} trials is {best.run}: {words(best.point)}")
+        trial = vary(opened.base, {**unflatten(best.point), "name": best.run}, where=best.run)
+        full = winner_run(config, best.point)
+        winner = take_trial(trial, full, on_event=on_event) or train(full, on_event=on_event)
     return _publish(config, study, ranking, winner, on_event)
 
 
@@ -131,11 +134,6 @@ def trial_base(config: TuneConfig) -> TrainConfig:
 def trial_run(point: Mapping[str, Any], trial_id: str, *, base: TrainConfig, name: str) -> TrainConfig:
     """Make the run of one trial."""
     return vary(base, {**unflatten(point), "name": f"{name}-{trial_id}"}, where=f"trial {trial_id}")
-
-
-def winner_run(config: TuneConfig, point: Mapping[str, Any]) -> TrainConfig:
-    """Make the run of the best point at full length: an ordinary one, beside the sweep's folder."""
-    return vary(config.train, {**unflatten(point), "name": f"{config.name}-winner"}, where=f"{config.name}, winner")
 
 
 def corners(config: TuneConfig, base: TrainConfig) -> list[TrainConfig]:

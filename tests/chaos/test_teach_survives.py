@@ -93,7 +93,7 @@ def test_a_lost_node_is_made_up_for_by_the_others(
         ray.data.DataContext.get_current().enable_progress_bars = False
         removed: list[int] = []
 
-        def remove(done: int, total: int) -> None:
+        def remove(done: int, total: int, failed: int) -> None:
             if not removed and done >= total / 3:
                 removed.append(done)
                 cluster.remove_node(second)

@@ -55,6 +55,16 @@ def _everything_in(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
+def test_every_row_is_counted_while_it_is_made(folder: Path, tmp_path: Path) -> None:
+    told: list[tuple[int, int]] = []
+    settings = PrepareConfig(root=str(folder), layout="folder", polarity="focus", out=str(tmp_path / "out"), size=SIZE)
+    prepare_from(settings, on_row=lambda done, total: told.append((done, total)))
+    assert told[-1] == (6, 6)
+    prepare_scenes(70, tmp_path / "scenes", config=SCENES, on_row=lambda done, total: told.append((done, total)))
+    of_scenes = told[1:]
+    assert len(of_scenes) > 1 and of_scenes == sorted(of_scenes) and of_scenes[-1] == (70, 70)
+
+
 def test_labelled_photos_become_the_parquet_of_the_contract(folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     info = prepare_photos(_scan(folder), out, input_size=SIZE, validation_fraction=0.2)

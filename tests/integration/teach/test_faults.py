@@ -65,7 +65,7 @@ def test_an_actor_that_dies_is_replaced_and_nothing_is_lost(labelled: Path, teac
         (many / f"{number:04}.jpg").write_bytes(photos[number % PHOTOS])
     first: list[int] = []
 
-    def kill(done: int, total: int) -> None:
+    def kill(done: int, total: int, failed: int) -> None:
         if not first:
             first.extend(_actors())
             os.kill(first[0], signal.SIGKILL)

@@ -9,6 +9,7 @@ import pytest
 
 from dbd_ray.cli import console
 from dbd_ray.cli.app import main
+from dbd_ray.cli.rate import Rate
 from dbd_ray.training.progress import Progress
 
 
@@ -63,6 +64,26 @@ def test_progress_tells_what_failed_so_far(capsys: pytest.CaptureFixture[str], m
     with console.show_progress("photos") as advance:
         advance(7, 9, 3)
     assert "3 failed" in capsys.readouterr().err
+
+
+def test_a_rate_begins_with_the_first_count() -> None:
+    rate = Rate(iter([100.0, 101.0, 104.0]).__next__)
+    assert [rate(count) for count in (50, 60, 90)] == [0, 10, 10]
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_rates_do_not_count_failures(
+    terminal: bool, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if terminal:
+        monkeypatch.setenv("FORCE_COLOR", "1")
+        monkeypatch.setenv("TERM", "xterm")
+    with console.show_progress("photos") as advance:
+        advance(1, 10)
+        advance(5, 10, 4)
+    said = capsys.readouterr().err
+    assert "4 failed" in said
+    assert set(re.findall(r"[\d.]+/s", said)) <= {"0.0/s"}
 
 
 def test_training_in_a_log_is_its_notes_and_a_line_of_progress_now_and_then(

@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 import ray
 
-from dbd_ray.cli import session, signals
+from dbd_ray.cli import data, session, signals, training
+from dbd_ray.cli.app import BEGIN_AGAIN, GO_ON, app, main
 from dbd_ray.errors import DbdRayError
+from dbd_ray.training.trainer import _fit
 
 COMMAND = """
 import os, signal, threading
@@ -43,6 +45,31 @@ def test_both_signals_stop_a_command_and_a_second_does_not_break_that_off(first:
     script = COMMAND.format(first=first, second=second)
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout, done.stderr) == (0, "shut down\n", "")
+
+
+def test_an_interrupted_command_says_what_the_same_command_would_do(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(training, "load_train_config", interrupted)
+    monkeypatch.setattr(data, "build", interrupted)
+    for command, then in (("train", "; the same command goes on"), ("prepare", "; the same command begins again")):
+        monkeypatch.setattr(signals, "_stopped_at", -signals.PATIENCE_S)
+        with pytest.raises(SystemExit) as stopped:
+            main([command])
+        assert (stopped.value.code, capsys.readouterr().err) == (130, f"interrupted{then}\n")
+    assert {*GO_ON, *BEGIN_AGAIN} <= {command.name or command.callback.__name__ for command in app.registered_commands}
+
+
+def test_ray_trains_own_end_of_an_interrupted_run_is_an_interruption() -> None:
+    class Interrupted:
+        def fit(self) -> None:
+            sys.exit(0)
+
+    with pytest.raises(KeyboardInterrupt):
+        _fit(Interrupted())  # type: ignore[arg-type]
 
 
 def test_signals_that_a_shell_has_switched_off_stay_off() -> None:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from dbd_ray.config import EvaluateConfig, PrepareConfig
+from dbd_ray.config import EvaluateConfig, PrepareConfig, build, parse_overrides, train_config
 
 
 @pytest.mark.parametrize(
@@ -54,6 +54,13 @@ def test_stages_refuse_settings_that_do_not_belong_together(
 def test_preparing_refuses_numbers_that_nothing_can_be_made_with(setting: str, value: object) -> None:
     with pytest.raises(ValidationError, match=setting):
         PrepareConfig.model_validate({"scenes": 3, "out": "o", setting: value})
+
+
+@pytest.mark.parametrize("said", [{"size": 96}, {"size": [96, 96]}, parse_overrides(["size=96"])])
+def test_one_number_is_height_and_width(said: dict[str, Any]) -> None:
+    assert build(PrepareConfig, {"scenes": 3, "out": "o", **said}, where="test").size == (96, 96)
+    run = {"name": "r", "data": ["d"], "input_size": said["size"]}
+    assert train_config(run, where="test").input_size == (96, 96)
 
 
 def test_settings_that_are_stated_as_they_are_anyway_are_no_mistake() -> None:

@@ -235,6 +235,19 @@ def test_the_loss_chart_draws_losses_and_metrics_but_not_the_learning_rate() -> 
             loss_chart(nothing)
 
 
+def test_the_loss_chart_holds_losses_only() -> None:
+    others = ("effective_batch", "workers", "map_spread", "gradient_norm/networks", "maps/accuracy", "wait_share")
+    svg = loss_chart([HISTORY[0] | {f"train/{name}": 8.0 for name in others} | {"train/maps/loss": 0.5}])
+    assert re.findall(r">(train/[^<]+)<", svg) == ["train/loss", "train/maps/loss", "train/bce"]
+
+
+def test_a_chart_of_one_epoch_has_one_tick_and_plain_numbers() -> None:
+    texts = re.findall(r">([^<>]+)</text>", loss_chart([{"epoch": 1, "train/loss": 1e5 + 0.001}]))
+    before_the_axis = texts[: texts.index("Epoch")]
+    assert before_the_axis == ["1"]
+    assert all(re.fullmatch(r"\d+(\.\d+)?", text) for text in texts[texts.index("Epoch") + 1 : texts.index("Loss")])
+
+
 def test_the_curve_chart_names_each_curve_literally_with_its_best_f(report: Report) -> None:
     best = report.metrics["f_max_of_mean_curve"]
     svg = pr_curve_chart({"a$b$ <c>": report.curve, "other": report.curve})

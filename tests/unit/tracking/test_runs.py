@@ -1,11 +1,12 @@
 """MLflow's database is in the folder that was named, whatever signs its name has."""
 
+import json
 from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
 
-from dbd_ray.tracking.runs import RunLog, tracking_uri
+from dbd_ray.tracking.runs import KIND_TAG, RunLog, UsedData, tracking_uri
 from dbd_ray.tracking.store import database_file, require_store
 
 
@@ -25,6 +26,22 @@ def test_the_database_is_in_the_folder_that_was_named(
     assert [one.path for one in MlflowClient(tracking_uri=uri).list_artifacts(log.run_id)] == ["report.md"]
     assert (tmp_path / name / "runs" / "mlflow.db").stat().st_size > 0
     assert [path.name for path in tmp_path.iterdir()] == [name], "MLflow makes the folder of an escaped name beside it"
+
+
+def test_mlflow_shows_data_source_description_and_kind(tmp_path: Path) -> None:
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    log = RunLog.open(uri, "a run", key="same")
+    used = [UsedData("s3://me:s3cr3t@bucket/cuhk", "f" * 64, {"train": 8}, "training")]
+    for again in (log, RunLog.open(uri, "a run", key="same")):
+        again.describe("train", "lite on cuhk", used)
+    client = MlflowClient(tracking_uri=uri)
+    (run,) = client.search_runs([client.get_run(log.run_id).info.experiment_id], f"tags.`{KIND_TAG}` = 'train'")
+    tags = run.data.tags
+    assert (tags["mlflow.source.name"], tags["mlflow.note.content"]) == ("dbd-ray train", "lite on cuhk")
+    (data,) = run.inputs.dataset_inputs
+    assert (data.dataset.name, data.dataset.digest, data.tags[0].value) == ("cuhk", "f" * 36, "training")
+    assert json.loads(data.dataset.profile) == {"train": 8}
+    assert "s3cr3t" not in data.dataset.source
 
 
 def test_a_look_at_a_database_that_is_not_there_yet_does_not_make_it(tmp_path: Path) -> None:

@@ -1,12 +1,24 @@
 import json
+import re
 from pathlib import Path
 
 import pytest
 
-from dbd_ray.config import WorkersConfig, train_config
+from dbd_ray.checkpoints.card import make_card
+from dbd_ray.checkpoints.files import save_checkpoint
+from dbd_ray.config import WorkersConfig, load_train_config, train_config
 from dbd_ray.datasets.prepared import PreparedInfo, write_info
 from dbd_ray.errors import ConfigError
-from dbd_ray.training.run_folder import SETTINGS_FILE, claim_name, find_claim, has_checkpoint
+from dbd_ray.models import build_network
+from dbd_ray.training.open_run import ReadyRun, open_run
+from dbd_ray.training.run_folder import (
+    SETTINGS_FILE,
+    TrainedModel,
+    claim_name,
+    find_claim,
+    has_checkpoint,
+    write_result,
+)
 
 
 def _prepare(folder: Path, fingerprint: str) -> None:
@@ -45,6 +57,33 @@ def test_a_run_that_began_before_a_setting_existed_goes_on_with_its_default(tmp_
     assert find_claim(config.model_copy(update={"micro_batch_size": 2})) == "key"
     with pytest.raises(ConfigError, match=r"\(ingest: auto → streaming\)"):
         find_claim(config.model_copy(update={"ingest": "streaming"}))
+
+
+def test_more_epochs_of_a_finished_run_are_had_by_the_settings_that_the_error_names(tmp_path: Path) -> None:
+    network = {"backbone": "mobilenetv2_035", "srfb": "none", "reduction": 8, "depth": False}
+    weights = {"backbone_weights": "timm"}
+    run = {"name": "run", "data": [str(tmp_path / "data")], "storage": str(tmp_path), "objective": {"depth_weight": 0}}
+    settings = {**run, "network": network | weights, "epochs": 12}
+    config = train_config(settings, where="test")
+    _prepare(tmp_path / "data", "first")
+    claim_name(config, "key")
+    longer = train_config({**settings, "epochs": 20}, where="test")
+    with pytest.raises(ConfigError, match="choose another name, or delete that folder"):
+        open_run(longer)  # it is not finished
+
+    built = build_network(config.network.model_copy(update={"backbone_weights": None}))
+    folder = f"{tmp_path}/run/model"
+    save_checkpoint(folder, built, make_card(built, config.network, name="run", input_size=(64, 64)))
+    write_result(config, TrainedModel(folder, {"epoch": 12}, [{"epoch": 12}], "id", "sqlite:///x"))
+    with pytest.raises(ConfigError, match=r"epochs: 12 → 20.*its 12 epochs are over") as refused:
+        open_run(longer)
+    sets = re.findall(r"--set ([^ ;]+)", str(refused.value))
+    (tmp_path / "run.yaml").write_text(json.dumps({**settings, "epochs": 20}))
+    further = open_run(load_train_config(tmp_path / "run.yaml", sets))
+    assert isinstance(further, ReadyRun)
+    assert (further.config.name, further.config.epochs, further.config.start_from) == ("run-20", 8, folder)
+    with pytest.raises(ConfigError, match="choose another name, or delete that folder"):
+        open_run(longer.model_copy(update={"seed": 1}))
 
 
 @pytest.mark.parametrize("folder", ["runs", "what?", "[2024] *", "feature%2Flogin"])

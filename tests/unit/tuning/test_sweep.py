@@ -1,17 +1,21 @@
 """What a sweep makes of its trials' records, without running any."""
 
+import re
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
+from dbd_ray.cli.training import _show_sweep
 from dbd_ray.config import Choice, Range, load_tune_config
 from dbd_ray.errors import ConfigError
+from dbd_ray.training.run_folder import TrainedModel
 from dbd_ray.tuning.plots import GAMMA, gamma_chart, gamma_grid_chart, parallel_chart
-from dbd_ray.tuning.ranking import RankedTrial, ranked
+from dbd_ray.tuning.ranking import RankedTrial, ranked, ranking_files, short_names
 from dbd_ray.tuning.recorder import TrialRecord
-from dbd_ray.tuning.sweep import corners, optuna_space, trial_base, trial_run, winner_run
+from dbd_ray.tuning.sweep import Sweep, corners, optuna_space, trial_base, trial_run
+from dbd_ray.tuning.winner import winner_run
 
 BASE = ["name=s", "train.data=[nowhere]", "train.epochs=20"]
 SPACE: dict[str, Range | Choice] = {GAMMA: Range(low=0.01, high=5, log=True), "network.branches": Choice(values=(2, 4))}
@@ -105,6 +109,48 @@ def _trials() -> list[RankedTrial]:
 def test_charts_are_whole_pictures_that_name_their_axes(svg: str) -> None:
     assert ElementTree.fromstring(svg).tag.endswith("svg")
     assert "mae" in svg or "iou_at_half_focus" in svg
+
+
+def test_a_ranking_is_rounded_and_fits_100_columns(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = load_tune_config(None, {}, [*BASE, "name=sweep"])
+    names = {GAMMA: 0.12345678, "network.reduction": 4, "network.branches": 3, "optimizer.lr": 0.00123456789}
+    trials = [
+        RankedTrial("sweep-5f3c1a2b", "finished", 12, 0.123456, names, ""),
+        RankedTrial("sweep-5f3c1a2c", "failed", 0, None, names, "a loss term is not finite " * 5),
+    ]
+    files = ranking_files(config, trials)
+    table = [line for line in files["ranking.md"].splitlines() if line.startswith("|")]
+    assert table[2] == "| 1 | sweep-5f3c1a2b | finished | 12 | 0.1235 | 0.1235 | 4 | 3 | 0.001235 |"
+    assert "| depth_weight | reduction | branches | lr |" in table[0] and max(map(len, table)) <= 100
+    assert f"- sweep-5f3c1a2c failed: {trials[1].reason}" in files["ranking.md"]
+    assert files["ranking.csv"].startswith(f"rank,run,status,epochs,mae,{','.join(names)},reason\n")
+
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "100")
+    _show_sweep(Sweep(trials, TrainedModel("model", {}, [], "id", "sqlite:///x"), [], "id", "sqlite:///x"), "mae")
+    shown = re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out).splitlines()
+    assert max(map(len, shown)) <= 100
+    assert [cell.strip() for cell in re.split("[┃]", shown[1])[5:9]] == ["depth_weight", "reduction", "branches", "lr"]
+    assert [cell.strip() for cell in shown[3].split("│")[4:9]] == ["0.1235", "0.1235", "4", "3", "0.001235"]
+
+
+def test_settings_of_one_last_name_keep_their_sections() -> None:
+    assert short_names(["optimizer.lr", "other.lr"]) == ["optimizer.lr", "other.lr"]
+
+
+def _gammas(svg: str) -> list[str]:
+    texts = re.findall(r">([^<>]+)</text>", svg)
+    return texts[: texts.index("γ, the weight of the depth loss")]
+
+
+def test_the_ticks_of_gamma_are_plain_numbers_at_the_values_that_were_tried() -> None:
+    assert _gammas(gamma_grid_chart({0.01: [0.1], 0.05: [0.2], 1.0: [0.3], 5.0: []}, "mae")) == ["0.01", "0.05", "1"]
+    assert _gammas(gamma_chart(Choice(values=(0.1, 4.0)), _trials(), "mae")) == ["0.1", "4"]
+    assert _gammas(gamma_chart(Range(low=0.01, high=5, log=True), _trials(), "mae")) == ["0.1", "0.2", "0.5", "1", "2"]
+    near = [RankedTrial("a", "finished", 4, 0.1, {GAMMA: gamma}, "") for gamma in (0.078, 0.13)]
+    assert _gammas(gamma_chart(Range(low=0.07, high=0.2, log=True), near, "mae")) == ["0.08", "0.09", "0.1"]
 
 
 def test_the_axes_of_parallel_coordinates_are_the_settings() -> None:
