@@ -104,7 +104,9 @@ def _annotate(library: Path, out: Path) -> tuple[float, float]:
     commits: list[tuple[float, int]] = []
     started = time.perf_counter()
     config = AnnotateConfig(source=str(library), out=str(out), model=MODEL, storage=str(out.parent / "runs"))
-    report = annotate(open_library(config), on_photo=lambda done, total: commits.append((time.perf_counter(), done)))
+    report = annotate(
+        open_library(config), on_photo=lambda done, total, failed: commits.append((time.perf_counter(), done))
+    )
     (first_at, first), (last_at, last) = commits[0], commits[-1]
     return (last - first) / (last_at - first_at), report.looked_at / (time.perf_counter() - started)
 

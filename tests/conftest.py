@@ -203,14 +203,14 @@ class ServedEndpoint:
         self.process = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env={**clean, **(env or {})}
         )
-        said = []
+        self.said: list[str] = []
         assert self.process.stdout is not None
         for line in self.process.stdout:
-            said.append(line)
+            self.said.append(line)
             if found := re.search(r"answers at (http://\S+)", line):
                 self.url = found[1]
                 return
-        pytest.fail(f"the endpoint did not start: {''.join(said)}")
+        pytest.fail(f"the endpoint did not start: {''.join(self.said)}")
 
     def stop(self) -> int:
         """Stop it as a service manager does; gives the exit status."""

@@ -4,13 +4,14 @@ import os
 import sys
 import warnings
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
-from dbd_ray.cli import data, library, models, predict, serve, training
-from dbd_ray.cli.console import accept_any_text, shown
+from dbd_ray import __version__
+from dbd_ray.cli import data, doctor, library, models, predict, serve, training
+from dbd_ray.cli.console import accept_any_text, say, shown
 from dbd_ray.cli.session import present_token
 from dbd_ray.cli.signals import stop_by_signals
 from dbd_ray.errors import DbdRayError
@@ -41,11 +42,26 @@ class Commands(TyperGroup):
 
 app = typer.Typer(
     cls=Commands,
-    help="Defocus blur detection on Ray: which pixels of a photo are in focus.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        say(f"dbd-ray {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _every_command(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Defocus blur detection on Ray: which pixels of a photo are in focus."""
+
 
 app.command(epilog=data.PREPARE_SETTINGS)(data.prepare)
 app.command(epilog=data.TEACH_SETTINGS)(data.teach)
@@ -61,6 +77,7 @@ app.command(epilog=serve.SERVE_SETTINGS)(serve.serve)
 app.command()(models.export)
 app.command("import")(models.import_)
 app.command()(models.models)
+app.command()(doctor.doctor)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

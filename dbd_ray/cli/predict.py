@@ -37,7 +37,11 @@ def predict(
     ] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Photos per forward pass.")] = 8,
     max_pixels: Annotated[
-        int | None, typer.Option(min=1, help="Refuse photos of more pixels; default 160 million.")
+        int | None,
+        typer.Option(
+            min=1,
+            help="Refuse photos of more pixels; default 160 million (endpoints: 64, for they have several in memory).",
+        ),
     ] = None,
     force: Annotated[
         bool, typer.Option("--force", help="Replace files that are no results of the same photo, too.")

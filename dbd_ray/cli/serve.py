@@ -10,6 +10,7 @@ import shutil
 import signal
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -134,10 +135,17 @@ def _serve(settings: ServeConfig, host: str, port: int) -> None:
 
     with opened_checkpoint(settings.model):
         pass  # what is missing need not wait for Ray
+    started = time.monotonic()
+
+    def tell(step: str) -> None:
+        say(f"{time.monotonic() - started:4.0f} s  {step}", aside=True)
+
     open_to_all = not load_keys(settings.keys_file) and not _is_loopback(host)
     try:
-        with local_or_cluster(), endpoint(settings, host=host, port=port) as url:
+        tell("starting Ray on this machine")
+        with local_or_cluster(), endpoint(settings, host=host, port=port, on_step=tell) as url:
             page = "the page is there too; " if settings.page else ""
+            tell("ready")
             say(f"{settings.model} answers at {url} ({page}Ctrl-C stops it)")
             if open_to_all:
                 say(

@@ -54,7 +54,7 @@ def local_or_cluster(*, dashboard: bool = False) -> Iterator[None]:
         # else a proxy that a busy machine does not start within seconds is killed, and Serve with it
         os.environ.setdefault("RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S", "60")
     else:
-        _check_reachable(cluster)
+        check_reachable(cluster)
     dashboard_arguments: AbstractContextManager[dict[str, Any]] = nullcontext({})
     if not cluster:
         dashboard_arguments = own_dashboard() if dashboard else no_dashboard()
@@ -139,6 +139,24 @@ def free_ports(count: int) -> list[int]:
         return [probe.getsockname()[1] for probe in found]
 
 
+def check_reachable(address: str, timeout_s: float = CONNECT_TIMEOUT_S) -> None:
+    """Check that something listens where RAY_ADDRESS says.
+
+    Ray itself goes on trying for many minutes, without a word on which setting sent it there.
+
+    Raises:
+        DbdRayError: Nothing does, or the address is none.
+    """
+    parts = urlsplit(address if "://" in address else f"//{address}")
+    try:
+        if parts.hostname and parts.port:
+            socket.create_connection((parts.hostname, parts.port), timeout=timeout_s).close()
+    except (OSError, ValueError) as error:
+        raise DbdRayError(
+            f"RAY_ADDRESS={address}: no Ray answers there ({error}); correct it, or unset it to use this machine"
+        ) from None
+
+
 def require_lasting(**places: str | None) -> None:
     """Refuse results that would be lost with a submitted job's folder: Ray deletes that copy of the working folder.
 
@@ -186,15 +204,3 @@ def _no_start(error: OSError) -> ConfigError:
     else:
         what = f"Ray cannot keep its files there ({error})"
     return ConfigError(f"{where}: {what}; set RAY_TMPDIR to another folder with a short path, for instance /tmp")
-
-
-def _check_reachable(address: str) -> None:
-    # Ray itself goes on trying for many minutes, without a word on which setting sent it there
-    parts = urlsplit(address if "://" in address else f"//{address}")
-    try:
-        if parts.hostname and parts.port:
-            socket.create_connection((parts.hostname, parts.port), timeout=CONNECT_TIMEOUT_S).close()
-    except (OSError, ValueError) as error:
-        raise DbdRayError(
-            f"RAY_ADDRESS={address}: no Ray answers there ({error}); correct it, or unset it to use this machine"
-        ) from None

@@ -3,7 +3,7 @@
 import base64
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any, Self
+from typing import Any, Self, TypedDict
 
 from dbd_ray.errors import DbdRayError
 from dbd_ray.masking import masked
@@ -56,6 +56,54 @@ class FocusError:
     name: str
     reason: str
     message: str
+
+
+class RefusedModel(TypedDict):
+    """A model that was asked for by user_config and is not used: its name there, why, and since when."""
+
+    source: str
+    message: str
+    at: str
+
+
+class LimitsAnswer(TypedDict):
+    """What the endpoint takes."""
+
+    max_bytes: int
+    max_pixels: int
+    max_photos: int
+    max_batch_bytes: int
+    max_tile: int
+    body_timeout_s: float
+    needs_key: bool
+
+
+class ModelAnswer(TypedDict):
+    """The endpoint's answer about its model, a plain dictionary; a later server may add to it.
+
+    Attributes:
+        name, fingerprint: The model.
+        source: What the configuration calls it.
+        loaded_at: Time of its loading, ISO 8601.
+        engine, device: What runs it.
+        input_size: [height, width] of the network's pictures, px.
+        has_depth: Whether it draws depth.
+        card: Its card.
+        refused: Why another one, which was asked for, is not used; None if there is none.
+        limits: What the endpoint takes.
+    """
+
+    name: str
+    fingerprint: str
+    source: str
+    loaded_at: str
+    engine: str
+    device: str
+    input_size: list[int]
+    has_depth: bool
+    card: dict[str, Any]
+    refused: RefusedModel | None
+    limits: LimitsAnswer
 
 
 class FocusRequestError(DbdRayError):

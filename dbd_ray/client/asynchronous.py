@@ -2,13 +2,13 @@
 
 from collections.abc import Iterable
 from types import TracebackType
-from typing import Any, Self, TypeVar, Unpack
+from typing import Self, TypeVar, Unpack
 
 import httpx2
 from tenacity import AsyncRetrying
 
 from dbd_ray.client import conversations
-from dbd_ray.client.answers import FocusAnswer, FocusError, FocusRequestError
+from dbd_ray.client.answers import FocusAnswer, FocusError, FocusRequestError, ModelAnswer
 from dbd_ray.client.calls import Call, Include, Options, PhotoSource
 from dbd_ray.client.connection import Connection
 from dbd_ray.client.reading import checked, no_answer
@@ -53,7 +53,7 @@ class AsyncFocusClient(Connection[httpx2.AsyncClient]):
         """Ask for many photos, a bad one harms only itself; see `FocusClient.batch`."""
         return await self._hold(conversations.batch(photos, include, options))
 
-    async def model(self) -> dict[str, Any]:
+    async def model(self) -> ModelAnswer:
         """Ask which model answers, and for the endpoint's limits."""
         return await self._hold(conversations.model())
 

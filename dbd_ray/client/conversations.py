@@ -1,11 +1,11 @@
 """The protocol of both clients, without I/O: each generator yields requests and is sent their answers."""
 
 from collections.abc import Generator, Iterable, Sequence
-from typing import Any, TypeAlias, TypeVar
+from typing import TypeAlias, TypeVar, cast
 
 import httpx2
 
-from dbd_ray.client.answers import FocusAnswer, FocusError, FocusRequestError
+from dbd_ray.client.answers import FocusAnswer, FocusError, FocusRequestError, ModelAnswer
 from dbd_ray.client.calls import (
     Call,
     Include,
@@ -61,9 +61,9 @@ def batch(photos: Iterable[PhotoSource], include: Include, options: Options) -> 
     return found
 
 
-def model() -> Conversation[dict[str, Any]]:
+def model() -> Conversation[ModelAnswer]:
     """Ask which model answers."""
-    return read_object((yield Call("GET", "/v1/model")))
+    return cast(ModelAnswer, read_object((yield Call("GET", "/v1/model"))))
 
 
 def _one(photo: Photo, query: Query) -> Conversation[FocusAnswer]:

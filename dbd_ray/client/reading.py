@@ -1,7 +1,7 @@
 """Reading HTTP answers into results and errors, and the policy of which errors are tried again."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from email.utils import parsedate_to_datetime
 from typing import Any
 
@@ -127,7 +127,7 @@ def read_object(answer: httpx2.Response) -> dict[str, Any]:
         raise _unexpected(answer) from error
 
 
-def largest_batch(model: dict[str, Any]) -> tuple[int, float]:
+def largest_batch(model: Mapping[str, Any]) -> tuple[int, float]:
     """Read from the answer of /v1/model how many photos, and how many bytes, one batch may have.
 
     Raises:

@@ -2,13 +2,13 @@
 
 from collections.abc import Iterable
 from types import TracebackType
-from typing import Any, Self, TypeVar, Unpack
+from typing import Self, TypeVar, Unpack
 
 import httpx2
 from tenacity import Retrying
 
 from dbd_ray.client import conversations
-from dbd_ray.client.answers import FocusAnswer, FocusError, FocusRequestError
+from dbd_ray.client.answers import FocusAnswer, FocusError, FocusRequestError, ModelAnswer
 from dbd_ray.client.calls import Call, Include, Options, PhotoSource
 from dbd_ray.client.connection import Connection
 from dbd_ray.client.reading import checked, no_answer
@@ -95,7 +95,7 @@ class FocusClient(Connection[httpx2.Client]):
         """
         return self._hold(conversations.batch(photos, include, options))
 
-    def model(self) -> dict[str, Any]:
+    def model(self) -> ModelAnswer:
         """Ask which model answers, and for the endpoint's limits.
 
         Raises:

@@ -14,7 +14,12 @@ class LimitsConfig(Settings):
     """Limits of what a client may ask for; more is refused before it costs memory."""
 
     max_bytes: int = Field(32 * 2**20, ge=1, description="Of one encoded photo.")
-    max_pixels: int = Field(64_000_000, ge=1, description="Height × width of one photo, read from its header.")
+    max_pixels: int = Field(
+        64_000_000,
+        ge=1,
+        description="Height × width of one photo, read from its header. Lower than that of predict, 160 million: "
+        "several photos are in memory at once.",
+    )
     max_photos: int = Field(16, ge=1, description="Photos of one /v1/batch.")
     max_batch_bytes: int = Field(128 * 2**20, ge=1, description="The whole body of one /v1/batch.")
     max_tile: int = Field(8, ge=1, le=MOST_TILES, description="Tiles along a photo's longer side.")

@@ -63,6 +63,16 @@ def installed_engines(device: torch.device) -> tuple[str, ...]:
     )
 
 
+def candidates(device: torch.device) -> tuple[str, ...]:
+    """List the installed engines that `auto` chooses among on a device."""
+    return tuple(name for name in installed_engines(device) if name not in _ONLY_AS_ASKED)
+
+
+def library_of(engine: str) -> str:
+    """Name the Python module that an engine runs by."""
+    return _PACKAGES.get(engine, "torch")
+
+
 def _load(
     name: str, network: FocusNetwork, input_size: tuple[int, int], device: torch.device, fingerprint: str | None
 ) -> Engine:
@@ -83,9 +93,7 @@ def _fastest(
     network: FocusNetwork, input_size: tuple[int, int], device: torch.device, fingerprint: str | None
 ) -> Engine:
     loaded: dict[str, Engine] = {}
-    for name in installed_engines(device):
-        if name in _ONLY_AS_ASKED:
-            continue
+    for name in candidates(device):
         try:
             loaded[name] = _load(name, network, input_size, device, fingerprint)
         except Exception as error:  # what is installed may be broken in any way

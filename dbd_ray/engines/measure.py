@@ -4,7 +4,7 @@ import hashlib
 import json
 import logging
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -46,7 +46,7 @@ def measured_speeds(
         Photos per second by name of engine.
     """
     about = _about(network, input_size, device, sorted(engines))
-    kept = cache_folder() / "speeds" / f"{hashlib.sha256(json.dumps(about).encode()).hexdigest()[:32]}.json"
+    kept = _place_of(about)
     with _alone(kept.with_suffix(".lock")):
         if found := _read(kept):
             return found
@@ -56,6 +56,22 @@ def measured_speeds(
         except OSError as error:
             _log.info("the engines' speeds are measured each time, since they cannot be kept: %s", error)
     return speeds
+
+
+def kept_speeds(
+    network: FocusNetwork, input_size: tuple[int, int], device: torch.device, engines: Iterable[str]
+) -> dict[str, float] | None:
+    """Give what `measured_speeds` has kept of a network like this on a machine like this; None: nothing yet.
+
+    Args:
+        network, input_size, device: As for `measured_speeds`.
+        engines: Names of the engines.
+    """
+    return _read(_place_of(_about(network, input_size, device, sorted(engines))))
+
+
+def _place_of(about: Mapping[str, Any]) -> Path:
+    return cache_folder() / "speeds" / f"{hashlib.sha256(json.dumps(about).encode()).hexdigest()[:32]}.json"
 
 
 def _about(

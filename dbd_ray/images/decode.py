@@ -1,6 +1,7 @@
 """Safe decoding of photos: limits on bytes and pixels are checked before memory is taken."""
 
 import io
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -37,6 +38,7 @@ from dbd_ray.names import MAX_PIXELS
 MAX_BYTES = 256 * 2**20
 
 _ORIENTATION_TAG = 0x0112
+_BYTES = re.compile(r"""\bb(?P<quote>['"])(?P<text>.*?)(?P=quote)""")  # in messages of decoders: Python's b'IDAT'
 _TRANSPOSES = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -169,7 +171,8 @@ def _photo_errors(data: bytes) -> Iterator[Container]:
         if not str(error) or str(error).startswith("decoder error"):
             message = f"the pixels of this {container.upper()} file are damaged: copy it again from where it came"
         else:
-            message = f"this {container.upper()} file cannot be decoded ({error}): save it again in another program"
+            reason = _BYTES.sub(r"\g<text>", str(error))
+            message = f"this {container.upper()} file cannot be decoded ({reason}): save it again in another program"
         raise PhotoError("undecodable", message) from error
 
 

@@ -3,7 +3,7 @@
 import io
 import logging
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
 
 import ray
@@ -21,13 +21,16 @@ APPLICATION = "focus"
 
 
 @contextmanager
-def endpoint(config: ServeConfig, *, host: str = "127.0.0.1", port: int) -> Iterator[str]:
+def endpoint(
+    config: ServeConfig, *, host: str = "127.0.0.1", port: int, on_step: Callable[[str], None] = lambda step: None
+) -> Iterator[str]:
     """Serve on the Ray that this process is connected to, and shut Serve down at the end.
 
     Args:
         config: Settings of the endpoint.
         host: Address to listen on; 0.0.0.0 for all.
         port: Port to listen on; 0 for any that is free.
+        on_step: Called with what begins, in words, before each step that takes seconds.
 
     Yields:
         The URL of the endpoint, which answers by then.
@@ -47,8 +50,10 @@ def endpoint(config: ServeConfig, *, host: str = "127.0.0.1", port: int) -> Iter
     quiet = LoggingConfig(log_level="WARNING", enable_access_log=False)
     try:
         try:
+            on_step(f"starting Ray Serve on {host}:{port}")
             options = HTTPOptions(host=host, port=port)
             serve.start(proxy_location="HeadOnly", http_options=options, logging_config=quiet)
+            on_step(f"loading {config.model} into a detector; the first time on a machine it measures the engines")
             serve.run(build_for_one_machine(config, cpus), name=APPLICATION, logging_config=quiet)
         except (RuntimeError, TimeoutError, RayError) as error:
             raise DbdRayError(f"the endpoint did not start: {_why(error)}") from error

@@ -40,7 +40,8 @@ FOCUS_RESPONSE: dict[int | str, dict[str, Any]] = {
 _EXAMPLES = {
     "unauthorized": "this server wants an API key: send it in `Authorization: Bearer KEY`",
     "not_an_image": "these 12 bytes are no photo in a format that dbd_ray reads, whatever the file is called",
-    "too_many_pixels": "the photo has 30000x30000 pixels, the limit is 64000000: make the photo smaller",
+    "too_many_pixels": "the photo has 30000x30000 pixels, the limit is 64000000: make the photo smaller "
+    "(`dbd-ray predict` takes up to 160000000)",
     "timeout": "the body did not arrive within 30 s: send it again",
     "unsupported_media_type": "Content-Type text/plain: send the photo as image/jpeg (or what it is)",
     "invalid_parameter": "threshold: Input should be less than or equal to 1",

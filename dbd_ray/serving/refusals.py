@@ -4,7 +4,7 @@ from typing import Literal, get_args
 
 from dbd_ray.errors import DbdRayError, PhotoError, PhotoReason
 from dbd_ray.masking import masked
-from dbd_ray.names import REASON_STATUS, RequestReason
+from dbd_ray.names import MAX_PIXELS, REASON_STATUS, RequestReason
 
 Reason = Literal[PhotoReason, RequestReason]
 REASONS: tuple[Reason, ...] = get_args(Reason)
@@ -45,7 +45,10 @@ class Refusal(DbdRayError):
 
 def refused_photo(error: PhotoError) -> Refusal:
     """Turn an unusable photo into a refusal; advice that only the server's operator could follow is left out."""
-    limit = {"too_many_pixels": "make the photo smaller", "too_many_bytes": "save it as a smaller file"}
+    limit = {
+        "too_many_pixels": f"make the photo smaller (`dbd-ray predict` takes up to {MAX_PIXELS})",
+        "too_many_bytes": "save it as a smaller file",
+    }
     if error.reason in limit:
         return Refusal(error.reason, f"{error.message.split(':')[0]}: {limit[error.reason]}")
     if error.reason in ("needs_extra_heif", "needs_extra_raw", "needs_extra_jxl"):

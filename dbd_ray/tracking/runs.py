@@ -58,10 +58,7 @@ def tracking_uri(storage: str | Path = "runs") -> str:
     """
     uri = os.environ.get("MLFLOW_TRACKING_URI")
     if uri:
-        if uri.startswith("file:") or ("://" not in uri and uri not in _WITHOUT_ADDRESS):
-            raise ConfigError(
-                f"MLFLOW_TRACKING_URI={uri}: MLflow refuses file stores; use sqlite:///…/mlflow.db or a server's URL"
-            )
+        refuse_file_store(uri)
         return _absolute_database(uri)
     where = as_uri(storage)
     if "://" in where and not isinstance(storage, Path):
@@ -69,6 +66,18 @@ def tracking_uri(storage: str | Path = "runs") -> str:
     folder = Path(where)
     folder.mkdir(parents=True, exist_ok=True)
     return _database_uri(folder / "mlflow.db")
+
+
+def refuse_file_store(uri: str) -> None:
+    """Check that `MLFLOW_TRACKING_URI` names a database or a server.
+
+    Raises:
+        ConfigError: It names a folder.
+    """
+    if uri.startswith("file:") or ("://" not in uri and uri not in _WITHOUT_ADDRESS):
+        raise ConfigError(
+            f"MLFLOW_TRACKING_URI={uri}: MLflow refuses file stores; use sqlite:///…/mlflow.db or a server's URL"
+        )
 
 
 def attempt(action: Callable[[], Any], on_failure: Callable[[str], Any]) -> None:

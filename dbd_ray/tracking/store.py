@@ -33,7 +33,7 @@ def require_store(uri: str) -> None:
     if database and not database.exists():  # the first run makes it
         return
     with store_errors(uri, "MLflow cannot be used there"):
-        _probe(uri)
+        probe_server(uri, PROBE_TIMEOUT_S)
         MlflowClient(tracking_uri=uri).search_experiments(max_results=1)
 
 
@@ -67,16 +67,23 @@ def reason_of(error: Exception) -> str:
     return (text.strip().splitlines() or [type(error).__name__])[0]
 
 
-def _probe(uri: str) -> None:
-    # MLflow itself would try a server that does not answer again and again for many minutes
+def probe_server(uri: str, timeout_s: float) -> None:
+    """Ask whether any server answers at a URI of http or https; others are passed over.
+
+    MLflow itself would try one that does not answer again and again for many minutes.
+
+    Raises:
+        ConfigError: Nothing answered in time.
+        httpx2.HTTPError: Nothing can be asked there.
+    """
     parts = urlsplit(uri)
     if parts.scheme not in ("http", "https"):
         return
     # any answer will do, and nothing secret is sent: neither the password nor the certificate matters
     address = urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], "/health", "", ""))
     try:
-        httpx2.head(address, timeout=PROBE_TIMEOUT_S, verify=False)
+        httpx2.head(address, timeout=timeout_s, verify=False)
     except httpx2.TimeoutException:
-        raise ConfigError(f"{uri}: no MLflow server answered within {PROBE_TIMEOUT_S:g} s; {CORRECT}") from None
+        raise ConfigError(f"{uri}: no MLflow server answered within {timeout_s:g} s; {CORRECT}") from None
     except ImportError:
         return  # for a proxy that needs a package: MLflow may have it

@@ -27,7 +27,10 @@ def test_the_demo_goes_from_nothing_to_a_report_in_a_folder_of_any_name(tmp_path
     finished = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     assert not left_over.exists()
     assert finished.returncode == 0, finished.stdout + finished.stderr
-    assert "answered as the detector does" in finished.stdout
+    first, _, rest = finished.stdout.partition("[1/4]")
+    assert "8% in focus (partial)" in first
+    assert (folder / "runs" / "demo" / "first" / "eggs.overlay.jpg").is_file()
+    assert "answered as the detector does" in rest
     report = folder / "runs" / "demo" / "report.html"
     assert str(report) in finished.stdout
     (command_line,) = [line for line in finished.stdout.splitlines() if line.startswith("MLflow: ")]

@@ -13,6 +13,7 @@ import torch
 import typer.main
 from mlflow import MlflowClient
 
+import dbd_ray
 from dbd_ray.checkpoints.files import load_checkpoint
 from dbd_ray.checkpoints.find import packaged_models
 from dbd_ray.cli import app, main
@@ -48,6 +49,7 @@ FROZEN = {
     "export": "format --out --model",
     "import": "file --architecture --out",
     "models": "",
+    "doctor": "",
 }
 
 
@@ -264,6 +266,11 @@ def test_a_wrong_tracking_address_is_noticed_before_measuring(
     assert _run("evaluate", model, "--root", labelled, *options) == 2
     assert "error: MLFLOW_TRACKING_URI=file:///tmp/mlruns" in capsys.readouterr().err
     assert not Path("report").exists()
+
+
+def test_the_version_is_told_without_heavy_libraries() -> None:
+    done = subprocess.run([sys.executable, "-c", HELP, "--version"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, f"dbd-ray {dbd_ray.__version__}\n"), done.stderr
 
 
 def test_models_lists_what_comes_with_the_package_and_what_can_be_trained(capsys: pytest.CaptureFixture[str]) -> None:

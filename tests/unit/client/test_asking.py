@@ -2,13 +2,14 @@ import pickle
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import pytest
 
-from dbd_ray.client import FocusAnswer, FocusClient, FocusRequestError
+from dbd_ray.client import AsyncFocusClient, FocusAnswer, FocusClient, FocusRequestError, answers
 from dbd_ray.client.calls import Options
 from dbd_ray.errors import ConfigError
+from dbd_ray.serving import schemas
 from dbd_ray.serving.options import BatchOptions, FocusOptions
 
 
@@ -59,6 +60,17 @@ def test_a_picture_is_asked_for_as_png(server: Any, client: FocusClient) -> None
     (asked,) = server.requests
     assert asked.headers["accept"] == "image/png"
     assert asked.query == [("output", "mask"), ("margin", "-3"), ("polarity", "blur")]
+
+
+def test_the_models_answer_is_typed_as_the_endpoint_gives_it() -> None:
+    for typed, given in (
+        (answers.ModelAnswer, schemas.ModelAnswer),
+        (answers.LimitsAnswer, schemas.LimitsAnswer),
+        (answers.RefusedModel, schemas.RefusedModel),
+    ):
+        assert typed.__annotations__.keys() == given.model_fields.keys()
+    assert get_type_hints(FocusClient.model)["return"] is answers.ModelAnswer
+    assert get_type_hints(AsyncFocusClient.model)["return"] is answers.ModelAnswer
 
 
 def test_the_model_and_readiness(server: Any, client: FocusClient) -> None:

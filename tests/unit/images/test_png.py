@@ -1,10 +1,12 @@
 """PNG files of every colour type and depth are the levels that were written."""
 
+import io
 import struct
 import zlib
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from dbd_ray.errors import PhotoError
 from dbd_ray.images.decode import decode_photo
@@ -124,3 +126,12 @@ def test_rows_of_megabytes_are_counted(missing: int) -> None:
             decode_photo(data)
     else:
         np.testing.assert_array_equal(decode_photo(data)[..., :1], levels)
+
+
+def test_a_decoders_message_is_told_in_words_and_not_as_python_writes_bytes() -> None:
+    file = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(file, "PNG")
+    damaged = bytearray(file.getvalue())
+    damaged[29] ^= 255  # of the header's checksum
+    with pytest.raises(PhotoError, match=r"\(broken PNG file \(bad header checksum in IHDR\)\)"):
+        decode_photo(bytes(damaged))

@@ -54,7 +54,8 @@ def _refused(answer: Any, status: int, reason: str) -> str:
 def test_a_photo_that_cannot_be_used_is_refused(
     client: Client, counted: Any, data: bytes, status: int, reason: str
 ) -> None:
-    _refused(client().post("/v1/focus", content=data, headers=JPEG), status, reason)
+    message = _refused(client().post("/v1/focus", content=data, headers=JPEG), status, reason)
+    assert ("`dbd-ray predict` takes up to 160000000" in message) is (reason == "too_many_pixels")
     assert counted.reasons == {reason: 1}
     assert counted.requests == {("/v1/focus", status): 1}
 

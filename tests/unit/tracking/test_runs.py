@@ -40,6 +40,7 @@ def test_mlflow_shows_data_source_description_and_kind(tmp_path: Path) -> None:
     assert (tags["mlflow.source.name"], tags["mlflow.note.content"]) == ("dbd-ray train", "lite on cuhk")
     (data,) = run.inputs.dataset_inputs
     assert (data.dataset.name, data.dataset.digest, data.tags[0].value) == ("cuhk", "f" * 36, "training")
+    assert data.dataset.profile
     assert json.loads(data.dataset.profile) == {"train": 8}
     assert "s3cr3t" not in data.dataset.source
 

@@ -1,0 +1,38 @@
+"""Checks of the package's extras."""
+
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+
+from dbd_ray.cli.checkup.finding import Finding
+
+# by the extra's name in pyproject.toml: its packages as pip and as Python name them, and what they are for
+EXTRAS: dict[str, tuple[dict[str, str], str]] = {
+    "heif": ({"pillow-heif": "pillow_heif"}, "HEIC photos"),
+    "raw": ({"rawpy": "rawpy"}, "camera raw files"),
+    "jxl": ({"pillow-jxl-plugin": "pillow_jxl"}, "JPEG XL photos"),
+    "onnx": ({"onnxruntime": "onnxruntime"}, "the engine onnx"),
+    "teachers": (
+        {"transformers": "transformers", "ai-edge-litert": "ai_edge_litert"},
+        "depth teachers hf: and litert:",
+    ),
+    "tune": ({"optuna": "optuna"}, "dbd-ray tune"),
+}
+
+
+def find_extras() -> Iterator[Finding]:
+    """Tell which extras are installed, and how to add the others."""
+    for extra, (packages, purpose) in EXTRAS.items():
+        absent = [name for name, module in packages.items() if find_spec(module) is None]
+        if absent:
+            yield Finding(f"extra {extra}", "note", f"no {', '.join(absent)} ({purpose}): pip install -e '.[{extra}]'")
+        else:
+            told = ", ".join(f"{name} {_version(name)}" for name in packages)
+            yield Finding(f"extra {extra}", "ok", f"{told} ({purpose})")
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:  # a module without an installation's notes, as distributions pack some
+        return "of unknown version"
