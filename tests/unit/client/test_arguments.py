@@ -100,7 +100,7 @@ def test_a_proxy_that_is_not_for_the_endpoint_is_in_nobodys_way(
 
     async def ask() -> dict[str, Any]:
         async with AsyncFocusClient(server.url) as other:
-            return await other.model()
+            return dict(await other.model())
 
     assert asyncio.run(ask()) == server.model
 

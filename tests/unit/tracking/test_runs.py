@@ -38,6 +38,7 @@ def test_mlflow_shows_data_source_description_and_kind(tmp_path: Path) -> None:
     (run,) = client.search_runs([client.get_run(log.run_id).info.experiment_id], f"tags.`{KIND_TAG}` = 'train'")
     tags = run.data.tags
     assert (tags["mlflow.source.name"], tags["mlflow.note.content"]) == ("dbd-ray train", "lite on cuhk")
+    assert run.inputs
     (data,) = run.inputs.dataset_inputs
     assert (data.dataset.name, data.dataset.digest, data.tags[0].value) == ("cuhk", "f" * 36, "training")
     assert data.dataset.profile
