@@ -51,7 +51,7 @@ def test_an_interrupted_command_says_what_the_same_command_would_do(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def interrupted(*_: object, **__: object) -> None:
-        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGTERM)  # as Ctrl-C, which the background of a shell switches off
 
     monkeypatch.setattr(training, "load_train_config", interrupted)
     monkeypatch.setattr(data, "build", interrupted)
