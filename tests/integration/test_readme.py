@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from dbd_ray.config import PrepareConfig, load_ablate_config, load_train_config, load_tune_config, read_yaml
+from dbd_ray.config import load_train_config, read_yaml
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -79,17 +79,12 @@ def test_every_command_and_option_of_readme_and_docs_exists() -> None:
     assert {"predict", "train", "serve", "tune", "export"} <= said.keys(), "this test reads the wrong pages"
 
 
-def test_every_shipped_configuration_is_valid() -> None:
-    runs = {"sweep": load_tune_config, "ablation": load_ablate_config}
-    for path in sorted((ROOT / "jobs" / "configs").glob("*.yaml")):
-        load = runs.get(path.stem.split("-")[0])
-        assert (load(path, {}, []).train if load else load_train_config(path)).epochs >= 1
+def test_the_stages_of_the_packaged_model_hold_together() -> None:
     lite = ROOT / "jobs" / "configs" / "lite"
     first, last = (load_train_config(lite / f"{stage}.yaml") for stage in ("first", "train"))
     assert last.start_from == f"runs/{first.name}/model"
     assert first.data == last.data
-    prepared = [PrepareConfig(**read_yaml(lite / f"{name}.yaml")) for name in ("cuhk", "sharp", "scenes")]
-    assert {one.out for one in prepared} >= set(first.data)
+    assert {read_yaml(lite / f"{name}.yaml")["out"] for name in ("cuhk", "sharp", "scenes")} >= set(first.data)
 
 
 def test_make_targets_of_the_readme_exist() -> None:
