@@ -29,7 +29,7 @@ def test_the_demo_goes_from_nothing_to_a_report_in_a_folder_of_any_name(tmp_path
     assert finished.returncode == 0, finished.stdout + finished.stderr
     first, _, rest = finished.stdout.partition("[1/4]")
     assert "8% in focus (partial)" in first
-    assert (folder / "runs" / "demo" / "first" / "eggs.overlay.jpg").is_file()
+    assert (folder / "runs" / "demo" / "first" / "eggs.jpg.overlay.jpg").is_file()
     assert "answered as the detector does" in rest
     report = folder / "runs" / "demo" / "report.html"
     assert str(report) in finished.stdout
