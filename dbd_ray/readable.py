@@ -1,11 +1,26 @@
 """Texts that others chose, such as names of files and lenses, made safe to show among other texts."""
 
+import csv
+import io
 import unicodedata
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 # controls; format characters, among which those that turn the direction of what follows; lone surrogates; the
 # separators of lines and paragraphs. The joiners stay, which emoji and some scripts are written with
 _HIDDEN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 _JOINERS = "\u200c\u200d"
+
+
+def csv_text(rows: Iterable[Sequence[Any]]) -> str:
+    """Write rows as comma-separated values, whatever is in them."""
+    text = io.StringIO()
+    plain = csv.writer(text, lineterminator="\n")
+    quoted = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL)
+    for row in rows:
+        # Python before 3.11.9 leaves a lone carriage return unquoted, which ends the row for whoever reads it
+        (quoted if any("\r" in str(cell) for cell in row) else plain).writerow(row)
+    return text.getvalue()
 
 
 def readable(text: str, longest: int | None = None) -> str:

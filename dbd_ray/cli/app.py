@@ -80,6 +80,15 @@ app.command()(models.models)
 app.command()(doctor.doctor)
 
 
+def _require_folder() -> None:
+    """Check that the current folder is there: without, torch's libraries end the process in their own words."""
+    try:
+        os.getcwd()  # noqa: PTH109 - Path.cwd() is the same call
+    except FileNotFoundError:
+        sys.stderr.write("error: the current folder is gone: cd to another one\n")
+        raise SystemExit(2) from None
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command line; a mistake of the user's ends in one clear line, not in a traceback.
 
@@ -87,6 +96,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         arguments: Command and options; those of this process by default.
     """
     accept_any_text()
+    _require_folder()
     stop_by_signals()
     present_token()
     for switch, off in NO_REPORTS.items():

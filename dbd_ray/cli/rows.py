@@ -1,6 +1,5 @@
 """Rows of an answer on stdout: a table for people, CSV or JSON for programs, paths for `xargs -0`."""
 
-import csv
 import json
 import re
 import sys
@@ -12,6 +11,7 @@ from typing import Any, Literal, get_args
 
 from dbd_ray.cli.console import on_one_line, show_table, shown
 from dbd_ray.errors import ConfigError
+from dbd_ray.readable import csv_text
 
 RowFormat = Literal["table", "csv", "json"]
 
@@ -62,10 +62,9 @@ def write_paths(paths: Iterable[bytes]) -> None:
 
 
 def _write_csv(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    writer = csv.writer(sys.stdout, lineterminator="\n")
     for row in (columns, *rows):
         cells = [_plain(value) for value in row]
-        writer.writerow([on_one_line(shown(cell)) for cell in cells] if sys.stdout.isatty() else cells)
+        sys.stdout.write(csv_text([[on_one_line(shown(cell)) for cell in cells] if sys.stdout.isatty() else cells]))
 
 
 def _plain(value: Any) -> str:

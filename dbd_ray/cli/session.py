@@ -147,8 +147,8 @@ def check_reachable(address: str, timeout_s: float = CONNECT_TIMEOUT_S) -> None:
     Raises:
         DbdRayError: Nothing does, or the address is none.
     """
-    parts = urlsplit(address if "://" in address else f"//{address}")
     try:
+        parts = urlsplit(address if "://" in address else f"//{address}")
         if parts.hostname and parts.port:
             socket.create_connection((parts.hostname, parts.port), timeout=timeout_s).close()
     except (OSError, ValueError) as error:

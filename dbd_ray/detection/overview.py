@@ -1,8 +1,6 @@
 """The overview of a run of `dbd-ray predict`: a table and a page of all files that it was given."""
 
 import base64
-import csv
-import io
 import json
 import os
 import re
@@ -16,7 +14,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from dbd_ray.detection.files import Prediction
 from dbd_ray.detection.marks import digest
 from dbd_ray.errors import DbdRayError
-from dbd_ray.readable import readable
+from dbd_ray.readable import csv_text, readable
 from dbd_ray.storage import replace_bytes
 from dbd_ray.summary import Kind
 
@@ -108,9 +106,7 @@ def _read_mark(page: Path) -> dict[str, Any] | None:
 
 
 def _table(rows: Sequence[Prediction], passed_over: Mapping[Path, str]) -> bytes:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(_COLUMNS)
+    lines: list[Sequence[object]] = [_COLUMNS]
     for one in rows:
         found = (
             ("ok", one.summary.kind, round(one.summary.in_focus_fraction, 4), round(one.summary.confidence, 4))
@@ -118,10 +114,10 @@ def _table(rows: Sequence[Prediction], passed_over: Mapping[Path, str]) -> bytes
             else ("error", "", "", "")
         )
         mask = "" if one.mask_fraction is None else round(one.mask_fraction, 4)
-        writer.writerow((_path(one.photo), *found, mask, one.error))
+        lines.append((_path(one.photo), *found, mask, one.error))
     for path, why in passed_over.items():
-        writer.writerow((_path(path), "skipped", "", "", "", "", why))
-    return text.getvalue().encode("utf-8", "backslashreplace")
+        lines.append((_path(path), "skipped", "", "", "", "", why))
+    return csv_text(lines).encode("utf-8", "backslashreplace")
 
 
 def _path(path: Path) -> str:

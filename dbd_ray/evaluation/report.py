@@ -1,8 +1,6 @@
 """One evaluation as files: JSON and CSV for programs, Markdown for reviews, one HTML page for people."""
 
-import csv
 import html
-import io
 import json
 import math
 import re
@@ -22,6 +20,7 @@ from dbd_ray.evaluation.report_folder import REPORT_FILES, require_report_folder
 from dbd_ray.evaluation.thumbnails import EvaluatedPhoto, data_uri, panels, picture_uri, strip_png
 from dbd_ray.metrics import METRIC_DEFINITIONS, METRIC_NAMES, PrCurve, lower_is_better
 from dbd_ray.names import F_BETA
+from dbd_ray.readable import csv_text
 from dbd_ray.storage import replace_bytes
 
 _JSON_FORMAT = 1
@@ -157,11 +156,7 @@ def _plain(value: Any) -> Any:
 
 def _per_image_csv(rows: Sequence[Mapping[str, Any]]) -> str:
     columns = list(dict.fromkeys(["id", *(name for row in rows for name in row)]))
-    text = io.StringIO()
-    writer = csv.DictWriter(text, columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
+    return csv_text([columns, *([row.get(name, "") for name in columns] for row in rows)])
 
 
 def _markdown(report: Report, rows: Sequence[ComparisonRow], worst_files: Mapping[str, EvaluatedPhoto]) -> str:

@@ -13,7 +13,8 @@ from dbd_ray.images.lost import lost_part
 if TYPE_CHECKING:
     from rawpy import RawPy
 
-_ORIENTATION_TAG = 0x0112
+_ORIENTATION_TAG, _SOFTWARE_TAG, _TIME_TAG = 0x0112, 0x0131, 0x0132
+_EXIF_IFD, _TAKEN_TAG = 0x8769, 0x9003
 _ORIENTATION_OF_FLIP = {3: 3, 5: 8, 6: 6}  # LibRaw's flip codes as EXIF orientations
 _SMALLEST_PX = 640  # longer side that is enough to judge focus on
 _TIFF_HEADERS = (b"II*\0", b"MM\0*")
@@ -33,8 +34,6 @@ class DevelopedRaw(Image.Image):
         super().__init__()
         self._mode, self._size = "RGB", size
         self._data = data
-        if data.startswith(_TIFF_HEADERS):
-            self.getexif().load(data)
 
     def load(self) -> Any:
         """Develop the pixels.
@@ -83,10 +82,24 @@ def open_raw(data: bytes) -> Image.Image:
                 "focus on: export it as JPEG or TIFF",
             )
         image = DevelopedRaw(data, developed)
-        image.getexif()[_ORIENTATION_TAG] = orientation
     # previews often lack the tag although the raw file around them knows how the camera was held
-    image.getexif().setdefault(_ORIENTATION_TAG, orientation)
+    orientation = image.getexif().get(_ORIENTATION_TAG, orientation)
+    _take_facts(image.getexif(), data)
+    image.getexif()[_ORIENTATION_TAG] = orientation
     return image
+
+
+def _take_facts(exif: Image.Exif, data: bytes) -> None:
+    """Let a preview have the EXIF of the raw file around it, where that is like a TIFF."""
+    if data.startswith(_TIFF_HEADERS):
+        try:
+            exif.load(data)
+        except Exception:  # noqa: BLE001 - damaged EXIF raises almost anything and says nothing about the photo
+            exif.clear()
+    elif str(exif.get(_SOFTWARE_TAG, "")).startswith("dcraw"):
+        # LibRaw makes EXIF for previews without: in this machine's time zone, and 1970 where there is no time
+        exif.pop(_TIME_TAG, None)
+        exif.get_ifd(_EXIF_IFD).pop(_TAKEN_TAG, None)
 
 
 def _preview(raw: "RawPy") -> Image.Image | None:
@@ -103,8 +116,8 @@ def _preview(raw: "RawPy") -> Image.Image | None:
 
 def _half_size(raw: "RawPy") -> tuple[int, int]:
     width, height = raw.sizes.iwidth, raw.sizes.iheight
-    # without a mosaic, each pixel has its three colours already
-    return (width, height) if raw.raw_pattern is None else ((width + 1) // 2, (height + 1) // 2)
+    # without a mosaic, each pixel has its three colours already, or none
+    return (width, height) if raw.raw_pattern is None or raw.num_colors == 1 else ((width + 1) // 2, (height + 1) // 2)
 
 
 def _develop(data: bytes, size: tuple[int, int]) -> np.ndarray:
@@ -119,6 +132,8 @@ def _develop(data: bytes, size: tuple[int, int]) -> np.ndarray:
             photo: np.ndarray = raw.postprocess(half_size=True, use_camera_wb=True, user_flip=0)
     except rawpy.LibRawError as error:
         raise _unreadable(error) from None
+    if photo.shape[2:] == (1,):
+        photo = np.repeat(photo, 3, axis=2)
     if photo.shape != (size[1], size[0], 3):
         raise PhotoError("undecodable", "this raw file's pixels are no squares in rows: export it as JPEG or TIFF")
     return photo

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from dbd_ray.library.schema import PAIR_REASON
+
 Indices = NDArray[np.int64]
 Links = list[tuple[Indices, Indices]]
 
@@ -46,7 +48,8 @@ def cull_page(
     rank = _rank(table)
     hashes, hashed = _hashes(table)
     times, timed = _times(table)
-    links = _same_content(table, rows)
+    names = _shot_names(table)
+    links = [*_same_content(table, rows), *_same_shot(names, rows)]
     links += _close_in_time(
         rows[(timed & hashed)[rows]],
         table,
@@ -58,9 +61,10 @@ def cull_page(
     )
     if without_time:
         links += _alike(rows[(~timed & hashed)[rows]], hashes, rank, distance=distance)
-    names = _shot_names(table)
     bursts = [_by_shot(names, group) for group in _groups(links, rank, len(table))]
-    found = [[row for shot in shots for row in shot] for shots in bursts if len(shots) > 1]
+    beside = _beside_photos(table, names)
+    several = [shots for shots in bursts if len(shots) > 1]
+    found = [[row for shot in shots for row in (*shot, *beside.get(names[shot[0]], ()))] for shots in several]
     last = np.iinfo(np.int64).max
     return sorted(
         found, key=lambda burst: (min(int(times[row]) if timed[row] else last for row in burst), rank[burst[0]])
@@ -131,6 +135,27 @@ def _same_content(table: pa.Table, rows: Indices) -> Links:
     return [(rows[same], rows[same + 1])]
 
 
+def _same_shot(names: Sequence[tuple[str, bytes]], rows: Indices) -> Links:
+    last: dict[tuple[str, bytes], int] = {}
+    pairs = []
+    for row in rows.tolist():
+        if names[row] in last:
+            pairs.append((last[names[row]], row))
+        last[names[row]] = row
+    one, other = np.array(pairs, np.int64).reshape(-1, 2).T
+    return [(one, other)]
+
+
+def _beside_photos(table: pa.Table, names: Sequence[tuple[str, bytes]]) -> dict[tuple[str, bytes], list[int]]:
+    """Give photos without a result by the name of their shot: they go where the shot goes."""
+    beside: dict[tuple[str, bytes], list[int]] = {}
+    columns = (table[name].to_pylist() for name in ("status", "reason"))
+    for row, (status, reason) in enumerate(zip(*columns, strict=True)):
+        if status == "error" or reason == PAIR_REASON:
+            beside.setdefault(names[row], []).append(row)
+    return beside
+
+
 def _close_in_time(
     rows: Indices,
     table: pa.Table,
@@ -192,7 +217,7 @@ def _groups(links: Links, rank: Indices, count: int) -> list[list[int]]:
 
 def _shot_names(table: pa.Table) -> list[tuple[str, bytes]]:
     columns = (table[name].to_pylist() for name in ("uri", "path_bytes"))
-    return [(uri, os.path.splitext(path)[0]) for uri, path in zip(*columns, strict=True)]  # noqa: PTH122 - bytes
+    return [(uri, os.path.splitext(path)[0].lower()) for uri, path in zip(*columns, strict=True)]  # noqa: PTH122 - bytes
 
 
 def _by_shot(names: Sequence[tuple[str, bytes]], burst: Sequence[int]) -> list[list[int]]:

@@ -21,7 +21,7 @@ _ONCE_MORE_S = 0.1
 MEMORY = "2GB"
 # a question on these is one about the files that no detector saw
 _OF_ALL_FILES = {"status", "reason", "detail"}
-_STATEMENT = re.compile(r"\s*(select|with|from|describe|summarize)\b", re.IGNORECASE)
+_STATEMENT = re.compile(r"(?:\s|--[^\n]*\n)*(select|with|from|describe|summarize)\b", re.IGNORECASE)
 _UNKNOWN_COLUMN = re.compile(r'column (?:named )?"([^"]+)"', re.IGNORECASE)
 _LOCKED: dict[str, str | bool | int | float | list[str]] = {
     "memory_limit": MEMORY,

@@ -13,7 +13,7 @@ from dbd_ray.errors import DatasetError
 from dbd_ray.images.containers import RAW_SUFFIXES
 from dbd_ray.images.decode import MAX_BYTES
 from dbd_ray.images.photo_names import why_no_photo
-from dbd_ray.library.schema import TABLE
+from dbd_ray.library.schema import PAIR_REASON, TABLE
 from dbd_ray.storage import UNREACHABLE, as_uri, kind_at, open_storage
 
 _DEVELOPED = frozenset({".jpg", ".jpeg", ".heic", ".heif", ".hif"})
@@ -160,7 +160,9 @@ def _without_pairs(found: list[Found]) -> list[Found]:
         _stem(one.path): one.path for one in found if one.status == "photo" and _suffix(one.path) in _DEVELOPED
     }
     return [
-        one._replace(status="skipped", reason="pair", detail=f"the same shot as {_text(developed[_stem(one.path)])}")
+        one._replace(
+            status="skipped", reason=PAIR_REASON, detail=f"the same shot as {_text(developed[_stem(one.path)])}"
+        )
         if one.status == "photo" and _suffix(one.path) in RAW_SUFFIXES and _stem(one.path) in developed
         else one
         for one in found

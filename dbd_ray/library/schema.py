@@ -7,6 +7,9 @@ import pyarrow as pa
 TABLE = "library.parquet"
 """Name of the table's file in the folder of results."""
 
+PAIR_REASON = "pair"
+"""Reason of a camera raw file that was passed over for the picture of the same shot beside it."""
+
 VERSION_KEY = b"dbd_ray.library"
 VERSION = 1
 """Of the table's layout; grows when an older package would misread a newer table, and stands in its metadata."""

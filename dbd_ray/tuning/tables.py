@@ -1,12 +1,11 @@
 """Tables of a study as text, and writing its files."""
 
-import csv
-import io
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import fmean, stdev
 
+from dbd_ray import readable
 from dbd_ray.storage import replace_text
 from dbd_ray.tracking.runs import RunLog
 
@@ -21,9 +20,7 @@ def markdown_table(head: Sequence[str], rows: Rows) -> str:
 
 def csv_text(head: Sequence[str], rows: Rows) -> str:
     """Write a table as comma-separated values."""
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([head, *rows])
-    return text.getvalue()
+    return readable.csv_text([head, *rows])
 
 
 def mean_and_deviation(values: Sequence[float]) -> tuple[float, float | None]:

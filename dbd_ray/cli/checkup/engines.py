@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 from importlib import import_module
-from importlib.metadata import version
 
 from dbd_ray.cli.checkup.finding import Finding
+from dbd_ray.cli.checkup.packages import version_of
 
 
 def find_models() -> Iterator[Finding]:
@@ -35,7 +35,7 @@ def find_engines() -> Iterator[Finding]:
             broken.add(library)
             yield Finding(f"engines {names}", "fault", f"{library} is installed but does not load: {error}")
         else:
-            yield Finding(f"engines {names}", "ok", f"{library} {version(library)}")
+            yield Finding(f"engines {names}", "ok", f"{library} {version_of(library)}")
     absent = [name for name in ENGINES if name not in installed]
     if absent:
         why = "not installed" if device.type == "cpu" else f"not installed, or for CPUs alone ({device} is used)"

@@ -27,11 +27,11 @@ def find_extras() -> Iterator[Finding]:
         if absent:
             yield Finding(f"extra {extra}", "note", f"no {', '.join(absent)} ({purpose}): pip install -e '.[{extra}]'")
         else:
-            told = ", ".join(f"{name} {_version(name)}" for name in packages)
+            told = ", ".join(f"{name} {version_of(name)}" for name in packages)
             yield Finding(f"extra {extra}", "ok", f"{told} ({purpose})")
 
 
-def _version(package: str) -> str:
+def version_of(package: str) -> str:
     try:
         return version(package)
     except PackageNotFoundError:  # a module without an installation's notes, as distributions pack some

@@ -38,8 +38,8 @@ def find_dashboards() -> Iterator[Finding]:
         address = os.environ.get(variable)
         if not address:
             continue
-        parts = urlsplit(address)
         try:
+            parts = urlsplit(address if "://" in address else f"//{address}")
             port = parts.port or (443 if parts.scheme == "https" else 80)
             socket.create_connection((parts.hostname or "", port), timeout=ANSWER_S).close()
         except (OSError, ValueError) as error:

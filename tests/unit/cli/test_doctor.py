@@ -206,6 +206,15 @@ def test_addresses_that_nobody_answers_at_are_faults(monkeypatch: pytest.MonkeyP
         assert address in _found(surroundings.find_ray)["Ray"][1]
 
 
+@pytest.mark.parametrize("scheme", ["http://", ""])
+def test_a_dashboard_that_answers_is_found_with_and_without_a_scheme(
+    scheme: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        monkeypatch.setenv("RAY_API_SERVER_ADDRESS", f"{scheme}127.0.0.1:{listening.getsockname()[1]}")
+        assert _found(surroundings.find_dashboards)["RAY_API_SERVER_ADDRESS"][0] == "ok"
+
+
 def test_tokens_are_told_by_their_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH", "RAY_AUTH_MODE"):

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import ray
 
-from dbd_ray.cli.session import local_or_cluster
-from dbd_ray.errors import ConfigError
+from dbd_ray.cli.session import check_reachable, local_or_cluster
+from dbd_ray.errors import ConfigError, DbdRayError
 from dbd_ray.tracking import store
 from dbd_ray.tracking.store import require_store
 
@@ -70,3 +70,17 @@ def test_a_user_without_home_is_told_what_to_set(tmp_path: Path) -> None:
     assert done.returncode == 2, done.stderr
     assert "error: this user has no home folder: set HOME" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_folder_that_is_gone_is_told_before_any_library_is_loaded(tmp_path: Path) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    code = f"import os; os.rmdir({str(gone)!r}); from dbd_ray.cli import main; main(['doctor'])"
+    done = subprocess.run([sys.executable, "-c", code], cwd=gone, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (2, "error: the current folder is gone: cd to another one\n")
+
+
+@pytest.mark.parametrize("address", ["http://[::1", "[::1:6379", "ray://[bad]:1"])
+def test_an_address_of_ray_that_is_none_is_told_by_its_variable(address: str) -> None:
+    with pytest.raises(DbdRayError, match=r"RAY_ADDRESS=.*: no Ray answers there"):
+        check_reachable(address)

@@ -188,6 +188,26 @@ def test_where_no_preview_is_large_enough_the_sensors_data_are_developed(
     assert photo_exif(data)[272] == "Camera"
 
 
+def test_a_previews_facts_are_those_of_the_raw_file() -> None:
+    """And not those that LibRaw makes for a preview without EXIF, which has the year 1970 where there is no time."""
+    pytest.importorskip("rawpy")
+    exif = photo_exif(dng())
+    assert exif[272] == "Camera"
+    assert 0x0132 not in exif
+    assert "dcraw" not in str(exif)
+
+
+def test_a_sensor_without_colours_is_developed_in_full() -> None:
+    pytest.importorskip("rawpy")
+    gray = dng(preview_px=(160, 120), sensor_data=_sensor_data())
+    mosaic, linear = struct.pack("<HHII", 262, 3, 1, 32803), struct.pack("<HHII", 262, 3, 1, 34892)
+    assert mosaic in gray
+    photo = decode_photo(gray.replace(mosaic, linear))
+    assert photo.shape == (1200, 1600, 3)
+    assert photo_size(gray.replace(mosaic, linear)) == (1200, 1600)
+    assert np.array_equal(photo[..., 0], photo[..., 2])
+
+
 def test_a_sensor_whose_rows_were_lost_is_not_developed() -> None:
     pytest.importorskip("rawpy")
     whole = dng(preview_px=(160, 120), sensor_data=_sensor_data())

@@ -163,3 +163,28 @@ def test_a_hundred_thousand_photos_take_seconds(seconds_apart: float) -> None:
     started = time.perf_counter()
     cull_page(table)
     assert time.perf_counter() - started < 10
+
+
+def test_a_raw_file_without_a_result_goes_where_its_jpeg_goes(library: Library) -> None:
+    raw: dict[str, Any] = {"status": "skipped", "reason": "pair", "focus_kind": None}
+    table = library(
+        _shot(0, sharpness=1.0, path="1.JPG"),
+        _shot(1, sharpness=5.0, path="2.JPG"),
+        {"path": "1.cr3", **raw},
+        {"path": "2.CR3", **raw, "status": "error", "reason": "undecodable"},
+        {"path": "1.xmp", **raw, "reason": "sidecar"},
+    )
+    bursts = cull_page(table)
+    assert [[table["path"][row].as_py() for row in burst] for burst in bursts] == [["2.JPG", "2.CR3", "1.JPG", "1.cr3"]]
+    assert [table["path"][row].as_py() for row in beyond_best(table, bursts)] == ["1.JPG", "1.cr3"]
+
+
+def test_raw_and_jpeg_that_look_different_are_one_shot(library: Library) -> None:
+    table = library(
+        _shot(0, LOOK, sharpness=1.0, path="1.JPG"),
+        _shot(0, OTHER, sharpness=9.0, path="1.CR3"),
+        _shot(1, LOOK, sharpness=5.0, path="2.jpg"),
+        _shot(1, OTHER, sharpness=2.0, path="2.CR3"),
+    )
+    (burst,) = cull_page(table)
+    assert [table["path"][row].as_py() for row in burst] == ["1.CR3", "1.JPG", "2.jpg", "2.CR3"]

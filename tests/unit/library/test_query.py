@@ -74,6 +74,10 @@ def test_columns_of_one_name_stay_apart(photos: pa.Table) -> None:
     assert ask(photos, "SELECT path, path, 1 AS path_2 FROM photos").columns == ("path", "path_2", "path_2_2")
 
 
+def test_a_statement_may_begin_with_a_comment(photos: pa.Table) -> None:
+    assert ask(photos, "-- how many\n SELECT count(*) FROM photos").rows == [(3,)]
+
+
 def test_a_table_of_no_rows_can_be_asked(library: Library) -> None:
     assert ask(library(), "kind = 'partial'").rows == []
 
