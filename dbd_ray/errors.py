@@ -119,6 +119,7 @@ def out_of_memory(error: BaseException) -> bool:
 
 def own_error(error: BaseException | None) -> DbdRayError | None:
     """Find the DbdRayError inside an error of Ray, which wraps the error of a task, sometimes more than once."""
-    while error is not None and not isinstance(error, DbdRayError):
+    # one of Ray's that carries ours is an instance of both, and its text is a traceback
+    while error is not None and (hasattr(error, "cause") or not isinstance(error, DbdRayError)):
         error = getattr(error, "cause", None) or error.__cause__
     return error

@@ -30,6 +30,7 @@ LOGGED_EVERY_S = 15.0
 _COLOURING = re.compile(r"\x1b\[[0-9;]*m")  # of Ray's messages
 # control characters but tabs and line ends, and those that turn the direction of what follows
 _STEERING = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+_BREAKING = re.compile(r"[\t\n\r\v\f]+")  # what would end a cell or a row
 _LOWEST = re.compile(r"[\x00-\x1f]")
 
 
@@ -86,7 +87,7 @@ def show_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, title: 
     rows = [[shown(text) for text in row] for row in rows]
     if not console.is_terminal:
         for row in (columns, *rows):
-            sys.stdout.write("\t".join(" ".join(text.split()) for text in row) + "\n")
+            sys.stdout.write("\t".join(_BREAKING.sub(" ", text) for text in row) + "\n")
         return
     if title:
         say(title)

@@ -67,6 +67,13 @@ class AnnotateConfig(Settings):
             raise ValueError(f"{', '.join(unknown)} cannot be saved; choose of {', '.join(LIBRARY_RESULTS)}")
         return names
 
+    @field_validator("endpoint")
+    @classmethod
+    def _address(cls, endpoint: str | None) -> str | None:
+        if endpoint is not None and not endpoint.lower().startswith(("http://", "https://")):
+            raise ValueError(f"{endpoint!r} is no address of an endpoint: give http://HOST:PORT")
+        return endpoint
+
     @model_validator(mode="after")
     def _one_detector(self) -> Self:
         if self.endpoint:

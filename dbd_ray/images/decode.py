@@ -238,7 +238,7 @@ def _check_pixels(size: tuple[int, int], max_pixels: int) -> None:
         raise PhotoError(
             "too_many_pixels",
             f"the photo has {width}x{height} pixels, the limit is {max_pixels}: make it smaller, or raise max_pixels "
-            "(dbd-ray predict: --max-pixels)",
+            "(--max-pixels of predict, --set max_pixels=N of others)",
         )
 
 

@@ -155,6 +155,7 @@ def _dataset(run: Run, groups: Sequence[Group], *, photos_per_task: int, drop_cr
     written = focused.map_batches(WriteResults(run.source, run.out, config, run.parameters), batch_size=None, **tasks)
     context = written.context
     context.actor_init_retry_on_errors, context.max_consecutive_actor_init_deaths = False, MOST_DEATHS
+    context.raise_original_map_exception = True  # Ray's own, in its place, loses its cause between processes
     context.max_errored_blocks = -1 if drop_crashed else 0
     store = MEMORY_SHARE * ray.cluster_resources().get("object_store_memory", 0)
     context.execution_options.resource_limits = ExecutionResources(object_store_memory=store)

@@ -84,6 +84,7 @@ def depths_dataset(
     )
     context = done.context
     context.actor_init_retry_on_errors, context.max_consecutive_actor_init_deaths = False, MOST_DEATHS
+    context.raise_original_map_exception = True  # Ray's own, in its place, loses its cause between processes
     context.max_errored_blocks = -1 if drop_crashed else 0
     limit = config.memory_limit_gib
     store = limit * 2**30 if limit else MEMORY_SHARE * ray.cluster_resources().get("object_store_memory", 0)

@@ -6,7 +6,9 @@ import re
 import shutil
 import subprocess
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ from PIL import Image
 from schemathesis import GenerationMode
 
 from dbd_ray import Detector, FocusPredictor
+from dbd_ray.client import FocusRequestError
 from dbd_ray.config import AnnotateConfig, PredictConfig
 from dbd_ray.detection.files import predict_files
 from dbd_ray.images.decode import decode_photo
@@ -93,6 +96,35 @@ def test_a_library_is_annotated_by_the_endpoint_as_by_the_model_here(
         maps = [_levels((tmp_path / out / f"focus/{name}.focus.png").read_bytes()) for out in ("here", "there")]
         assert np.abs(maps[0] - maps[1]).max() <= 1
     assert planned(open_library(there)).looked_at == 0
+
+
+def test_an_endpoint_that_goes_away_ends_a_run_with_its_own_words(
+    local_ray: None, photos: list[Path], tmp_path: Path
+) -> None:
+    class Going(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            body = json.dumps({"name": "lite", "fingerprint": "f" * 64, "limits": {"max_photos": 4}}).encode()
+            self.send_response(200)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def do_POST(self) -> None:
+            self.send_response(404)
+            self.end_headers()
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Going) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        config = AnnotateConfig(
+            source=str(photos[0].parent), out=str(tmp_path / "out"), endpoint=f"http://127.0.0.1:{server.server_port}"
+        )
+        library = open_library(config.model_copy(update={"storage": str(tmp_path / "runs")}))
+        few = library._replace(plan=library.plan._replace(pending=library.plan.pending[:2]))
+        with pytest.raises(FocusRequestError, match="not_found") as ended:
+            annotate(few)
+        server.shutdown()
+    assert "Traceback" not in str(ended.value)
 
 
 def test_tiles_beyond_one_batch_are_answered_as_by_the_detector(endpoint: str, photos: list[Path]) -> None:

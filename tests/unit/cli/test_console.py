@@ -159,3 +159,8 @@ def test_a_name_says_nothing_on_lines_of_its_own(capsys: pytest.CaptureFixture[s
 def test_colours_of_rays_messages_are_left_out(capsys: pytest.CaptureFixture[str]) -> None:
     console.say("\x1b[36mray::worker\x1b[39m ended")
     assert capsys.readouterr().out == "ray::worker ended\n"
+
+
+def test_a_table_in_a_pipe_keeps_the_spaces_of_names(capsys: pytest.CaptureFixture[str]) -> None:
+    console.show_table(("path", "kind"), [(" two  spaces.jpg", "a\tb")])
+    assert capsys.readouterr().out == "path\tkind\n two  spaces.jpg\ta b\n"

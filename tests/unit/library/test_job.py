@@ -292,3 +292,9 @@ def test_sidecars_that_were_mended_are_written(library: Path, tmp_path: Path, ru
 def test_actors_that_cannot_be_are_refused(actors: str) -> None:
     with pytest.raises(ValueError, match="actors"):
         AnnotateConfig(source="a", out="b", actors=actors)
+
+
+@pytest.mark.parametrize("endpoint", ["", "127.0.0.1:8000", "ftp://x"])
+def test_an_address_of_no_endpoint_is_refused_at_once(endpoint: str) -> None:
+    with pytest.raises(ValueError, match="is no address of an endpoint: give http://HOST:PORT"):
+        AnnotateConfig(source="a", out="b", endpoint=endpoint)
