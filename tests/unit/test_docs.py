@@ -9,7 +9,10 @@ from typing import get_args
 import pytest
 
 import dbd_ray.errors
+from dbd_ray.client.reading import PASSING_REASONS
 from dbd_ray.errors import PhotoReason
+from dbd_ray.library.places import NAME_REASON, WAY_REASON
+from dbd_ray.library.plan import RETRIED
 from dbd_ray.names import OUTPUT_COLUMNS
 
 ROOT = Path(__file__).parents[2]
@@ -91,7 +94,9 @@ def test_every_error_and_reason_has_its_line() -> None:
     ]
     assert {name for name in errors if name not in page} == set()
     assert _reasons(page, "## Why a photo") == sorted(get_args(PhotoReason))
-    assert _reasons(page, "## Reasons of `teach` alone") == ["crashed", "teacher_failed", "unreadable"]
+    of_annotate = {NAME_REASON, WAY_REASON, *RETRIED} - PASSING_REASONS - set(get_args(PhotoReason))
+    found = _reasons(page, "## Reasons of `teach` and `annotate`")
+    assert set(found) == of_annotate | {"crashed", "teacher_failed", "unreadable", "same_name"}
 
 
 def _reasons(page: str, heading: str) -> list[str]:

@@ -106,7 +106,7 @@ def test_the_pixel_limit_can_be_set_by_the_option_that_the_error_and_the_help_na
     command = ("predict", photo, "--out", "out", "--model", model, "--save", "json", "--max-pixels")
     assert _run(*command, str(pixels)) == 0
     assert _run(*command, str(pixels - 1)) == 1
-    assert re.search(r"^failed: .*--max-pixels\) \[too_many_pixels\]$", capsys.readouterr().err, re.M)
+    assert re.search(r"^failed: .*\(--max-pixels of predict, .*\) \[too_many_pixels\]$", capsys.readouterr().err, re.M)
     _run("predict", "--help")
     shown = " ".join(re.sub(r"[│╭╰─]", " ", capsys.readouterr().out).split())
     assert f"default {MAX_PIXELS // 10**6} million" in shown
