@@ -117,6 +117,9 @@ F_MAX = "f_max_of_mean_curve"
 HEADLINE_METRICS = (MAE, F_BETA, F_MAX, "iou_at_half_focus")
 """The metrics of `metrics.METRIC_NAMES` that commands and charts show first."""
 
+AREA_COLUMNS = ("sharp_left", "sharp_top", "sharp_right", "sharp_bottom")
+"""Columns of the box around the sharp pixels; -1 where there are none."""
+
 OUTPUT_COLUMNS: Mapping[str, type] = MappingProxyType(
     {
         "focus": bytes,

@@ -19,7 +19,9 @@ ROOT = Path(__file__).parents[1]
 
 # the same list as in ARCHITECTURE.md: each may import what stands beside or above it here, never what stands below
 LAYERS: tuple[frozenset[str], ...] = (
-    frozenset({"errors", "masking", "names", "readable", "summary", "config", "storage", "hardware", "images"}),
+    frozenset(
+        {"errors", "masking", "names", "readable", "summary", "config", "storage", "templates", "hardware", "images"}
+    ),
     frozenset({"datasets", "models", "metrics"}),
     frozenset({"engines", "checkpoints", "tracking", "teachers"}),
     frozenset({"detection"}),

@@ -62,9 +62,10 @@ def write_paths(paths: Iterable[bytes]) -> None:
 
 
 def _write_csv(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    for row in (columns, *rows):
-        cells = [_plain(value) for value in row]
-        sys.stdout.write(csv_text([[on_one_line(shown(cell)) for cell in cells] if sys.stdout.isatty() else cells]))
+    cells = [[_plain(value) for value in row] for row in (columns, *rows)]
+    if sys.stdout.isatty():
+        cells = [[on_one_line(shown(cell)) for cell in row] for row in cells]
+    sys.stdout.write(csv_text(cells))
 
 
 def _plain(value: Any) -> str:

@@ -5,10 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from dbd_ray.names import OUTPUT_COLUMNS
+from dbd_ray.names import AREA_COLUMNS, OUTPUT_COLUMNS
 from dbd_ray.summary import Summary
-
-_AREA = ("sharp_left", "sharp_top", "sharp_right", "sharp_bottom")
 
 
 def found_row(summary: Summary, focus: bytes) -> dict[str, Any]:
@@ -24,7 +22,7 @@ def found_row(summary: Summary, focus: bytes) -> dict[str, Any]:
         "focus": focus,
         "focus_kind": summary.kind,
         "in_focus_fraction": summary.in_focus_fraction,
-        **dict(zip(_AREA, box, strict=True)),
+        **dict(zip(AREA_COLUMNS, box, strict=True)),
         "focus_confidence": summary.confidence,
         "focus_model": f"{summary.model}@{summary.model_fingerprint[:16]}",
         "error": "",
@@ -35,7 +33,7 @@ def failed_row(error: str) -> dict[str, Any]:
     """Give the values of `OUTPUT_COLUMNS` of a photo without a focus map: the reason, and empty values."""
     # of each column's own type: an all-null block would get another schema than its neighbours
     empty = {name: kind() for name, kind in OUTPUT_COLUMNS.items()}
-    nothing = {**dict.fromkeys(_AREA, -1), "in_focus_fraction": np.nan, "focus_confidence": np.nan}
+    nothing = {**dict.fromkeys(AREA_COLUMNS, -1), "in_focus_fraction": np.nan, "focus_confidence": np.nan}
     return {**empty, **nothing, "error": error}
 
 

@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import Any, get_args
 from urllib.parse import quote
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from dbd_ray.detection.files import Prediction
 from dbd_ray.detection.marks import digest
 from dbd_ray.errors import DbdRayError
 from dbd_ray.readable import csv_text, readable
 from dbd_ray.storage import replace_bytes
 from dbd_ray.summary import Kind
+from dbd_ray.templates import open_templates
 
 TABLE, PAGE = "index.csv", "index.html"
 MOST_SKIPPED = 200  # on the page; the table has them all
@@ -126,13 +125,7 @@ def _path(path: Path) -> str:
 
 
 def _page(rows: Sequence[Prediction], passed_over: Mapping[Path, str], out: Path) -> bytes:
-    environment = Environment(
-        loader=PackageLoader("dbd_ray.detection"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = open_templates("dbd_ray.detection")
     shown = list(passed_over.items())[:MOST_SKIPPED]
     folders = [one.photo.absolute().parent for one in rows]
     common = os.path.commonpath(folders) if folders else ""

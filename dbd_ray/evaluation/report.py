@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import yaml
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from dbd_ray.evaluation.charts import loss_chart, pr_curve_chart
 from dbd_ray.evaluation.comparison import Comparison
@@ -22,6 +21,7 @@ from dbd_ray.metrics import METRIC_DEFINITIONS, METRIC_NAMES, PrCurve, lower_is_
 from dbd_ray.names import F_BETA
 from dbd_ray.readable import csv_text
 from dbd_ray.storage import replace_bytes
+from dbd_ray.templates import open_templates
 
 _JSON_FORMAT = 1
 _SAME_MAE = 1e-6
@@ -204,13 +204,7 @@ def _three(value: float | None) -> str:
 
 
 def _html(report: Report, rows: Sequence[ComparisonRow], worst: Sequence[EvaluatedPhoto]) -> str:
-    environment = Environment(
-        loader=PackageLoader("dbd_ray.evaluation"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = open_templates("dbd_ray.evaluation")
     environment.filters["three"] = _three
     settings = _plain(report.settings) if report.settings else None
     return environment.get_template("report.html.j2").render(

@@ -83,9 +83,10 @@ def open_raw(data: bytes) -> Image.Image:
             )
         image = DevelopedRaw(data, developed)
     # previews often lack the tag although the raw file around them knows how the camera was held
-    orientation = image.getexif().get(_ORIENTATION_TAG, orientation)
-    _take_facts(image.getexif(), data)
-    image.getexif()[_ORIENTATION_TAG] = orientation
+    exif = image.getexif()
+    orientation = exif.get(_ORIENTATION_TAG, orientation)
+    _take_facts(exif, data)
+    exif[_ORIENTATION_TAG] = orientation
     return image
 
 

@@ -4,7 +4,6 @@ import re
 from importlib.resources import files
 
 import pyarrow as pa
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from dbd_ray.errors import ConfigError
 from dbd_ray.library.gallery_bursts import bursts_pages
@@ -12,6 +11,7 @@ from dbd_ray.library.gallery_data import in_folder_order, index_file, page_files
 from dbd_ray.library.gallery_summary import summarize
 from dbd_ray.readable import readable
 from dbd_ray.storage import list_folder, open_storage, replace_bytes
+from dbd_ray.templates import open_templates
 
 GALLERY = "gallery"
 """Name of the gallery's folder in the folder of results."""
@@ -92,13 +92,7 @@ def write_gallery(table: pa.Table, out: str, *, title: str) -> str:
     replace_bytes(f"{folder}/{_DATA}/{index.name}", index.content)
     for name in _ASSETS:
         replace_bytes(f"{folder}/{name}", (files("dbd_ray.library") / "web" / name).read_bytes())
-    environment = Environment(
-        loader=PackageLoader("dbd_ray.library", "web"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = open_templates("dbd_ray.library", "web")
     heading = readable(title)
     bursts = environment.get_template("bursts.html.j2")
     texts = {page.name: bursts.render(title=heading, page=page) for page in bursts_pages(rows)}

@@ -25,12 +25,12 @@ from dbd_ray.library.places import Results, Source
 from dbd_ray.library.schema import LIBRARY_SCHEMA, path_text
 from dbd_ray.library.sidecars import FocusFields, write_sidecar
 from dbd_ray.library.xmp_keywords import KEYWORD_PREFIX
+from dbd_ray.names import AREA_COLUMNS
 from dbd_ray.storage import replace_bytes
 
 THUMBNAIL_PX = 320  # longer side
 _DIGITS = 4  # of shares; the last bits depend on which photos share a pass
 _STARS = {"none_in_focus": 1, "partial": 3, "all_in_focus": 3}
-_AREA = ("sharp_left", "sharp_top", "sharp_right", "sharp_bottom")
 
 Written = dict[str, Any]
 
@@ -62,7 +62,7 @@ def lacks_results(results: Results, path: bytes, row: Written, config: AnnotateC
 
 def write_sidecar_of(source: Source, row: Written, config: AnnotateConfig) -> tuple[str, str] | None:
     """Write what a row of the table says into its photo's sidecar; returns (reason, detail) where it cannot be."""
-    area = tuple(row[name] for name in _AREA)
+    area = tuple(row[name] for name in AREA_COLUMNS)
     fields = FocusFields(
         kind=row["focus_kind"],
         in_focus_fraction=row["in_focus_fraction"],
@@ -148,11 +148,11 @@ class WriteResults:
             reason = row["reason"] or _reason_of(row["error"])
             return made | {"status": "error", "reason": reason, "detail": row["error"]}
         scale = row["width"] / row["image"].shape[1]
-        area = [int(row[name]) for name in _AREA]
+        area = [int(row[name]) for name in AREA_COLUMNS]
         if area[0] >= 0:
             limits = (row["width"], row["height"])
             area = [min(limits[index % 2], round(value * scale)) for index, value in enumerate(area)]
-        made |= dict(zip(_AREA, area, strict=True))
+        made |= dict(zip(AREA_COLUMNS, area, strict=True))
         made |= {"width": int(row["width"]), "height": int(row["height"]), "focus_kind": row["focus_kind"]}
         shares = ("in_focus_fraction", "focus_confidence")
         return made | {name: round(float(row[name]), _DIGITS) for name in shares}
@@ -186,7 +186,7 @@ class WriteResults:
                 orientation=json.loads(row["facts"])["orientation"],
             )
             return encode_mask(mask)
-        left, top, right, bottom = (int(row[name]) for name in _AREA)
+        left, top, right, bottom = (int(row[name]) for name in AREA_COLUMNS)
         return encode_photo(row["image"][top:bottom, left:right]) if left >= 0 else None
 
     def _write_thumbnails(self, hash: str, photo: np.ndarray, focus: np.ndarray) -> None:

@@ -4,9 +4,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from dbd_ray.config import TuneConfig
+from dbd_ray.readable import csv_text
 from dbd_ray.tuning.plots import GAMMA, gamma_chart, parallel_chart
 from dbd_ray.tuning.recorder import TrialRecord
-from dbd_ray.tuning.tables import csv_text, markdown_table
+from dbd_ray.tuning.tables import markdown_table
 
 _ORDER = ("finished", "stopped", "failed")
 
@@ -76,7 +77,7 @@ def ranking_files(config: TuneConfig, ranking: list[RankedTrial]) -> dict[str, s
     table = markdown_table((*head, *short_names(names)), [row[:-1] for row in rows])  # reasons have lines of their own
     return {
         "ranking.md": f"# Sweep {config.name}\n\n{table}{failed}",
-        "ranking.csv": csv_text((*head, *names, "reason"), rows),
+        "ranking.csv": csv_text([(*head, *names, "reason"), *rows]),
         "parallel.svg": parallel_chart(config.space, ranking, metric),
         **({"gamma.svg": gamma_chart(config.space[GAMMA], ranking, metric)} if GAMMA in config.space else {}),
     }

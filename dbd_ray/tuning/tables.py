@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import fmean, stdev
 
-from dbd_ray import readable
 from dbd_ray.storage import replace_text
 from dbd_ray.tracking.runs import RunLog
 
@@ -16,11 +15,6 @@ def markdown_table(head: Sequence[str], rows: Rows) -> str:
     """Write a table in Markdown."""
     lines = [head, ["---"] * len(head), *rows]
     return "".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |\n" for line in lines)
-
-
-def csv_text(head: Sequence[str], rows: Rows) -> str:
-    """Write a table as comma-separated values."""
-    return readable.csv_text([head, *rows])
 
 
 def mean_and_deviation(values: Sequence[float]) -> tuple[float, float | None]:

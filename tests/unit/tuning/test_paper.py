@@ -9,9 +9,10 @@ import pytest
 
 from dbd_ray.config import load_ablate_config, load_tune_config
 from dbd_ray.models import build_network
+from dbd_ray.readable import csv_text
 from dbd_ray.tuning.grid import F_BETA, MAE, GridRow, grid_tables
 from dbd_ray.tuning.paper import TABLE_2, TABLE_3, ablation_plan, gamma_plan
-from dbd_ray.tuning.tables import csv_text, markdown_table, mean_and_deviation, plus_minus
+from dbd_ray.tuning.tables import markdown_table, mean_and_deviation, plus_minus
 
 SMALL = ["train.data=[nowhere]", "train.network.backbone=mobilenetv3_small_050", "train.network.reduction=16"]
 
@@ -88,7 +89,7 @@ def test_the_deviation_is_that_of_a_sample() -> None:
 
 def test_tables_survive_the_signs_that_markdown_and_csv_give_a_meaning() -> None:
     assert markdown_table(["a|b"], [["c"]]) == "| a\\|b |\n| --- |\n| c |\n"
-    assert csv_text(["a"], [['x,"y"']]) == 'a\n"x,""y"""\n'
+    assert csv_text([["a"], ['x,"y"']]) == 'a\n"x,""y"""\n'
 
 
 def test_the_table_has_spread_failures_and_the_papers_values_beside_ours() -> None:
