@@ -11,6 +11,7 @@ python benchmarks/annotate.py --photos path/to/photos --count 200
 
 import argparse
 import json
+import resource
 import tempfile
 import time
 from collections.abc import Callable
@@ -56,7 +57,8 @@ def main() -> None:
         }
         with local_or_cluster():
             rates["annotate"], rates["annotate, start included"] = _annotate(library, Path(folder) / "out")
-            figures |= _many_files(Path(folder), options.small)
+            for count in options.small:
+                figures |= _many_files(Path(folder), count)
     lower = min(rates["decode alone"], rates["detect alone"])
     ratios = {"annotate / lower of both alone": rates["annotate"] / lower}
     ratios["annotate / plain loop"] = rates["annotate"] / rates["plain loop"]
@@ -112,20 +114,20 @@ def _annotate(library: Path, out: Path) -> tuple[float, float]:
 
 
 def _many_files(folder: Path, count: int) -> dict[str, float]:
-    """Seconds of a scan, a first run and a run with nothing to do, over copies of a small photo."""
-    library = folder / "small"
+    """Seconds of a scan, a first run and a run with nothing to do over copies of a small photo, and memory."""
+    library = folder / f"small-{count}"
     photo = Image.fromarray(np.random.default_rng(0).integers(0, 256, (24, 32, 3), np.uint8))
     for number in range(count):
         path = library / f"{number // 1000:03d}" / f"{number:06d}.jpg"
         path.parent.mkdir(parents=True, exist_ok=True)
         photo.save(path)
-    config = AnnotateConfig(
-        source=str(library), out=str(folder / "small-out"), model=MODEL, storage=str(folder / "runs"), save=()
-    )
+    out = folder / f"small-{count}-out"
+    config = AnnotateConfig(source=str(library), out=str(out), model=MODEL, storage=str(folder / "runs"), save=())
     return {
         f"scan of {count} files, s": _seconds(lambda: scan(str(library))),
         f"first run over {count} copies, s": _seconds(lambda: annotate(open_library(config))),
         f"second run over {count} files, s": _seconds(lambda: annotate(open_library(config))),
+        f"driver after {count} files, peak MiB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
     }
 
 
@@ -156,7 +158,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--count", type=int, default=200, help="photos of the library")
     parser.add_argument("--part", type=int, default=64, help="photos for each part alone")
     parser.add_argument("--megapixels", type=float, default=12)
-    parser.add_argument("--small", type=int, default=10_000, help="small files for the scan")
+    parser.add_argument("--small", type=int, nargs="+", default=[10_000], help="numbers of small files for the scan")
     parser.add_argument("--temporary", type=Path, help="folder for the library; default the system's")
     return parser.parse_args()
 

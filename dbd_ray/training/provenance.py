@@ -9,9 +9,10 @@ import torch
 
 from dbd_ray.checkpoints.card import Card, make_card
 from dbd_ray.checkpoints.files import CARD
-from dbd_ray.config import TrainConfig
+from dbd_ray.config import NetworkConfig, TrainConfig
 from dbd_ray.datasets.prepared import read_info
 from dbd_ray.errors import ConfigError
+from dbd_ray.models import FocusNetwork
 from dbd_ray.tracking.runs import UsedData
 from dbd_ray.training.checks import training_size
 from dbd_ray.training.learner import Learner
@@ -62,20 +63,41 @@ def make_run_card(learner: Learner, data: DataDescription) -> Card:
         input_size=data["input_size"],
         metrics={k.removeprefix("val/"): v for k, v in learner.history[-1].items() if k.startswith("val/")},
         provenance={
-            "recipe": config.recipe,
-            "epoch": learner.epoch,
-            "epochs": config.epochs,
-            "seed": config.seed,
-            **(
-                {"start_from": learner.started_from}
-                if learner.started_from
-                else {"backbone_weights": Path(config.network.backbone_weights or "random").name}
-            ),
-            "data": data["data"],
+            **_provenance(learner, data, learner.started_from, config.network),
             **({"teachers": list(names)} if (names := learner.objective.teacher_names) else {}),
-            "torch": str(torch.__version__),
         },
     )
+
+
+def make_teacher_card(learner: Learner, data: DataDescription, teacher: FocusNetwork, settings: NetworkConfig) -> Card:
+    """Make the card of the detector that is trained together with the model: without metrics, none were measured."""
+    return make_card(
+        teacher,
+        settings,
+        name=f"{learner.config.name}-teacher",
+        input_size=data["input_size"],
+        provenance={**_provenance(learner, data, None, settings), "student": learner.config.name},
+    )
+
+
+def _provenance(
+    learner: Learner, data: DataDescription, started_from: str | None, network: NetworkConfig
+) -> dict[str, Any]:
+    config = learner.config
+    start = (
+        {"start_from": started_from}
+        if started_from
+        else {"backbone_weights": Path(network.backbone_weights or "random").name}
+    )
+    return {
+        "recipe": config.recipe,
+        "epoch": learner.epoch,
+        "epochs": config.epochs,
+        "seed": config.seed,
+        **start,
+        "data": data["data"],
+        "torch": str(torch.__version__),
+    }
 
 
 def read_provenance(checkpoint: Path) -> dict[str, Any]:

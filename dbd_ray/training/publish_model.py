@@ -8,9 +8,34 @@ from pathlib import Path, PurePosixPath
 import pyarrow.fs
 
 from dbd_ray.checkpoints.files import CARD, WEIGHTS, is_staged, read_card, staged_names
+from dbd_ray.config import TrainConfig
 from dbd_ray.registration import log_model, register
 from dbd_ray.tracking.runs import RunLog
+from dbd_ray.training.run_folder import model_folder, teacher_folder
 from dbd_ray.training.state import HISTORY_FILE
+
+
+def publish_models(
+    source: pyarrow.fs.FileSystem,
+    checkpoint: str,
+    teacher: str,
+    config: TrainConfig,
+    history: Sequence[dict[str, float]],
+) -> None:
+    """Publish a run's model in its folder and, if one was trained together with it, its teacher in another.
+
+    Args:
+        source: File system of the checkpoints.
+        checkpoint: Folder of the model's checkpoint.
+        teacher: Folder of the teacher's, if there is one.
+        config: The run, with absolute paths.
+        history: Metrics of every epoch, written beside each.
+    """
+    target, folder = pyarrow.fs.FileSystem.from_uri(model_folder(config))
+    publish_model(source, checkpoint, target, folder, history)
+    if source.get_file_info(f"{teacher}/{CARD}").type is pyarrow.fs.FileType.File:
+        target, folder = pyarrow.fs.FileSystem.from_uri(teacher_folder(config))
+        publish_model(source, teacher, target, folder, history)
 
 
 def publish_model(

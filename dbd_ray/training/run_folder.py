@@ -19,6 +19,7 @@ RESULT_FILE = "result.json"
 KEY_FIELD = "run_key"
 URI_FIELD = "tracking_uri"
 MODEL_FILES = (WEIGHTS, CARD)
+TEACHER = "teacher"  # folder of a teacher that was trained together with the model
 # settings that say where a run is trained, beside which others, and what becomes of its model, not what is trained
 _OF_TRAINING = ("workers.", "micro_batch_size", "registered_model")
 MAY_DIFFER = (*_OF_TRAINING, *(f"train.{name}" for name in _OF_TRAINING), "concurrent")
@@ -57,6 +58,11 @@ class TrainedModel(NamedTuple):
 def model_folder(config: NamedSettings) -> str:
     """Return the folder in which the best epoch's model of a run is published."""
     return f"{_folder(config)}/model"
+
+
+def teacher_folder(config: NamedSettings) -> str:
+    """Return the folder in which a teacher that was trained together with a run's model is published."""
+    return f"{_folder(config)}/{TEACHER}"
 
 
 def find_claim(config: NamedSettings) -> str | None:

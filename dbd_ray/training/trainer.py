@@ -4,7 +4,6 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import pyarrow.fs
 import ray
 import ray.train
 from ray.train import CheckpointConfig, DataConfig, FailureConfig, RunConfig, ScalingConfig, UserCallback
@@ -23,9 +22,9 @@ from dbd_ray.training.checks import check_store, check_workers
 from dbd_ray.training.ingest import choose_ingest
 from dbd_ray.training.open_run import CheckedRun, ReadyRun, check_run, open_run
 from dbd_ray.training.provenance import describe_data, used_data
-from dbd_ray.training.publish_model import publish_model, read_history, record_model
+from dbd_ray.training.publish_model import publish_models, read_history, record_model
 from dbd_ray.training.reporting import Event, listening
-from dbd_ray.training.run_folder import TrainedModel, claim_name, model_folder, write_result
+from dbd_ray.training.run_folder import TEACHER, TrainedModel, claim_name, model_folder, write_result
 from dbd_ray.training.worker import WorkerSettings, train_loop_per_worker
 
 
@@ -101,8 +100,7 @@ def _publish(
     best, metrics = _best(config, result)
     latest = result.checkpoint or best
     history = read_history(latest.filesystem, latest.path)
-    filesystem, path = pyarrow.fs.FileSystem.from_uri(model_folder(config))
-    publish_model(best.filesystem, best.path, filesystem, path, history)
+    publish_models(best.filesystem, best.path, f"{best.path}/{TEACHER}", config, history)
     trained = TrainedModel(model_folder(config), metrics, history, log.run_id, log.uri)
     _attempt(lambda: log.missing_metrics(history), on_event)
     attempt(lambda: on_event(record_model(log, best.filesystem, best.path, config.registered_model)), on_model_failure)

@@ -14,6 +14,7 @@ from ray import ObjectRef
 from ray.util.queue import Queue
 from torch import nn
 
+from dbd_ray.checkpoints.files import save_checkpoint
 from dbd_ray.config import TrainConfig
 from dbd_ray.config.train import largest_part
 from dbd_ray.errors import TrainingError
@@ -29,11 +30,13 @@ from dbd_ray.training.provenance import (
     DataDescription,
     describe_data,
     make_run_card,
+    make_teacher_card,
     read_provenance,
     require_same_teachers,
 )
 from dbd_ray.training.ranks import Ranks, with_synchronised_batchnorms
 from dbd_ray.training.reporting import Reporter
+from dbd_ray.training.run_folder import TEACHER
 from dbd_ray.training.sample_maps import first_rows, sample_maps
 from dbd_ray.training.samples import EncodedRow, eval_batches, rows_from_columns, train_batches
 from dbd_ray.training.start import load_start, starting_network
@@ -200,6 +203,9 @@ def _report(learner: Learner, metrics: dict[str, float], data: DataDescription) 
         return
     with tempfile.TemporaryDirectory() as folder:
         save_run(learner, Path(folder), make_run_card(learner, data), rngs)
+        if learner.objective.teacher:
+            teacher, network = learner.objective.teacher
+            save_checkpoint(Path(folder) / TEACHER, teacher, make_teacher_card(learner, data, teacher, network))
         ray.train.report(metrics, checkpoint=ray.train.Checkpoint.from_directory(folder))
 
 

@@ -12,7 +12,7 @@ from dbd_ray.config import TrainConfig, TuneConfig, unflatten, vary
 from dbd_ray.registration import register
 from dbd_ray.storage import open_storage
 from dbd_ray.tracking.runs import RunLog, attempt
-from dbd_ray.training.publish_model import publish_model
+from dbd_ray.training.publish_model import publish_models
 from dbd_ray.training.run_folder import (
     MODEL_FILES,
     TrainedModel,
@@ -22,6 +22,7 @@ from dbd_ray.training.run_folder import (
     model_folder,
     new_key,
     read_result,
+    teacher_folder,
     write_result,
 )
 
@@ -57,8 +58,8 @@ def take_trial(trial: TrainConfig, winner: TrainConfig, *, on_event: Callable[[s
         return None
     claim_name(winner, key or new_key())
     source, checkpoint = pyarrow.fs.FileSystem.from_uri(model_folder(trial))
-    target, folder = pyarrow.fs.FileSystem.from_uri(model_folder(winner))
-    publish_model(source, checkpoint, target, folder, trained.history)
+    _, teacher = pyarrow.fs.FileSystem.from_uri(teacher_folder(trial))
+    publish_models(source, checkpoint, teacher, winner, trained.history)
     taken = trained._replace(folder=model_folder(winner))
     attempt(lambda: _register(trained, winner.registered_model, on_event), on_event)
     write_result(winner, taken)

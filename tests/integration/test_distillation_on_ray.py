@@ -17,6 +17,7 @@ from dbd_ray.errors import ConfigError
 from dbd_ray.training import detector_teachers, train_loop_per_worker
 from dbd_ray.training.open_run import ReadyRun, open_run
 from dbd_ray.training.run_folder import RESULT_FILE
+from dbd_ray.training.state import STATE_FILE
 from dbd_ray.training.trainer import make_trainer, train
 
 pytestmark = [pytest.mark.ray, pytest.mark.workers, pytest.mark.usefixtures("training_ray")]
@@ -30,7 +31,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def _config(teacher: str, **settings: Any) -> TrainConfig:
+def _config(teacher: str = "", *, objective: dict[str, Any] | None = None, **settings: Any) -> TrainConfig:
     defaults: dict[str, Any] = {
         "name": "student",
         "data": ["data"],
@@ -39,8 +40,8 @@ def _config(teacher: str, **settings: Any) -> TrainConfig:
         "network": {"architecture": "lite", "backbone": "mobilenetv3_small_050", "width": 16, "depth": False},
         "workers": {"count": 2, "gpu": False},
     }
-    objective = {"depth_weight": 0, "teacher_checkpoints": [teacher], "teacher_weight": 0.5, "feature_weight": 100}
-    return TrainConfig(**{**defaults, "objective": objective, **settings})
+    taught = {"depth_weight": 0, "teacher_checkpoints": [teacher], "teacher_weight": 0.5, "feature_weight": 100}
+    return TrainConfig(**{**defaults, "objective": objective or taught, **settings})
 
 
 @pytest.mark.slow
@@ -93,6 +94,28 @@ def test_a_teacher_that_is_not_there_is_refused_before_a_worker_starts(
         with pytest.raises(ConfigError, match=rf"^objective\.teacher_checkpoints: .*{absent}.*"):
             make_trainer(_config(absent, name="untaught"))
     assert not Path("runs/untaught").exists()
+
+
+def test_a_teacher_that_is_trained_along_is_kept_beside_the_model(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder)
+    teacher = {
+        "architecture": "dbdgan_teacher",
+        "backbone": "mobilenetv3_small_050",
+        "widths": (8, 8, 8, 8),
+        "depth": False,
+    }
+    scheme = {"teacher": teacher, "discriminator_width": 4}
+    objective = {"kind": "adversarial", "depth_weight": 0, "adversarial": scheme}
+    trained = train(_config(objective=objective, name="pair", workers={"gpu": False}))
+    network, card = load_checkpoint(folder / "runs" / "pair" / "teacher")
+    assert (card.name, card.provenance["student"]) == ("pair-teacher", "pair")
+    assert card.network.architecture == "dbdgan_teacher"
+    kept = next((folder / "runs" / "pair").rglob(STATE_FILE))
+    state = torch.load(kept, weights_only=True)["beside"]["teacher"]
+    torch.testing.assert_close(network.state_dict(), state, rtol=0, atol=0)
+    assert load_checkpoint(trained.folder)[1].network.architecture == "lite"
 
 
 @pytest.mark.slow

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple, cast
 import torch
 from torch import Tensor, nn
 
+from dbd_ray.config import NetworkConfig
 from dbd_ray.models import FocusNetwork, NetworkOutput, build_network
 from dbd_ray.training.adversarial_losses import edge_loss, feature_loss
 from dbd_ray.training.detector_teachers import DetectorTeacher, DetectorTeacherEnsemble
@@ -71,6 +72,12 @@ class Adversarial(Objective):
     def teacher_names(self) -> tuple[str, ...]:
         """name@fingerprint of the finished detectors that it learns from."""
         return self.finished.names if self.finished else ()
+
+    @property
+    def teacher(self) -> tuple[FocusNetwork, NetworkConfig] | None:
+        """The teacher that is trained together with the network, and its settings."""
+        config = self.scheme.teacher
+        return None if config is None else (cast(FocusNetwork, self._apart["teacher"]), config)
 
     def terms(self, batch: Batch, over_workers: Total, *, alone: bool = False) -> dict[str, Tensor]:
         """Compute all loss terms (arguments as of `Objective.terms`); a trained teacher's are `teacher/…`."""

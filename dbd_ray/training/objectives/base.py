@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from dbd_ray.config import TrainConfig
+from dbd_ray.config import NetworkConfig, TrainConfig
 from dbd_ray.hardware import Precision
 from dbd_ray.models import FocusNetwork
 from dbd_ray.training.losses import Total
@@ -77,6 +77,11 @@ class Objective(ABC):
     def teacher_names(self) -> tuple[str, ...]:
         """name@fingerprint of the finished detectors that it learns from."""
         return ()
+
+    @property
+    def teacher(self) -> tuple[FocusNetwork, NetworkConfig] | None:
+        """The detector that is trained together with the network, to be kept as well, and its settings."""
+        return None
 
     @abstractmethod
     def terms(self, batch: Batch, over_workers: Total, *, alone: bool = False) -> dict[str, Tensor]:
