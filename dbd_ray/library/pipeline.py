@@ -9,18 +9,17 @@ import numpy as np
 import pyarrow as pa
 import ray
 import ray.data
-from ray.data import ActorPoolStrategy, ExecutionResources
+from ray.data import ActorPoolStrategy
 
 from dbd_ray.config import AnnotateConfig
 from dbd_ray.detection.predictor import FocusPredictor
-from dbd_ray.errors import ConfigError, own_error
+from dbd_ray.errors import ConfigError
 from dbd_ray.library.endpoint import KEY_VARIABLE, EndpointPredictor
 from dbd_ray.library.look import HashPhotos, LookAtPhotos
 from dbd_ray.library.scan import Found
 from dbd_ray.library.write import WriteResults
+from dbd_ray.ray_data import deaths_allowed, run_batches, set_limits
 
-MEMORY_SHARE = 0.5  # of the object store; beyond it Ray spills to disk
-MOST_DEATHS = 3  # of processes over one piece of work; Ray's default is to retry without limit
 ENDPOINT_CPUS = 0.1  # of an actor that encodes photos and waits for an endpoint
 _HASHED_AT_ONCE = 64
 
@@ -84,12 +83,8 @@ def annotate_groups(
         DbdRayError: The model cannot be loaded, the endpoint does not answer, or results cannot be written.
     """
     dataset = _dataset(run, groups, photos_per_task=photos_per_task, drop_crashed=drop_crashed)
-    try:
-        for batch in dataset.iter_batches(batch_size=None, batch_format="numpy", prefetch_batches=0):
-            on_batch(batch["status"].tolist(), batch["reason"].tolist())
-    except ray.exceptions.RayError as error:
-        if drop_crashed or isinstance(error, ray.exceptions.RayTaskError):  # raised by code, not by a death
-            raise own_error(error) or error from None
+    for batch in run_batches(dataset, batch_format="numpy", drop_crashed=drop_crashed):
+        on_batch(batch["status"].tolist(), batch["reason"].tolist())
     return str(dataset.stats())
 
 
@@ -135,7 +130,7 @@ def _require_room(detectors: _Detectors, config: AnnotateConfig) -> None:
 def _dataset(run: Run, groups: Sequence[Group], *, photos_per_task: int, drop_crashed: bool) -> ray.data.Dataset:
     config, detectors = run.config, _detectors(run)
     _require_room(detectors, config)
-    deaths = 1 if drop_crashed else MOST_DEATHS  # dropped photos are looked at again, in smaller pieces
+    deaths = deaths_allowed(drop_crashed=drop_crashed)
     tasks: dict[str, Any] = {"num_cpus": config.cpus_per_task, "ray_remote_args_fn": lambda: {"max_retries": deaths}}
     low, high = config.actors
     looked_at = _blocks(rows_of(groups), photos_per_task).map_batches(
@@ -153,12 +148,7 @@ def _dataset(run: Run, groups: Sequence[Group], *, photos_per_task: int, drop_cr
         ray_remote_args_fn=lambda: {"max_task_retries": deaths},
     )
     written = focused.map_batches(WriteResults(run.source, run.out, config, run.parameters), batch_size=None, **tasks)
-    context = written.context
-    context.actor_init_retry_on_errors, context.max_consecutive_actor_init_deaths = False, MOST_DEATHS
-    context.raise_original_map_exception = True  # Ray's own, in its place, loses its cause between processes
-    context.max_errored_blocks = -1 if drop_crashed else 0
-    store = MEMORY_SHARE * ray.cluster_resources().get("object_store_memory", 0)
-    context.execution_options.resource_limits = ExecutionResources(object_store_memory=store)
+    set_limits(written, drop_crashed=drop_crashed)
     return written
 
 

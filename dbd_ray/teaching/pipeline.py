@@ -2,15 +2,12 @@
 
 import time
 from collections.abc import Callable, Collection
-from typing import cast
 
-import pyarrow as pa
-import ray
 import ray.data
-from ray.data import ActorPoolStrategy, ExecutionResources
+from ray.data import ActorPoolStrategy
 
 from dbd_ray.config import TeachConfig
-from dbd_ray.errors import own_error
+from dbd_ray.ray_data import deaths_allowed, run_batches, set_limits
 from dbd_ray.teaching.commit_depths import CommitDepths, commit_failures
 from dbd_ray.teaching.decode_photos import DecodePhotos
 from dbd_ray.teaching.depth_predictor import DepthPredictor
@@ -19,9 +16,7 @@ from dbd_ray.teaching.setup import PlacedTeacher
 from dbd_ray.teaching.sources import Source
 from dbd_ray.teaching.store import ROWS_PER_FILE, Committed, Key, read_committed
 
-MEMORY_SHARE = 0.5  # of the object store; beyond it Ray spills to disk
 CRASHED = "the process died each time that it looked at this photo: out of memory, or a fault in a decoder"
-MOST_DEATHS = 3  # of processes over one piece of work; Ray's default is to retry without limit
 
 
 def depths_dataset(
@@ -49,7 +44,7 @@ def depths_dataset(
         Rows of `commit_depths.DONE_SCHEMA`.
     """
     low, high = config.actors
-    deaths = 1 if drop_crashed else MOST_DEATHS  # dropped photos are taught again, in smaller pieces
+    deaths = deaths_allowed(drop_crashed=drop_crashed)
     # blocks that wait for the same process are lost with it, and must not be blamed for its death
     in_flight = 1 if drop_crashed else None
     decode = DecodePhotos(teacher.input_size, source.depth_size, config.max_pixels)
@@ -82,13 +77,7 @@ def depths_dataset(
         num_cpus=config.cpus_per_decoder,
         ray_remote_args_fn=lambda: {"max_retries": deaths},
     )
-    context = done.context
-    context.actor_init_retry_on_errors, context.max_consecutive_actor_init_deaths = False, MOST_DEATHS
-    context.raise_original_map_exception = True  # Ray's own, in its place, loses its cause between processes
-    context.max_errored_blocks = -1 if drop_crashed else 0
-    limit = config.memory_limit_gib
-    store = limit * 2**30 if limit else MEMORY_SHARE * ray.cluster_resources().get("object_store_memory", 0)
-    context.execution_options.resource_limits = ExecutionResources(object_store_memory=store)
+    set_limits(done, drop_crashed=drop_crashed, memory_gib=config.memory_limit_gib)
     return done
 
 
@@ -129,15 +118,10 @@ def run_pipeline(
         dataset = depths_dataset(
             config, source, teacher, folder, pending, rows_per_task=rows_per_task, drop_crashed=drop_crashed
         )
-        try:
-            for batch in dataset.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
-                rows = cast(pa.Table, batch)
-                tally.add(rows)
-                on_photo(min(tally.done, len(tally.pending)), len(tally.pending), tally.failed.total())
-                seen.update(rows["id"].to_pylist())
-        except ray.exceptions.RayError as error:
-            if drop_crashed or isinstance(error, ray.exceptions.RayTaskError):  # raised by code, not by a death
-                raise own_error(error) or error from None
+        for rows in run_batches(dataset, batch_format="pyarrow", drop_crashed=drop_crashed):
+            tally.add(rows)
+            on_photo(min(tally.done, len(tally.pending)), len(tally.pending), tally.failed.total())
+            seen.update(rows["id"].to_pylist())
         stats = str(dataset.stats())
         # rows that were committed but not yet reported when a pass broke off are done as well
         committed = read_committed(folder)

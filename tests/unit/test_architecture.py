@@ -27,7 +27,7 @@ HOUSE = _load_house()
 
 RAY_USERS = {
     *("datasets.prepare", "datasets.write_prepared"),
-    "library.pipeline",
+    *("library.pipeline", "ray_data"),
     *("teaching.setup", "teaching.pipeline", "teaching.depth_predictor", "teaching.sources", "teaching.join"),
     *("training.worker", "training.reporting", "training.trainer"),
     *("training.cached_rows", "training.streaming"),
