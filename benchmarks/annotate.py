@@ -15,6 +15,7 @@ import resource
 import tempfile
 import time
 from collections.abc import Callable
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +34,7 @@ from dbd_ray.library.scan import scan
 
 RESULTS = Path(__file__).parent / "results"
 MODEL, LONG_SIDE, BATCH = "lite", 1024, 16
+MOST_PICTURES = 200  # that are enlarged; further photos are these with another comment
 
 
 def main() -> None:
@@ -67,16 +69,23 @@ def main() -> None:
     (RESULTS / "annotate.json").write_text(json.dumps({**figures, "photos_per_s": rates, "ratios": ratios}, indent=2))
 
 
-def _make_library(sources: list[Path], folder: Path, count: int, megapixels: float) -> None:
+def _make_library(sources: list[Path], folder: Path, count: int, megapixels: tuple[float, float]) -> None:
     folder.mkdir()
-    for number in range(count):
-        photo = Image.open(sources[number % len(sources)]).convert("RGB")
-        scale = (megapixels * 1e6 / (photo.width * photo.height)) ** 0.5
+    pictures = min(count, len(sources), MOST_PICTURES)
+    for number, source in enumerate(sources[:pictures]):
+        photo = Image.open(source).convert("RGB")
+        # sizes are mixed, so that any first part has about the average
+        pixels = 1e6 * (megapixels[0] + (megapixels[1] - megapixels[0]) * (number * 0.618 % 1))
+        scale = (pixels / (photo.width * photo.height)) ** 0.5
+        buffer = BytesIO()
         size = round(photo.width * scale), round(photo.height * scale)
-        # one pixel differs, else copies would be looked at once
-        large = photo.resize(size, Image.Resampling.BICUBIC)
-        large.putpixel((number % size[0], 0), (255, 0, 0))
-        large.save(folder / f"{number:05d}.jpg", quality=90)
+        photo.resize(size, Image.Resampling.BICUBIC).save(buffer, "jpeg", quality=90)
+        start, rest = buffer.getvalue()[:2], buffer.getvalue()[2:]
+        for copy in range(number, count, pictures):
+            # the comment differs: copies would be looked at once
+            comment = f"{copy:08d}".encode()
+            marker = b"\xff\xfe" + (len(comment) + 2).to_bytes(2, "big")
+            (folder / f"{copy:05d}.jpg").write_bytes(start + marker + comment + rest)
 
 
 def _decoded(data: bytes) -> np.ndarray:
@@ -157,7 +166,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--photos", type=Path, required=True, help="folder with JPEG photos")
     parser.add_argument("--count", type=int, default=200, help="photos of the library")
     parser.add_argument("--part", type=int, default=64, help="photos for each part alone")
-    parser.add_argument("--megapixels", type=float, default=12)
+    parser.add_argument("--megapixels", type=float, nargs=2, default=(12, 24), help="of the smallest and the largest")
     parser.add_argument("--small", type=int, nargs="+", default=[10_000], help="numbers of small files for the scan")
     parser.add_argument("--temporary", type=Path, help="folder for the library; default the system's")
     return parser.parse_args()
