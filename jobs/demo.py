@@ -62,7 +62,7 @@ def main() -> None:
         )
     _step(4, "serving it, and asking over HTTP about one of them")
     summary = _serve_and_ask(trained.folder, data)
-    sharp = f"{summary.in_focus_fraction:.0%} in focus ({summary.kind})"
+    sharp = f"{summary.in_focus_fraction:.0%} in focus ({summary.focus_kind})"
     console.print(f"      answered as the detector does in this process: {sharp}", highlight=False)
     mae, f = found.metrics[MAE], found.metrics[F_BETA]
     console.print(f"\nMAE {mae:.3f}, F {f:.3f}. This is a miniature: README.md says how to train in earnest.")
@@ -98,7 +98,7 @@ def _look_at_a_picture() -> None:
     (found,) = predict_files(Detector.load("lite"), [PICTURE], config)
     if found.summary is None:
         raise DbdRayError(f"{PICTURE}: {found.error}")
-    told = f"{found.summary.in_focus_fraction:.0%} in focus ({found.summary.kind})"
+    told = f"{found.summary.in_focus_fraction:.0%} in focus ({found.summary.focus_kind})"
     seconds = time.monotonic() - started
     console.print(f"      {told}, after {seconds:.0f} s; in white or in colour:", highlight=False)
     for file in found.files:

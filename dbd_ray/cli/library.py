@@ -125,7 +125,7 @@ def query(
 
     kind (or focus_kind) is all_in_focus, partial or none_in_focus; texts stand in single quotes. What a camera did not
     write is NULL and meets no comparison: ask "f_number IS NULL". Files with an error and skipped ones are not among
-    the photos, unless the condition (or SELECT) names status, reason or detail: "status = 'error'". Nothing but the
+    the photos, unless the condition (or SELECT) names status, reason or message: "status = 'error'". Nothing but the
     table can be read, and nothing changed.
     """
     form = checked_format(format_, print0=print0)

@@ -24,7 +24,12 @@ def show_predictions(predictions: "Sequence[Prediction]", counts: Mapping[str, i
         names, folder = _below_common_folder(names)
     columns = ["photo", "in focus", "kind", "confidence"]
     rows = [
-        [on_one_line(name), f"{one.summary.in_focus_fraction:.1%}", one.summary.kind, f"{one.summary.confidence:.2f}"]
+        [
+            on_one_line(name),
+            f"{one.summary.in_focus_fraction:.1%}",
+            one.summary.focus_kind,
+            f"{one.summary.focus_confidence:.2f}",
+        ]
         for name, one in zip(names, found, strict=True)
         if one.summary
     ]

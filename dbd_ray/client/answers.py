@@ -7,7 +7,7 @@ from typing import Any, Self, TypedDict
 
 from dbd_ray.errors import DbdRayError
 from dbd_ray.masking import masked
-from dbd_ray.summary import SharpArea, Summary
+from dbd_ray.summary import SharpArea, Summary, with_new_names
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,10 @@ class FocusAnswer:
             KeyError, TypeError, ValueError: The object is not such an answer.
         """
         area = answer["summary"]["sharp_area"]
-        summary = {**answer["summary"], "sharp_area": None if area is None else SharpArea(**_known(SharpArea, area))}
+        summary = {
+            **with_new_names(answer["summary"]),
+            "sharp_area": None if area is None else SharpArea(**_known(SharpArea, area)),
+        }
         return cls(
             width=int(answer["width"]),
             height=int(answer["height"]),

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from dbd_ray.names import AREA_COLUMNS, OUTPUT_COLUMNS
 from dbd_ray.summary import Summary
@@ -20,12 +21,12 @@ def found_row(summary: Summary, focus: bytes) -> dict[str, Any]:
     box = (-1, -1, -1, -1) if area is None else (area.left, area.top, area.right, area.bottom)
     return {
         "focus": focus,
-        "focus_kind": summary.kind,
+        "focus_kind": summary.focus_kind,
         "in_focus_fraction": summary.in_focus_fraction,
         **dict(zip(AREA_COLUMNS, box, strict=True)),
-        "focus_confidence": summary.confidence,
-        "focus_model": f"{summary.model}@{summary.model_fingerprint[:16]}",
-        "error": "",
+        "focus_confidence": summary.focus_confidence,
+        "focus_model": summary.focus_model,
+        "error": None,
     }
 
 
@@ -39,8 +40,17 @@ def failed_row(error: str) -> dict[str, Any]:
 
 def columns_of(rows: Sequence[dict[str, Any]]) -> dict[str, np.ndarray]:
     """Make columns of rows, each of its own type."""
-    return {
+    columns = {
         # NumPy's own strings of bytes would lose zeros at their ends
         name: np.array([row[name] for row in rows], dtype=object if kind is bytes else kind)
         for name, kind in OUTPUT_COLUMNS.items()
+        if name != "error"
     }
+    return {**columns, "error": np.array([row["error"] for row in rows], dtype=object).view(_Texts)}
+
+
+class _Texts(np.ndarray[Any, Any]):
+    """Texts or None; of type string for Arrow also where all are None, or files of one data set would differ in it."""
+
+    def __arrow_array__(self, type: pa.DataType | None = None) -> pa.Array:
+        return pa.array(self.tolist(), pa.string())

@@ -44,7 +44,7 @@ class Prediction(NamedTuple):
         photo: Path of the photo.
         summary: The focus map in a few numbers; None if the photo failed.
         files: Paths of the results that were written.
-        error: Why the photo failed; empty if it did not.
+        error: Why the photo failed; None if it did not.
         mask_fraction: Share of the photo that is in focus by its mask; None if no mask was written.
         preview: A small overlay, JPEG; empty if the photo failed, and behind the first `MOST_PREVIEWS` photos.
     """
@@ -52,7 +52,7 @@ class Prediction(NamedTuple):
     photo: Path
     summary: Summary | None
     files: tuple[Path, ...]
-    error: str
+    error: str | None
     mask_fraction: float | None = None
     preview: bytes = b""
 
@@ -146,7 +146,7 @@ def predict_files(
         if len(predictions) < MOST_PREVIEWS:
             preview = encode_photo(small_pictures(pixels, found.focus, PREVIEW_PX)[1])
         share = None if mask is None else float(mask.mean())
-        return Prediction(photo, found.summary, tuple(files.values()), "", share, preview)
+        return Prediction(photo, found.summary, tuple(files.values()), None, share, preview)
 
     for prediction in detect_stream(
         detector,

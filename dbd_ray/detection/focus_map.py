@@ -40,10 +40,10 @@ def summarize(focus: np.ndarray, *, model: str, model_fingerprint: str) -> Summa
     # the mean of |2f - 1|, which is 2f - 1 where it is sharp and 1 - 2f elsewhere
     surplus = 4 * count * cv2.mean(focus, sharp)[0] - 2 * cv2.sumElems(focus)[0] + sharp.size - 2 * count
     return Summary(
-        kind=kind_of(fraction),
+        focus_kind=kind_of(fraction),
         in_focus_fraction=fraction,
         sharp_area=_sharp_area(sharp),
-        confidence=max(0.0, surplus / sharp.size),  # rounding must not make it negative
+        focus_confidence=max(0.0, surplus / sharp.size),  # rounding must not make it negative
         model=model,
         model_fingerprint=model_fingerprint,
     )

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from PIL.PngImagePlugin import putchunk
 
-from dbd_ray.summary import Summary
+from dbd_ray.summary import Summary, with_new_names
 
 _PNG, _JPEG, _JSON = b"\x89PNG\r\n\x1a\n", b"\xff\xd8", b"{"
 _PNG_HEADER_BYTES = 33  # signature and IHDR, which come first
@@ -93,8 +93,10 @@ def summary_fields(content: bytes) -> dict[str, Any] | None:
         about = json.loads(content) if len(content) <= _LARGEST_JSON_BYTES else None
     except (ValueError, RecursionError):
         return None
+    if not isinstance(about, dict):
+        return None
     known = {"photo", "width", "height", *Summary.__dataclass_fields__}
-    return about if isinstance(about, dict) and known <= about.keys() else None
+    return about if known <= with_new_names(about).keys() else None
 
 
 def _cut_out(content: bytes) -> tuple[dict[str, Any], bytes]:

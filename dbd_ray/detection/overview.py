@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, get_args
 from urllib.parse import quote
 
@@ -14,14 +15,19 @@ from dbd_ray.detection.marks import digest
 from dbd_ray.errors import DbdRayError
 from dbd_ray.readable import csv_text, readable
 from dbd_ray.storage import replace_bytes
-from dbd_ray.summary import Kind
+from dbd_ray.summary import FORMER_NAMES, Kind
 from dbd_ray.templates import open_templates
 
 TABLE, PAGE = "index.csv", "index.html"
 MOST_SKIPPED = 200  # on the page; the table has them all
 
+COLUMNS = ("path", "status", "focus_kind", "in_focus_fraction", "focus_confidence", "mask_fraction", "message")
+"""Columns of the table; behind them stand `FORMER_COLUMNS` with the same values."""
+
+FORMER_COLUMNS: Mapping[str, str] = MappingProxyType({**FORMER_NAMES, "detail": "message"})
+"""Columns of today by their names in the version before."""
+
 _KINDS = get_args(Kind)
-_COLUMNS = ("path", "status", "kind", "in_focus_fraction", "confidence", "mask_fraction", "detail")
 _MARK = re.compile(rb"<!-- dbd-ray predict (\{.*\}) -->\n")
 _DOCTYPE = b"<!doctype html>\n"
 _LONGEST_NAME = 120
@@ -67,7 +73,7 @@ def write_overview(
 
 def counts_by_kind(predictions: Sequence[Prediction]) -> dict[str, int]:
     """Count photos by kind, and those that failed as `failed`; what is not there is left out."""
-    kinds = [one.summary.kind if one.summary else "failed" for one in predictions]
+    kinds = [one.summary.focus_kind if one.summary else "failed" for one in predictions]
     return {kind: kinds.count(kind) for kind in (*_KINDS, "failed") if kind in kinds}
 
 
@@ -80,7 +86,7 @@ def _in_the_way(file: Path) -> str:
 def _place(one: Prediction) -> tuple[Any, ...]:
     if one.summary is None:
         return (len(_KINDS), 0.0, str(one.photo))
-    return (_KINDS.index(one.summary.kind), -one.summary.in_focus_fraction, str(one.photo))
+    return (_KINDS.index(one.summary.focus_kind), -one.summary.in_focus_fraction, str(one.photo))
 
 
 def _content(file: Path) -> bytes | None:
@@ -105,18 +111,21 @@ def _read_mark(page: Path) -> dict[str, Any] | None:
 
 
 def _table(rows: Sequence[Prediction], passed_over: Mapping[Path, str]) -> bytes:
-    lines: list[Sequence[object]] = [_COLUMNS]
+    lines: list[dict[str, object]] = []
     for one in rows:
-        found = (
-            ("ok", one.summary.kind, round(one.summary.in_focus_fraction, 4), round(one.summary.confidence, 4))
-            if one.summary
-            else ("error", "", "", "")
-        )
-        mask = "" if one.mask_fraction is None else round(one.mask_fraction, 4)
-        lines.append((_path(one.photo), *found, mask, one.error))
+        line: dict[str, object] = {"path": _path(one.photo), "status": "error", "message": one.error}
+        if one.summary:
+            share, confidence = round(one.summary.in_focus_fraction, 4), round(one.summary.focus_confidence, 4)
+            line |= {"status": "ok", "focus_kind": one.summary.focus_kind}
+            line |= {"in_focus_fraction": share, "focus_confidence": confidence}
+        if one.mask_fraction is not None:
+            line["mask_fraction"] = round(one.mask_fraction, 4)
+        lines.append(line)
     for path, why in passed_over.items():
-        lines.append((_path(path), "skipped", "", "", "", "", why))
-    return csv_text(lines).encode("utf-8", "backslashreplace")
+        lines.append({"path": _path(path), "status": "skipped", "message": why})
+    values = (*COLUMNS, *FORMER_COLUMNS.values())
+    cells = [["" if (value := line.get(name)) is None else value for name in values] for line in lines]
+    return csv_text([(*COLUMNS, *FORMER_COLUMNS), *cells]).encode("utf-8", "backslashreplace")
 
 
 def _path(path: Path) -> str:
@@ -131,7 +140,7 @@ def _page(rows: Sequence[Prediction], passed_over: Mapping[Path, str], out: Path
     common = os.path.commonpath(folders) if folders else ""
     text = environment.get_template("overview.html.j2").render(
         kinds=[
-            (kind, [_shown(one, out, common) for one in rows if one.summary and one.summary.kind == kind])
+            (kind, [_shown(one, out, common) for one in rows if one.summary and one.summary.focus_kind == kind])
             for kind in _KINDS
         ],
         failed=[(_name(one.photo), readable(one.error)) for one in rows if one.error],
@@ -153,7 +162,7 @@ def _shown(one: Prediction, out: Path, common: str) -> dict[str, Any]:
         "link": link,
         "preview": base64.b64encode(one.preview).decode() if one.preview else "",
         "share": f"{one.summary.in_focus_fraction:.1%}",
-        "confidence": f"{one.summary.confidence:.2f}",
+        "confidence": f"{one.summary.focus_confidence:.2f}",
         "mask": one.mask_words(),
     }
 

@@ -27,7 +27,7 @@ class FocusPredictor:
     Added to every row: `focus` (8-bit PNG at the photo's size, 255 = in focus), `focus_kind`
     (all_in_focus, partial, none_in_focus), `in_focus_fraction`, `sharp_left`, `sharp_top`, `sharp_right`,
     `sharp_bottom` (bounding box of the sharp pixels, -1 where there are none), `focus_confidence`,
-    `focus_model` (name@fingerprint) and `error`, empty where all went well. A photo that cannot be read
+    `focus_model` (name@fingerprint) and `error`, None where all went well. A photo that cannot be read
     gets `error` and empty values; it does not harm the other rows of its batch. A row that comes with an
     `error` already is skipped and keeps it.
 

@@ -43,7 +43,7 @@ def without_shared_names(files: list[Found], config: AnnotateConfig) -> list[Fou
         if found.status == "photo":
             owner = owners.setdefault(mask_name(os.fsdecode(found.path), config.masks), found.path)
             if owner != found.path:
-                detail = f"its mask would have the name of that of {path_text(owner)}: rename one, or use masks=colmap"
-                found = found._replace(status="error", reason="same_name", detail=detail)
+                message = f"its mask would have the name of that of {path_text(owner)}: rename one, or use masks=colmap"
+                found = found._replace(status="error", reason="same_name", message=message)
         kept.append(found)
     return kept

@@ -23,9 +23,9 @@ PAGE_ROWS = 1000
 
 INDEX_CODES = ("status", "reason", "focus_kind", "camera", "lens")
 INDEX_NUMBERS = ("in_focus_fraction", "sharpness", "f_number", "iso")
-DETAIL_CODES = ("uri", "model", "parameters")
+DETAIL_CODES = ("uri", "focus_model", "parameters")
 DETAIL_VALUES = (
-    *("size", "detail", "width", "height", "sharp_left", "sharp_top", "sharp_right", "sharp_bottom"),
+    *("size", "message", "width", "height", "sharp_left", "sharp_top", "sharp_right", "sharp_bottom"),
     *("focus_confidence", "perceptual_hash", "focal_length_mm", "exposure_s"),
 )
 _HASH = re.compile("[0-9a-f]{32}")

@@ -170,7 +170,7 @@ def _look_at_pending(
             pending = [found for found in pending if found.path not in finished]
     report.seconds, report.looked_at = time.monotonic() - started if total else 0.0, total
     report.photos_per_s = _steady_rate(commits)
-    crashed = [found._replace(status="error", reason="crashed", detail=_CRASHED) for found in pending]
+    crashed = [found._replace(status="error", reason="crashed", message=_CRASHED) for found in pending]
     return reused + rows_of_others(crashed, run.source, run.parameters)
 
 

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dbd_ray.errors import DatasetError
-from dbd_ray.library.schema import LIBRARY_SCHEMA, TABLE
+from dbd_ray.library.schema import LIBRARY_SCHEMA, TABLE, with_new_names
 from dbd_ray.library.table import read_library
 from dbd_ray.storage import UNREACHABLE, list_folder, open_storage, replace_bytes
 
@@ -55,7 +55,7 @@ def read_parts(out: str, *, earlier: bool = True) -> pa.Table:
             continue
         try:
             with storage.open(f"{path}/{_PARTS}/{name}", "rb") as file:
-                tables.append(pq.read_table(file).cast(LIBRARY_SCHEMA))
+                tables.append(with_new_names(pq.read_table(file)).cast(LIBRARY_SCHEMA))
         except (OSError, ValueError, pa.ArrowInvalid):
             continue
     return pa.concat_tables(tables) if tables else LIBRARY_SCHEMA.empty_table()

@@ -13,7 +13,7 @@ from dbd_ray.library.schema import path_text
 RETRIED = PASSING_REASONS | {"unreadable", "changed", "in_the_way", "crashed", "out_of_memory", "sidecar"}
 """Reasons that may be gone the next time, whose photos are looked at again by every run."""
 
-_READ = ("path_bytes", "size", "mtime_ns", "content_hash", "status", "reason", "model", "parameters")
+_READ = ("path_bytes", "size", "mtime_ns", "content_hash", "status", "reason", "focus_model", "parameters")
 
 
 class Plan(NamedTuple):
@@ -129,7 +129,7 @@ def rows_of_others(files: Collection[Found], uri: str, parameters: str) -> list[
             "mtime_ns": found.mtime_ns,
             "status": found.status,
             "reason": found.reason,
-            "detail": found.detail,
+            "message": found.message,
             "parameters": parameters,
         }
         for found in files

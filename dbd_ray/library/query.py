@@ -2,25 +2,29 @@
 
 import difflib
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, wait
 from threading import Event, Thread
+from types import MappingProxyType
 from typing import Any, NamedTuple, NoReturn
 
 import duckdb
 import pyarrow as pa
 
 from dbd_ray.errors import ConfigError
-from dbd_ray.library.schema import LIBRARY_SCHEMA
+from dbd_ray.library.schema import FORMER_NAMES, LIBRARY_SCHEMA
 
 COLUMNS = ("path", "kind", "in_focus_fraction", "sharpness", "f_number", "taken_at")
 """Columns of an answer unless others are asked for."""
+
+OTHER_NAMES: Mapping[str, str] = MappingProxyType({"kind": "focus_kind", **FORMER_NAMES})
+"""Columns by other names that questions may use: a short one, and those of the version before."""
 
 _Found = tuple[tuple[str, ...], list[tuple[Any, ...]]]
 _ONCE_MORE_S = 0.1
 MEMORY = "2GB"
 # a question on these is one about the files that no detector saw
-_OF_ALL_FILES = {"status", "reason", "detail"}
+_OF_ALL_FILES = {"status", "reason", "message", "detail"}
 _STATEMENT = re.compile(r"(?:\s|--[^\n]*\n)*(select|with|from|describe|summarize)\b", re.IGNORECASE)
 _UNKNOWN_COLUMN = re.compile(r'column (?:named )?"([^"]+)"', re.IGNORECASE)
 _LOCKED: dict[str, str | bool | int | float | list[str]] = {
@@ -62,9 +66,9 @@ def ask(
 ) -> Answer:
     """Ask the table of a library.
 
-    The question sees one view, `photos`: the table's columns and `kind`, another name of `focus_kind`. NaN and infinity
-    are NULL there, for DuckDB takes NaN for the greatest number. It holds the photos with a result; if the question
-    names status, reason or detail, all files.
+    The question sees one view, `photos`: the table's columns, and other names of some (`OTHER_NAMES`). NaN and
+    infinity are NULL there, for DuckDB takes NaN for the greatest number. It holds the photos with a result; if the
+    question names status, reason or message, all files.
 
     Args:
         table: As `read_library` gives it.
@@ -106,8 +110,9 @@ def _load(database: duckdb.DuckDBPyConnection, table: pa.Table, *, everything: b
         else field.name
         for field in LIBRARY_SCHEMA
     ]
+    others = [f"{column} AS {name}" for name, column in OTHER_NAMES.items()]
     database.register("arrow_table", table.select(LIBRARY_SCHEMA.names))
-    database.execute(f"CREATE TABLE files AS SELECT {', '.join(cells)}, focus_kind AS kind FROM arrow_table")
+    database.execute(f"CREATE TABLE files AS SELECT {', '.join((*cells, *others))} FROM arrow_table")
     database.unregister("arrow_table")
     with_result = "" if everything else "WHERE status = 'ok'"
     database.execute(f"CREATE VIEW photos AS SELECT * FROM files {with_result}")
@@ -117,7 +122,8 @@ def _load(database: duckdb.DuckDBPyConnection, table: pa.Table, *, everything: b
 
 
 def _statement(condition: str, columns: Sequence[str], sort: Sequence[str], limit: int | None) -> str:
-    chosen = "*" if "*" in columns else ", ".join(_known(name) for name in columns or COLUMNS)
+    columns = [*LIBRARY_SCHEMA.names, "kind"] if "*" in columns else columns
+    chosen = ", ".join(_known(name) for name in columns or COLUMNS)
     order = [*(_order(one) for one in sort), "uri", "path_bytes"]
     # on lines of its own: the condition may end in a comment
     where = f"WHERE (\n{condition.strip().rstrip(';')}\n)" if condition.strip() else ""
@@ -126,7 +132,7 @@ def _statement(condition: str, columns: Sequence[str], sort: Sequence[str], limi
 
 
 def _known(name: str) -> str:
-    known = [*LIBRARY_SCHEMA.names, "kind"]
+    known = [*LIBRARY_SCHEMA.names, *OTHER_NAMES]
     if name.strip().lower() in known:
         return name.strip().lower()
     raise ConfigError(_no_column(name.strip()))
@@ -211,7 +217,7 @@ def _explain(error: Exception, question: str) -> NoReturn:
 
 
 def _no_column(name: str) -> str:
-    known = [*LIBRARY_SCHEMA.names, "kind"]
+    known = [*LIBRARY_SCHEMA.names, *OTHER_NAMES]
     near = difflib.get_close_matches(name.lower(), known, n=1)
     hint = f"did you mean {near[0]}?" if near else f"a text stands in single quotes: '{name}'."
     return f"query: there is no column {name}; {hint} Columns: {', '.join(known)}"

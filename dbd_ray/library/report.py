@@ -50,7 +50,7 @@ def count_rows(table: pa.Table) -> dict[str, int]:
 def failures_in(table: pa.Table) -> dict[str, str]:
     """Give the messages of the first photos that failed, by path."""
     failed = table.filter(pc.equal(table["status"], "error")).slice(0, _MOST_FAILURES)
-    return dict(zip(failed["path"].to_pylist(), failed["detail"].to_pylist(), strict=True))
+    return dict(zip(failed["path"].to_pylist(), failed["message"].to_pylist(), strict=True))
 
 
 def record(log: RunLog, report: AnnotateReport) -> None:

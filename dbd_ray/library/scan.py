@@ -30,7 +30,7 @@ class Found(NamedTuple):
         mtime_ns: Time of the last change, ns since 1970; None where not known.
         status: "photo", "skipped" or "error".
         reason: A stable word where it is no photo.
-        detail: The same for people.
+        message: The same for people.
     """
 
     path: bytes
@@ -38,7 +38,7 @@ class Found(NamedTuple):
     mtime_ns: int | None = None
     status: str = "photo"
     reason: str | None = None
-    detail: str | None = None
+    message: str | None = None
 
 
 def scan(source: str, *, out: str | None = None, pairs: bool = False) -> list[Found]:
@@ -69,8 +69,8 @@ def judge(path: bytes, size: int | None, mtime_ns: int | None) -> Found:
     """Tell by its name and size whether a file is a photo, and if not, why."""
     name = posixpath.basename(path).decode(errors="surrogateescape")
 
-    def no(reason: str, detail: str, status: str = "skipped") -> Found:
-        return Found(path, size, mtime_ns, status, reason, detail)
+    def no(reason: str, message: str, status: str = "skipped") -> Found:
+        return Found(path, size, mtime_ns, status, reason, message)
 
     if any(part in (b"", b".", b"..") for part in path.split(b"/")):
         return no("unsafe_name", "its name leads out of the folder, where its results would be written", "error")
@@ -161,7 +161,7 @@ def _without_pairs(found: list[Found]) -> list[Found]:
     }
     return [
         one._replace(
-            status="skipped", reason=PAIR_REASON, detail=f"the same shot as {_text(developed[_stem(one.path)])}"
+            status="skipped", reason=PAIR_REASON, message=f"the same shot as {_text(developed[_stem(one.path)])}"
         )
         if one.status == "photo" and _suffix(one.path) in RAW_SUFFIXES and _stem(one.path) in developed
         else one

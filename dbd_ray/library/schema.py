@@ -1,6 +1,8 @@
 """The table of a photo library: one row for every file that a scan found, in `OUT/library.parquet`."""
 
 import os
+from collections.abc import Mapping
+from types import MappingProxyType
 
 import pyarrow as pa
 
@@ -11,7 +13,7 @@ PAIR_REASON = "pair"
 """Reason of a camera raw file that was passed over for the picture of the same shot beside it."""
 
 VERSION_KEY = b"dbd_ray.library"
-VERSION = 1
+VERSION = 2
 """Of the table's layout; grows when an older package would misread a newer table, and stands in its metadata."""
 
 LIBRARY_SCHEMA = pa.schema(
@@ -26,8 +28,8 @@ LIBRARY_SCHEMA = pa.schema(
         # what became of it
         pa.field("status", pa.string(), nullable=False),  # ok, error, skipped
         pa.field("reason", pa.string()),  # stable word where the status is not ok
-        pa.field("detail", pa.string()),  # the same for people
-        pa.field("model", pa.string()),  # name@fingerprint; null where none saw it
+        pa.field("message", pa.string()),  # the same for people
+        pa.field("focus_model", pa.string()),  # name@fingerprint; null where none saw it
         pa.field("parameters", pa.string()),  # digest of the settings that results depend on
         # what the detector found
         pa.field("width", pa.int32()),  # upright, px
@@ -52,6 +54,15 @@ LIBRARY_SCHEMA = pa.schema(
     ],
     metadata={VERSION_KEY: str(VERSION)},
 )
+
+
+FORMER_NAMES: Mapping[str, str] = MappingProxyType({"model": "focus_model", "detail": "message"})
+"""Names of columns by those of version 1 of the table."""
+
+
+def with_new_names(table: pa.Table) -> pa.Table:
+    """Give the columns of a table that version 1 wrote their names of today."""
+    return table.rename_columns([FORMER_NAMES.get(name, name) for name in table.column_names])
 
 
 def path_text(path: bytes) -> str:

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dbd_ray.errors import DatasetError
-from dbd_ray.library.schema import LIBRARY_SCHEMA, TABLE, VERSION, VERSION_KEY
+from dbd_ray.library.schema import LIBRARY_SCHEMA, TABLE, VERSION, VERSION_KEY, with_new_names
 from dbd_ray.storage import UNREACHABLE, as_uri, open_arrow_storage
 
 AGAIN = "run `dbd-ray annotate` again"
@@ -81,6 +81,7 @@ def _checked(table: pa.Table, where: str) -> pa.Table:
             f"a newer version of dbd_ray wrote it (layout {version}, this one reads up to {VERSION}); update dbd_ray"
         )
         raise DatasetError(where, [problem])
+    table = with_new_names(table)
     missing = [name for name in LIBRARY_SCHEMA.names if table.schema.get_all_field_indices(name) == []]
     if missing:
         raise DatasetError(where, [f"is no table of a library, or another version's: no {', '.join(missing)}; {AGAIN}"])

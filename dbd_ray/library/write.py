@@ -69,7 +69,7 @@ def write_sidecar_of(source: Source, row: Written, config: AnnotateConfig) -> tu
         sharp_area=area if area[0] >= 0 else None,
         confidence=row["focus_confidence"],
         sharpness=row["sharpness"],
-        model=row["model"],
+        model=row["focus_model"],
     )
     try:
         write_sidecar(
@@ -135,18 +135,18 @@ class WriteResults:
         if not refusal and "sidecars" in self.config.save:
             refusal = write_sidecar_of(self.source, made, self.config)
         if refusal:
-            made |= {"status": "error", "reason": refusal[0], "detail": refusal[1]}
+            made |= {"status": "error", "reason": refusal[0], "message": refusal[1]}
         return made
 
     def _found(self, row: Written) -> Written:
         facts = json.loads(row["facts"])
-        made: Written = {"model": row["focus_model"] or None, "parameters": self.parameters}
-        made |= {"content_hash": row["content_hash"] or None, "status": "ok", "reason": None, "detail": None}
+        made: Written = {"focus_model": row["focus_model"] or None, "parameters": self.parameters}
+        made |= {"content_hash": row["content_hash"] or None, "status": "ok", "reason": None, "message": None}
         made |= {name: facts.get(name) for name in CAMERA_COLUMNS}
         made["taken_at"] = datetime.fromisoformat(made["taken_at"]) if made["taken_at"] else None
         if row["error"]:
             reason = row["reason"] or _reason_of(row["error"])
-            return made | {"status": "error", "reason": reason, "detail": row["error"]}
+            return made | {"status": "error", "reason": reason, "message": row["error"]}
         scale = row["width"] / row["image"].shape[1]
         area = [int(row[name]) for name in AREA_COLUMNS]
         if area[0] >= 0:

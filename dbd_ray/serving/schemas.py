@@ -2,21 +2,25 @@
 
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from dbd_ray.detection.focus_map import FocusMap
 from dbd_ray.serving.refusals import Reason
 from dbd_ray.summary import Kind
 
 _SUMMARY = {
-    "kind": "partial",
+    "focus_kind": "partial",
     "in_focus_fraction": 0.31,
     "sharp_area": {"left": 120, "top": 34, "right": 410, "bottom": 427, "centroid_x": 268.2, "centroid_y": 251.7},
-    "confidence": 0.87,
+    "focus_confidence": 0.87,
     "model": "lite",
     "model_fingerprint": "b35c…",
+    "focus_model": "lite@b35c…",
+    "kind": "partial",
+    "confidence": 0.87,
 }
 _FOCUS = {"width": 640, "height": 427, "summary": _SUMMARY, "pictures": {}}
+_FORMER: dict[str, JsonValue] = {"deprecated": True}
 _ERROR = {"reason": "truncated", "message": "this JPEG file ends before its picture does: copy it again"}
 
 
@@ -38,12 +42,15 @@ class SharpAreaAnswer(BaseModel):
 class SummaryAnswer(BaseModel):
     """A focus map in a few numbers."""
 
-    kind: Kind = Field(description="Whether all, a part, or none of the photo is in focus.")
+    focus_kind: Kind = Field(description="Whether all, a part, or none of the photo is in focus.")
     in_focus_fraction: float = Field(ge=0, le=1, description="Share of pixels in focus.")
     sharp_area: SharpAreaAnswer | None = Field(description="Where they lie; null if there are none.")
-    confidence: float = Field(ge=0, le=1, description="Low where the network was undecided.")
+    focus_confidence: float = Field(ge=0, le=1, description="Low where the network was undecided.")
     model: str
     model_fingerprint: str
+    focus_model: str = Field(description="name@fingerprint, of this the first 16 digits.")
+    kind: Kind = Field(description="The former name of focus_kind.", json_schema_extra=_FORMER)
+    confidence: float = Field(description="The former name of focus_confidence.", json_schema_extra=_FORMER)
 
 
 class FocusAnswer(BaseModel):

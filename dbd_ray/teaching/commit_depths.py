@@ -50,7 +50,7 @@ class CommitDepths:
         return encode_depth(levels.astype(np.float32) / np.float32(65535))
 
 
-def commit_failures(folder: str, teacher: str, keys: Sequence[Key], *, reason: str, detail: str) -> pa.Table:
+def commit_failures(folder: str, teacher: str, keys: Sequence[Key], *, reason: str, message: str) -> pa.Table:
     """Commit rows without a depth, for photos whose process died before a stage could give the reason.
 
     Args:
@@ -58,12 +58,12 @@ def commit_failures(folder: str, teacher: str, keys: Sequence[Key], *, reason: s
         teacher: Value of the column `depth_teacher`, name@fingerprint.
         keys: The photos.
         reason: Stable word for the column `reason`.
-        detail: Message for the column `detail`.
+        message: Text for the column `message`.
 
     Returns:
         Rows of `DONE_SCHEMA`.
     """
-    made = {"reason": reason, "detail": detail, "depth_teacher": teacher}
+    made = {"reason": reason, "message": message, "depth_teacher": teacher}
     rows = [{"id": id, "digest": digest, **made} for id, digest in keys]
     for start in range(0, len(rows), ROWS_PER_FILE):
         commit(folder, pa.Table.from_pylist(rows[start : start + ROWS_PER_FILE], schema=DEPTH_SCHEMA))

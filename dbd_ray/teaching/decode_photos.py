@@ -24,7 +24,7 @@ PIXELS_SCHEMA = pa.schema(
         pa.field("depth_height", pa.int32()),
         pa.field("depth_width", pa.int32()),
         pa.field("reason", pa.string()),
-        pa.field("detail", pa.string()),
+        pa.field("message", pa.string()),
         pa.field("decode_s", pa.float64()),
     ]
 )
@@ -59,14 +59,14 @@ class DecodePhotos:
         try:
             made |= self._pixels(picture or read_bytes(row["uri"]))
         except PhotoError as error:
-            made |= {"reason": error.reason, "detail": f"{row['file'] or row['uri']}: {error.message}"}
+            made |= {"reason": error.reason, "message": f"{row['file'] or row['uri']}: {error.message}"}
         except MemoryError:
             made |= {
                 "reason": "out_of_memory",
-                "detail": f"{row['file'] or row['uri']}: lower max_pixels ({self.max_pixels})",
+                "message": f"{row['file'] or row['uri']}: lower max_pixels ({self.max_pixels})",
             }
         except Exception as error:  # noqa: BLE001 - each kind of storage raises errors of its own
-            made |= {"reason": "unreadable", "detail": f"{row['uri']}: {error or type(error).__name__}"}
+            made |= {"reason": "unreadable", "message": f"{row['uri']}: {error or type(error).__name__}"}
         return made | {"decode_s": time.perf_counter() - started}
 
     def _pixels(self, data: bytes) -> dict[str, Any]:

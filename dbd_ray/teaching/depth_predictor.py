@@ -22,7 +22,7 @@ RAW_SCHEMA = pa.schema(
         pa.field("depth_height", pa.int32()),
         pa.field("depth_width", pa.int32()),
         pa.field("reason", pa.string()),
-        pa.field("detail", pa.string()),
+        pa.field("message", pa.string()),
         pa.field("decode_s", pa.float64()),
         pa.field("predict_s", pa.float64()),
         pa.field("actor", pa.string()),
@@ -77,14 +77,14 @@ class DepthPredictor:
             # other errors are faults of the machine, e.g. of a GPU, and end the run
             if len(rows) > 1:  # one of them may be to blame, and must not harm the others
                 return [self._predict(photos[i : i + 1], rows[i : i + 1])[0] for i in range(len(rows))]
-            rows[0] |= {"reason": "teacher_failed", "detail": f"{type(error).__name__}: {error}"}
+            rows[0] |= {"reason": "teacher_failed", "message": f"{type(error).__name__}: {error}"}
             return [None]
 
     def _sized(self, row: dict[str, Any], depth: np.ndarray | None) -> dict[str, Any]:
         if depth is None:
             return {}
         if not np.isfinite(depth).all():
-            return {"reason": "teacher_failed", "detail": self.teacher.failure}
+            return {"reason": "teacher_failed", "message": self.teacher.failure}
         size = (row["depth_width"], row["depth_height"])
         shrinks = depth.size > size[0] * size[1]
         if depth.shape[::-1] != size:

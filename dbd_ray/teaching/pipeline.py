@@ -130,7 +130,7 @@ def run_pipeline(
         if not pending:
             break
     if pending:
-        tally.add(commit_failures(folder, teacher.column, sorted(pending), reason="crashed", detail=CRASHED))
+        tally.add(commit_failures(folder, teacher.column, sorted(pending), reason="crashed", message=CRASHED))
         committed = read_committed(folder)
     tally.seconds = time.perf_counter() - started
     return committed, stats

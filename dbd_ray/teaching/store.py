@@ -25,7 +25,7 @@ DEPTH_SCHEMA = pa.schema(
         pa.field("digest", pa.string(), nullable=False),  # of the prepared picture; empty where there is none
         pa.field("depth", pa.binary()),  # 16-bit PNG; null where `reason` says why
         pa.field("reason", pa.string()),
-        pa.field("detail", pa.string()),
+        pa.field("message", pa.string()),
         pa.field("depth_teacher", pa.string(), nullable=False),  # name@fingerprint
     ]
 )
@@ -38,7 +38,7 @@ class Committed(NamedTuple):
 
     Attributes:
         files: Name of the file that holds the depth, by key of the photo.
-        failed: (reason, detail) by key, for photos without a depth.
+        failed: (reason, message) by key, for photos without a depth.
     """
 
     files: dict[Key, str]
@@ -88,11 +88,11 @@ def read_committed(folder: str) -> Committed:
     """
     found = Committed({}, {})
     for name in _files(folder):
-        for row in read_file(folder, name, columns=["id", "digest", "reason", "detail"]).to_pylist():
+        for row in read_file(folder, name, columns=["id", "digest", "reason", "message"]).to_pylist():
             if row["reason"] is None:
                 found.files[row["id"], row["digest"]] = name
             else:
-                found.failed[row["id"], row["digest"]] = (row["reason"], row["detail"] or "")
+                found.failed[row["id"], row["digest"]] = (row["reason"], row["message"] or "")
     for key in found.files:  # taught again with success
         found.failed.pop(key, None)
     return found
@@ -130,7 +130,11 @@ def read_file(folder: str, name: str, *, columns: list[str] | None = None) -> pa
     storage, path = open_storage(folder)
     try:
         with storage.open(f"{path}/{name}", "rb") as file:
-            return pq.read_table(file, columns=columns)
+            parquet = pq.ParquetFile(file)
+            former = "detail" in parquet.schema_arrow.names  # of the version before
+            wanted = columns and ["detail" if former and name == "message" else name for name in columns]
+            table = parquet.read(columns=wanted)
+            return table.rename_columns(["message" if name == "detail" else name for name in table.column_names])
     except (OSError, pa.ArrowInvalid) as error:
         raise DatasetError(folder, [f"{name} is damaged, delete it and teach again: {error}"]) from None
 

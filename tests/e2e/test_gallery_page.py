@@ -236,7 +236,7 @@ def test_overlays_show_on_hover_on_focus_and_by_key(few: Path, open_file: OpenFi
 
 def test_hostile_names_are_shown_and_do_nothing(tmp_path: Path, open_file: OpenFile) -> None:
     names = [f"{name}/{name}" for name in HOSTILE]
-    table = _table(len(names), path=names, lens=HOSTILE, camera=HOSTILE, detail=HOSTILE, model=HOSTILE)
+    table = _table(len(names), path=names, lens=HOSTILE, camera=HOSTILE, message=HOSTILE, focus_model=HOSTILE)
     page = open_file(write_gallery(table, str(tmp_path), title="</title><script>hacked=1</script>"))
     expect(page.get_by_role("heading", level=1)).to_have_text("</title><script>hacked=1</script>")
     shown = set(page.locator("[role=option]:not([hidden]) .name").all_text_contents())

@@ -69,7 +69,7 @@ def _levels(png: bytes) -> np.ndarray:
 def _check(row: dict[str, Any], photo: np.ndarray, detector: Detector) -> None:
     found = detector.detect([photo])[0]
     np.testing.assert_allclose(_levels(row["focus"]) / 255, found.focus, atol=1 / 255)
-    assert row["error"] == ""
+    assert row["error"] is None
     assert row["focus_kind"] == found.summary.kind
     assert row["in_focus_fraction"] == pytest.approx(found.summary.in_focus_fraction, abs=1e-3)
     assert row["focus_confidence"] == pytest.approx(found.summary.confidence, abs=1e-3)
@@ -172,10 +172,10 @@ def test_the_column_is_found_by_its_usual_names_or_named(model: str, photos: Pat
     photo = next(photos.glob("*0001.jpg")).read_bytes()
     batch = _bytes_batch(photo)
     named = {"scan": batch["bytes"], "bytes": np.array([3])}
-    assert FocusPredictor(model, device="cpu")(batch)["error"].tolist() == [""]
-    assert FocusPredictor(model, device="cpu", column="scan")(named)["error"].tolist() == [""]
+    assert FocusPredictor(model, device="cpu")(batch)["error"].tolist() == [None]
+    assert FocusPredictor(model, device="cpu", column="scan")(named)["error"].tolist() == [None]
     image = {"image": decode_photo(photo)[None]}
-    assert FocusPredictor(model, device="cpu")(image)["error"].tolist() == [""]
+    assert FocusPredictor(model, device="cpu")(image)["error"].tolist() == [None]
     with pytest.raises(ConfigError, match="no column 'bytes or image' among scan; say which one"):
         FocusPredictor(model, device="cpu")({"scan": batch["bytes"]})
     with pytest.raises(ConfigError, match="no column 'picture' among bytes, path"):
@@ -235,7 +235,7 @@ def test_a_row_that_failed_before_is_skipped_and_keeps_its_error(model: str, pho
     batch = _bytes_batch(photo, photo, None, photo, b"")
     batch["error"] = np.array(["", "was moved", "never came", None, float("nan")], dtype=object)
     found = FocusPredictor(model, device="cpu")(batch)
-    assert found["error"][:4].tolist() == ["", "was moved", "never came", ""]
+    assert found["error"][:4].tolist() == [None, "was moved", "never came", None]
     assert found["error"][4].endswith("[empty_file]")
     assert [bool(focus) for focus in found["focus"]] == [True, False, False, True, False]
     with pytest.raises(ConfigError, match="column error holds no text and would be overwritten; rename it"):

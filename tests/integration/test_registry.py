@@ -96,11 +96,11 @@ def test_mlflow_loads_it_without_our_help_and_its_example_is_one(
     expected = Detector.load(tiny_model, device="cpu", engine="eager").detect([decode_photo(photo)])[0]
     assert found["in_focus_fraction"][0] == pytest.approx(expected.summary.in_focus_fraction)
     assert decode_mask(found["focus"][0], polarity="focus").shape == expected.focus.shape
-    assert found["error"][0] == ""
+    assert found["error"][0] is None
     assert "not_an_image" in found["error"][1]
     assert found["in_focus_fraction"][1] is None
     example = model.predict(model.input_example)
-    assert (example["error"][0], len(example)) == ("", 1)
+    assert (example["error"][0], len(example)) == (None, 1)
 
 
 def test_mlflow_serves_the_champion(mlflow_server: str, tiny_model: Path, tmp_path: Path, services: Any) -> None:
@@ -127,7 +127,7 @@ def test_mlflow_serves_the_champion(mlflow_server: str, tiny_model: Path, tmp_pa
     services.stop(serving)
     assert decode_mask(base64.b64decode(good["focus"]), polarity="focus").shape == (48, 64)
     assert good["focus_model"] == f"tiny@{read_card(tiny_model).fingerprint[:16]}"
-    assert (good["error"], bad["in_focus_fraction"]) == ("", None)
+    assert (good["error"], bad["in_focus_fraction"]) == (None, None)
     assert "not_an_image" in bad["error"]
 
 

@@ -14,7 +14,7 @@
     const of = (value, shown) => (value === null || value === undefined || Number.isNaN(value) ? "" : shown(value));
     const area = given.sharp_left >= 0 && given.sharp_left !== null;
     return [
-      ["Why", text(given.detail)],
+      ["Why", text(given.message)],
       ["Confidence", of(given.focus_confidence, (value) => `${Math.round(100 * value)} %`)],
       ["Sharpness", of(numbers.sharpness[row], number)],
       ["Sharp area", area ? `${given.sharp_left}, ${given.sharp_top} to ${given.sharp_right}, ${given.sharp_bottom} px` : ""],
@@ -28,7 +28,7 @@
       ["Size", of(given.width, (width) => `${width} × ${given.height} px`)],
       ["File", of(given.size, words.bytes)],
       ["Scanned in", text(given.uri)],
-      ["Model", text(given.model)],
+      ["Model", text(given.focus_model)],
     ].filter(([, shown]) => shown !== "");
   }
 

@@ -32,7 +32,7 @@ def _predictor(server: Any) -> EndpointPredictor:
 def test_photos_are_sent_as_they_were_decoded_and_bad_ones_not_at_all(server: Any) -> None:
     server.says(server.ok(MODEL), server.results(server.answer, ("too_many_pixels", "too large")))
     answered = _predictor(server)(_batch("", "cut off [truncated]", ""))
-    assert answered["error"].tolist() == ["", "cut off [truncated]", "too large [too_many_pixels]"]
+    assert answered["error"].tolist() == [None, "cut off [truncated]", "too large [too_many_pixels]"]
     assert answered["focus"].tolist() == [server.picture, b"", b""]
     assert answered["focus_kind"].tolist() == ["partial", "", ""]
     assert answered["sharp_right"].tolist() == [30, -1, -1]

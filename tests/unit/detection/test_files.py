@@ -137,7 +137,7 @@ def test_a_photo_beyond_the_pixel_limit_harms_only_itself(
 ) -> None:
     sizes = [decode_photo(photo.read_bytes()).size // 3 for photo in photos]
     done = predict_files(detector, photos, PredictConfig(out=tmp_path / "out", max_pixels=max(sizes) - 1))
-    assert [one.error == "" for one in done] == [size < max(sizes) for size in sizes]
+    assert [one.error is None for one in done] == [size < max(sizes) for size in sizes]
     assert all("or raise max_pixels" in one.error for one in done if one.error)
 
 
@@ -219,7 +219,7 @@ def test_of_two_photos_with_one_name_the_second_fails_and_is_told_what_to_do(
         (tmp_path / folder).mkdir()
         given.append(Path(shutil.copy(source, tmp_path / folder / "IMG_1.jpg")))
     first, second = predict_files(detector, given, PredictConfig(out=tmp_path / "out", save=("json",), force=force))
-    assert first.error == ""
+    assert first.error is None
     assert f"would have the name of that of {given[0]}" in second.error
     assert "give the folder above both, with --recursive" in second.error
     assert json.loads((tmp_path / "out" / "IMG_1.jpg.json").read_text())["photo"] == str(given[0])
@@ -245,7 +245,7 @@ def test_a_file_where_a_folder_of_results_has_to_be_fails_its_photos_alone(
 def test_any_file_name_is_kept(detector: Detector, photos: list[Path], tmp_path: Path, name: str) -> None:
     photo = photos[0].rename(tmp_path / name)
     done = predict_files(detector, [photo], PredictConfig(out=tmp_path / "out", save=("focus", "json")))
-    assert done[0].error == ""
+    assert done[0].error is None
     assert _names(tmp_path / "out") == {f"{name}.focus.png", f"{name}.json"}
     assert json.loads((tmp_path / "out" / f"{name}.json").read_text())["photo"] == str(photo)
 
@@ -289,7 +289,7 @@ def test_depth_is_refused_where_the_network_has_none(
 ) -> None:
     with pytest.raises(ConfigError, match="save: tiny predicts no depth; leave depth out"):
         predict_files(detector_without_depth, photos, PredictConfig(out=tmp_path / "out", save=("focus", "depth")))
-    assert predict_files(detector_without_depth, photos[:1], PredictConfig(out=tmp_path / "out"))[0].error == ""
+    assert predict_files(detector_without_depth, photos[:1], PredictConfig(out=tmp_path / "out"))[0].error is None
 
 
 def test_results_in_the_photos_folder_are_not_taken_for_photos(detector: Detector, photos: list[Path]) -> None:
@@ -303,4 +303,4 @@ def test_a_file_given_by_name_is_tried_whatever_its_suffix(
 ) -> None:
     photo = photos[0].rename(tmp_path / "scan.data")
     assert find_photos([photo]).photos == [photo]
-    assert predict_files(detector, [photo], PredictConfig(out=tmp_path / "out", save=("json",)))[0].error == ""
+    assert predict_files(detector, [photo], PredictConfig(out=tmp_path / "out", save=("json",)))[0].error is None

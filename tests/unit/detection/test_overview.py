@@ -15,7 +15,9 @@ HOSTILE = '<img src=x onerror="alert(1)">\u202egpj.jpg'
 
 def _found(out: Path, name: str, kind: Kind, share: float, mask: float | None = None) -> Prediction:
     files = (out / f"{name}.json",)
-    return Prediction(out.parent / name, Summary(kind, share, None, 0.9, "tiny", "f00d"), files, "", mask, b"\xff\xd8")
+    return Prediction(
+        out.parent / name, Summary(kind, share, None, 0.9, "tiny", "f00d"), files, None, mask, b"\xff\xd8"
+    )
 
 
 @pytest.fixture
@@ -44,7 +46,7 @@ def test_photos_stand_by_what_was_found_and_then_what_failed_and_what_was_passed
     rows = _rows(out)
     assert [Path(row["path"]).name for row in rows] == names
     assert [row["status"] for row in rows] == ["ok"] * 4 + ["error", "skipped"]
-    assert [row["detail"] for row in rows[4:]] == ["ends early [truncated]", "no suffix of a photo"]
+    assert [row["message"] for row in rows[4:]] == ["ends early [truncated]", "no suffix of a photo"]
     page = (out / "index.html").read_text()
     assert sorted(names, key=page.index) == names
     assert "ends early [truncated]" in page and "no suffix of a photo" in page

@@ -62,7 +62,7 @@ def test_a_file_that_is_no_result_stays_and_stops_its_photo_alone(
     assert first.error.startswith(f"{work} is there already")
     assert "--out" in first.error and "--force" in first.error
     assert (first.summary, first.files) == (None, ())
-    assert second.error == ""
+    assert second.error is None
     assert "hours of work" in work.read_text()
     assert {path.name for path in out.iterdir()} == {work.name, *(path.name for path in second.files)}
 
@@ -70,7 +70,7 @@ def test_a_file_that_is_no_result_stays_and_stops_its_photo_alone(
 def test_force_replaces_what_is_there(detector: Detector, tmp_path: Path) -> None:
     (tmp_path / "a.png.json").write_text("{}")
     photo = _photo(tmp_path / "a.png")
-    assert _predict(detector, photo, tmp_path, force=True).error == ""
+    assert _predict(detector, photo, tmp_path, force=True).error is None
     assert json.loads((tmp_path / "a.png.json").read_text())["photo"] == str(photo)
 
 
@@ -80,7 +80,7 @@ def test_photos_of_one_name_in_two_runs_keep_the_first_ones_results(
 ) -> None:
     cameras = [_photo(tmp_path / f"cam{number}" / "0001.png", number) for number in (0, 1)]
     out = tmp_path / "masks"
-    assert _predict(detector, cameras[0], out, save=save).error == ""
+    assert _predict(detector, cameras[0], out, save=save).error is None
     before = _contents(out)
     again = _predict(detector, cameras[1], out, save=save)
     assert f"of {cameras[0]}" in again.error
@@ -94,17 +94,17 @@ def test_the_same_photo_replaces_its_results_whatever_way_it_is_named(
     (tmp_path / "link").symlink_to(tmp_path / "photos")
     monkeypatch.chdir(tmp_path)
     for name in (photo, Path("photos/a.png"), Path("link/a.png"), Path("photos/../photos/a.png")):
-        assert _predict(detector, name, tmp_path / "out").error == ""
+        assert _predict(detector, name, tmp_path / "out").error is None
     monkeypatch.chdir(photo.parent)
     _photo(photo, 7)  # edited, which is why it is looked at again
-    assert _predict(detector, Path("a.png"), tmp_path / "out").error == ""
+    assert _predict(detector, Path("a.png"), tmp_path / "out").error is None
 
 
 def test_a_moved_photo_is_the_same_photo_and_a_copy_is_another(detector: Detector, tmp_path: Path) -> None:
     photo = _photo(tmp_path / "project" / "a.png")
     _predict(detector, photo, tmp_path / "project" / "out")
     (tmp_path / "project").rename(tmp_path / "moved")
-    assert _predict(detector, tmp_path / "moved" / "a.png", tmp_path / "moved" / "out").error == ""
+    assert _predict(detector, tmp_path / "moved" / "a.png", tmp_path / "moved" / "out").error is None
     shutil.copytree(tmp_path / "moved", tmp_path / "copy")
     refused = _predict(detector, tmp_path / "copy" / "a.png", tmp_path / "copy" / "out")
     assert f"of {tmp_path / 'moved' / 'a.png'}" in refused.error
@@ -113,9 +113,9 @@ def test_a_moved_photo_is_the_same_photo_and_a_copy_is_another(detector: Detecto
 def test_results_of_an_earlier_version_are_known_by_the_json_beside_them(detector: Detector, tmp_path: Path) -> None:
     photo, out = _photo(tmp_path / "a.png"), tmp_path / "out"
     for save in (("focus", "overlay", "json"), ("json", "focus", "overlay")):
-        assert _predict(detector, photo, out, save=save).error == ""
+        assert _predict(detector, photo, out, save=save).error is None
         _as_by_an_earlier_version(out, "a.png")
-        assert _predict(detector, photo, out, save=save).error == ""
+        assert _predict(detector, photo, out, save=save).error is None
     _as_by_an_earlier_version(out, "a.png")
     other = _photo(tmp_path / "other" / "a.png", 1)
     assert "is there already" in _predict(detector, other, out, save=("focus",)).error
@@ -142,7 +142,7 @@ def _renamed_model(path: Path) -> None:
 @pytest.mark.parametrize("result", RESULT_FILES)
 def test_a_result_that_was_edited_elsewhere_stays(detector: Detector, tmp_path: Path, result: ResultFile) -> None:
     photo, out = _photo(tmp_path / "a.png"), tmp_path / "out"
-    assert _predict(detector, photo, out).error == ""
+    assert _predict(detector, photo, out).error is None
     edited = out / f"a.png{RESULT_SUFFIXES[result]}"
     _renamed_model(edited) if result == "json" else _repainted(edited)
     before = _contents(out)
@@ -152,9 +152,9 @@ def test_a_result_that_was_edited_elsewhere_stays(detector: Detector, tmp_path: 
 
 def test_a_result_in_json_may_be_laid_out_anew(detector: Detector, tmp_path: Path) -> None:
     photo, out = _photo(tmp_path / "a.png"), tmp_path / "out"
-    assert _predict(detector, photo, out).error == ""
+    assert _predict(detector, photo, out).error is None
     (out / "a.png.json").write_text(json.dumps(json.loads((out / "a.png.json").read_text()), sort_keys=True))
-    assert _predict(detector, photo, out).error == ""
+    assert _predict(detector, photo, out).error is None
 
 
 def test_what_cannot_be_read_is_not_replaced(detector: Detector, tmp_path: Path) -> None:
@@ -200,4 +200,4 @@ def test_a_name_that_no_result_can_have_fails_its_photo_alone(detector: Detector
 def test_a_photo_that_is_given_twice_is_answered_twice(detector: Detector, tmp_path: Path) -> None:
     photo = _photo(tmp_path / "a.png")
     config = PredictConfig(out=tmp_path / "out")
-    assert [one.error for one in predict_files(detector, [photo, photo], config)] == ["", ""]
+    assert [one.error for one in predict_files(detector, [photo, photo], config)] == [None, None]

@@ -37,7 +37,7 @@ def _predict(detector: Detector, photo: Path, out: Path, **settings: object) -> 
 
 
 def _mask(done: Prediction) -> np.ndarray:
-    assert done.error == ""
+    assert done.error is None
     with Image.open(done.files[0]) as picture:
         return np.asarray(picture)
 
@@ -89,6 +89,6 @@ def test_two_photos_with_one_mask_name_are_told_apart_by_another_layout(
         picture.save(other)
     config = PredictConfig(out=tmp_path / "out", save=("mask",), layout="nerfstudio")
     first, second = predict_files(detector, [photo, other], config)
-    assert first.error == ""
+    assert first.error is None
     assert f"the name of that of {photo}" in second.error
     assert "use --layout colmap" in second.error

@@ -220,7 +220,7 @@ def test_no_photos_make_a_gallery_that_says_so(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile_names_stay_data(name: str, tmp_path: Path) -> None:
-    row = make_row(name.encode(), lens=name, camera=name, detail=name, reason=name, status="error", model=name)
+    row = make_row(name.encode(), lens=name, camera=name, message=name, reason=name, status="error", focus_model=name)
     page = write_gallery(make_table(row), str(tmp_path), title=name)
     index = read_index(page)
     folder, _, last = name.rpartition("/")
@@ -228,7 +228,7 @@ def test_hostile_names_stay_data(name: str, tmp_path: Path) -> None:
     assert index["codes"]["folder"]["texts"] == [folder]
     assert index["codes"]["lens"]["texts"] == [name]
     details = read_call(page.parent / "data" / index["pages"][0])[1]
-    assert details["values"]["detail"] == [name]
+    assert details["values"]["message"] == [name]
     for file in (page.parent / "data").iterdir():
         assert b"<" not in file.read_bytes()
     for html in page.parent.glob("*.html"):

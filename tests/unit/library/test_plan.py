@@ -13,7 +13,7 @@ MODEL, PARAMETERS = "lite@1", "p"
 
 def row(path: bytes, *, size: int = 5, mtime_ns: int = 7, **values: Any) -> dict[str, Any]:
     made: dict[str, Any] = {"path": path.decode(), "path_bytes": path, "uri": "/p", "size": size, "mtime_ns": mtime_ns}
-    made |= {"content_hash": "h", "status": "ok", "model": MODEL, "parameters": PARAMETERS}
+    made |= {"content_hash": "h", "status": "ok", "focus_model": MODEL, "parameters": PARAMETERS}
     return made | values
 
 
@@ -27,11 +27,11 @@ def before(*rows: dict[str, Any], **options: bool) -> Before:
         ({}, True),
         ({"size": 6}, False),
         ({"mtime_ns": 8}, False),
-        ({"model": "lite@2"}, False),
+        ({"focus_model": "lite@2"}, False),
         ({"parameters": "q"}, False),
-        ({"status": "error", "reason": "truncated", "model": None}, True),
-        ({"status": "error", "reason": "unreadable", "model": None}, False),
-        ({"status": "skipped", "reason": "no_photo", "model": None}, False),
+        ({"status": "error", "reason": "truncated", "focus_model": None}, True),
+        ({"status": "error", "reason": "unreadable", "focus_model": None}, False),
+        ({"status": "skipped", "reason": "no_photo", "focus_model": None}, False),
     ],
 )
 def test_a_row_stays_while_the_photo_the_model_and_the_settings_do(change: dict[str, Any], stays: bool) -> None:
@@ -40,7 +40,7 @@ def test_a_row_stays_while_the_photo_the_model_and_the_settings_do(change: dict[
 
 
 def test_photos_that_failed_are_tried_again_if_wanted() -> None:
-    failed = row(b"a", status="error", reason="truncated", model=None)
+    failed = row(b"a", status="error", reason="truncated", focus_model=None)
     assert make_plan([Found(b"a", 5, 7)], before(failed, retry_errors=True)).pending
 
 
