@@ -18,7 +18,7 @@ from fsspec.implementations.arrow import ArrowFSWrapper
 from fsspec.implementations.local import LocalFileSystem
 
 from dbd_ray.errors import ConfigError, DatasetError
-from dbd_ray.images.photo_names import why_no_photo
+from dbd_ray.images.photo_names import why_no_folder_of_photos, why_no_photo
 
 UNREACHABLE = "check the address, the network and the credentials in the environment"
 _URI = re.compile(r"[A-Za-z][\w+.-]*:/|[^/]+://")
@@ -127,7 +127,7 @@ def photos_in(folder: str | Path, *, recursive: bool = False, leave_out: Collect
 
     Args:
         folder: A local folder as Path, or a local folder or URI as text; one that does not exist is empty as text.
-        recursive: Look into folders below it as well, except hidden ones and links.
+        recursive: Look into folders below it as well, except hidden ones, links, and those of thumbnails.
         leave_out: Resolved paths of local folders that are not looked into, for they hold results.
 
     Raises:
@@ -145,7 +145,7 @@ def photos_in(folder: str | Path, *, recursive: bool = False, leave_out: Collect
             elif (
                 recursive
                 and kind == "folder"
-                and not name.startswith(".")
+                and not why_no_folder_of_photos(name)
                 and not (leave_out and Path(folder, path).resolve() in leave_out)
             ):
                 waiting.append(f"{path}/")

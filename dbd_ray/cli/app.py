@@ -14,6 +14,7 @@ from dbd_ray.cli import data, doctor, library, models, predict, serve, training
 from dbd_ray.cli.console import accept_any_text, say, shown
 from dbd_ray.cli.session import present_token
 from dbd_ray.cli.signals import stop_by_signals
+from dbd_ray.cli.stdout import answers_arrive
 from dbd_ray.errors import DbdRayError
 
 NO_HOME = "Could not determine home directory."  # what pathlib says to MLflow and Ray
@@ -105,7 +106,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     # damaged EXIF says nothing about the pixels, and its lines would break the display of progress
     warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
     try:
-        app(args=None if arguments is None else list(arguments), prog_name="dbd-ray")
+        with answers_arrive():
+            app(args=None if arguments is None else list(arguments), prog_name="dbd-ray")
     except DbdRayError as error:
         sys.stderr.write(f"error: {shown(str(error))}\n")
         raise SystemExit(2) from None

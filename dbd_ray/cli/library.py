@@ -180,11 +180,12 @@ def cull(
     form = checked_format(format_, print0=print0)
     if not isfinite(seconds):
         raise ConfigError(f"seconds: give a time, not {seconds}")
-    from dbd_ray.library.cull import beyond_best, cull_page
+    from dbd_ray.library.cull import beyond_best, cull_page, several_shots
     from dbd_ray.library.table import absolute_paths, only_files_of_their_own, read_library
 
     table = read_library(out)
     bursts = cull_page(table, seconds=seconds, distance=distance, without_time=without_time)
+    bursts = several_shots(table, only_files_of_their_own(table, bursts, keep_gone=True)[0])
     beyond = beyond_best(table, bursts, keep=keep)
     if print0:
         there, gone = only_files_of_their_own(table, bursts)

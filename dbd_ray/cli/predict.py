@@ -93,7 +93,7 @@ def predict(
     why = "hidden, links, results" if recursive else "--recursive looks into them"
     show_passed_over("subfolders", found.folders, why)
     passed_over = {path: found.why_passed_over(path) for path in found.other_files}
-    passed_over |= dict.fromkeys(found.folders, f"folder, {why}")
+    passed_over |= {path: found.why_not_looked_into(path, recursive=recursive) for path in found.folders}
     for problem in write_overview(done, passed_over, settings.out, force=settings.force):
         say(problem, aside=True)
     if any(one.error for one in done):

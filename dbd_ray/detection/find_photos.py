@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from dbd_ray.detection.result_names import MASKS
 from dbd_ray.errors import ConfigError
-from dbd_ray.images.photo_names import why_no_photo
+from dbd_ray.images.photo_names import why_no_folder_of_photos, why_no_photo
 from dbd_ray.storage import photos_in
 
 
@@ -28,7 +28,22 @@ class FoundPhotos(NamedTuple):
     @staticmethod
     def why_passed_over(file: Path) -> str:
         """Say why one of `other_files` was passed over."""
-        return (why_no_photo(file.name) or ("", "a broken link, pipe, socket or device"))[1]
+        if file.is_symlink() and not file.exists():
+            return "a link to a file that is not there"
+        if file.exists() and not file.is_file():
+            return "a pipe, socket or device, and no file"
+        return (why_no_photo(file.name) or ("", "no file any more"))[1]
+
+    @staticmethod
+    def why_not_looked_into(folder: Path, *, recursive: bool) -> str:
+        """Say why one of `folders` was not looked into."""
+        if folder.is_symlink():
+            return "a link to a folder, which is not followed"
+        if not recursive:
+            return "a folder below a given one, into which --recursive looks"
+        if why := why_no_folder_of_photos(folder.name):
+            return f"{why[1]}, not looked into"
+        return "a folder of results, not looked into"
 
 
 def find_photos(paths: Sequence[Path], *, recursive: bool = False, out: Path | None = None) -> FoundPhotos:

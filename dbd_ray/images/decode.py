@@ -24,6 +24,7 @@ from dbd_ray.errors import PhotoError
 from dbd_ray.images.bmp import open_bmp, with_true_alpha
 from dbd_ray.images.colour import to_srgb
 from dbd_ray.images.containers import Container, ends_early, identify
+from dbd_ray.images.extra import needs_extra
 from dbd_ray.images.heif import heif_lacks_part
 from dbd_ray.images.jpeg import JpegFile, without_short_adobe
 from dbd_ray.images.jxl import jxl_size, open_jxl
@@ -224,11 +225,8 @@ def _check_whole(data: bytes, container: Container) -> None:
 def _open_heif(data: bytes) -> Image.Image:
     try:
         from pillow_heif import HeifImageFile
-    except ImportError:
-        raise PhotoError(
-            "needs_extra_heif",
-            "HEIC and AVIF photos need an extra package: pip install pillow-heif (the extra dbd-ray[heif])",
-        ) from None
+    except ImportError as error:
+        raise needs_extra(error, "HEIC and AVIF photos", "pillow-heif", "heif", "needs_extra_heif") from None
     return HeifImageFile(io.BytesIO(data))
 
 

@@ -6,6 +6,7 @@ from PIL import Image
 
 from dbd_ray.errors import PhotoError
 from dbd_ray.images.containers import JXL_CODESTREAM
+from dbd_ray.images.extra import needs_extra
 from dbd_ray.images.heif import boxes
 
 _ORIENTATION_TAG = 0x0112
@@ -52,15 +53,13 @@ def open_jxl(data: bytes) -> Image.Image:
         data: The whole file.
 
     Raises:
-        PhotoError: `needs_extra_jxl` where pillow-jxl-plugin is not installed; `undecodable` where it is damaged.
+        PhotoError: `needs_extra_jxl` where pillow-jxl-plugin is not installed, or does not load; `undecodable` where
+            the file is damaged.
     """
     try:
         from pillow_jxl.JpegXLImagePlugin import JXLImageFile
-    except ImportError:
-        raise PhotoError(
-            "needs_extra_jxl",
-            "JPEG XL photos need an extra package: pip install pillow-jxl-plugin (the extra dbd-ray[jxl])",
-        ) from None
+    except ImportError as error:
+        raise needs_extra(error, "JPEG XL photos", "pillow-jxl-plugin", "jxl", "needs_extra_jxl") from None
     try:
         image: Image.Image = JXLImageFile(io.BytesIO(data))
     except RuntimeError:  # which names no cause

@@ -7,8 +7,10 @@ import numpy as np
 from PIL import Image
 
 from dbd_ray.errors import PhotoError
+from dbd_ray.images.extra import needs_extra
 from dbd_ray.images.jpeg import JpegFile
 from dbd_ray.images.lost import lost_part
+from dbd_ray.images.remarks import libraw_heard
 
 if TYPE_CHECKING:
     from rawpy import RawPy
@@ -57,17 +59,15 @@ def open_raw(data: bytes) -> Image.Image:
         The largest preview inside of it, or where that is too small to judge focus on, a `DevelopedRaw`.
 
     Raises:
-        PhotoError: `needs_extra_raw` where rawpy is not installed; `undecodable` when the file cannot be read, or
-            neither preview nor sensor are large enough.
+        PhotoError: `needs_extra_raw` where rawpy is not installed, or does not load; `undecodable` when the file
+            cannot be read, or neither preview nor sensor are large enough.
     """
     try:
         import rawpy
-    except ImportError:
-        raise PhotoError(
-            "needs_extra_raw", "camera raw files need an extra package: pip install rawpy (the extra dbd-ray[raw])"
-        ) from None
+    except ImportError as error:
+        raise needs_extra(error, "camera raw files", "rawpy", "raw", "needs_extra_raw") from None
     try:
-        with rawpy.imread(io.BytesIO(data)) as raw:
+        with libraw_heard(), rawpy.imread(io.BytesIO(data)) as raw:
             image = _preview(raw)
             orientation = _ORIENTATION_OF_FLIP.get(raw.sizes.flip, 1)
             developed = _half_size(raw)
@@ -125,7 +125,7 @@ def _develop(data: bytes, size: tuple[int, int]) -> np.ndarray:
     import rawpy
 
     try:
-        with rawpy.imread(io.BytesIO(data)) as raw:
+        with libraw_heard() as remarks, rawpy.imread(io.BytesIO(data)) as raw:
             sensor = raw.raw_image_visible
             # rows of zeros, where each sensor has noise: LibRaw fills what is not there, and says nothing
             if not sensor.any(axis=tuple(range(1, sensor.ndim))).all():
@@ -133,6 +133,8 @@ def _develop(data: bytes, size: tuple[int, int]) -> np.ndarray:
             photo: np.ndarray = raw.postprocess(half_size=True, use_camera_wb=True, user_flip=0)
     except rawpy.LibRawError as error:
         raise _unreadable(error) from None
+    if remarks:  # it has filled what it could not read
+        raise _unreadable(remarks[0])
     if photo.shape[2:] == (1,):
         photo = np.repeat(photo, 3, axis=2)
     if photo.shape != (size[1], size[0], 3):
@@ -140,7 +142,8 @@ def _develop(data: bytes, size: tuple[int, int]) -> np.ndarray:
     return photo
 
 
-def _unreadable(error: Exception) -> PhotoError:
+def _unreadable(error: Exception | str) -> PhotoError:
     # LibRaw's words are bytes
-    cause = error.args[0].decode(errors="replace") if error.args and isinstance(error.args[0], bytes) else error
+    words = error if isinstance(error, str) else (error.args or [""])[0]
+    cause = words.decode(errors="replace") if isinstance(words, bytes) else error
     return PhotoError("undecodable", f"this raw file cannot be read ({cause}): export it as JPEG or TIFF")

@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image, TiffImagePlugin
 
 from dbd_ray.errors import PhotoError
+from dbd_ray.images.remarks import silence_libtiff
 from dbd_ray.images.tiff_parts import NOT_COMPRESSED, SEPARATE, check_placed, check_whole
 
 _BITS, _COMPRESSION, _PHOTOMETRIC, _SAMPLES, _PLANAR, _EXTRA, _FORMAT = 258, 259, 262, 277, 284, 338, 339
@@ -35,6 +36,7 @@ class TiffFile(TiffImagePlugin.TiffImageFile):
     _by_opencv = False
 
     def _open(self) -> None:
+        silence_libtiff()
         if self._data().startswith(_BIG_BIG_ENDIAN):
             raise PhotoError(
                 "undecodable",

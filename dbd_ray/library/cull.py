@@ -83,6 +83,12 @@ def beyond_best(table: pa.Table, bursts: Sequence[Sequence[int]], *, keep: int =
     return [row for burst in bursts for shot in _by_shot(names, burst)[keep:] for row in shot]
 
 
+def several_shots(table: pa.Table, bursts: Sequence[Sequence[int]]) -> list[list[int]]:
+    """Keep the bursts of at least two shots, after some of their rows were left out."""
+    names = _shot_names(table)
+    return [list(burst) for burst in bursts if len(_by_shot(names, burst)) > 1]
+
+
 def _distinct_rows(table: pa.Table) -> Indices:
     # one file that was scanned below two folders is no duplicate of itself
     first: dict[bytes, int] = {}

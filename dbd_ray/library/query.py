@@ -14,7 +14,7 @@ import pyarrow as pa
 from dbd_ray.errors import ConfigError
 from dbd_ray.library.schema import FORMER_NAMES, LIBRARY_SCHEMA
 
-COLUMNS = ("path", "kind", "in_focus_fraction", "sharpness", "f_number", "taken_at")
+COLUMNS = ("path", "focus_kind", "in_focus_fraction", "sharpness", "f_number", "taken_at")
 """Columns of an answer unless others are asked for."""
 
 OTHER_NAMES: Mapping[str, str] = MappingProxyType({"kind": "focus_kind", **FORMER_NAMES})
@@ -26,6 +26,8 @@ MEMORY = "2GB"
 # a question on these is one about the files that no detector saw
 _OF_ALL_FILES = {"status", "reason", "message", "detail"}
 _STATEMENT = re.compile(r"(?:\s|--[^\n]*\n)*(select|with|from|describe|summarize)\b", re.IGNORECASE)
+# of DuckDB's own words those that list tables
+_LISTING = re.compile(r"(?:\s|--[^\n]*\n)*(show\b.*|(describe|summarize)\s*;?\s*)", re.IGNORECASE | re.DOTALL)
 _UNKNOWN_COLUMN = re.compile(r'column (?:named )?"([^"]+)"', re.IGNORECASE)
 _LOCKED: dict[str, str | bool | int | float | list[str]] = {
     "memory_limit": MEMORY,
@@ -80,6 +82,8 @@ def ask(
     Raises:
         ConfigError: The question is wrong, wants what a question must not do, or needs too much memory.
     """
+    if _LISTING.fullmatch(question):
+        raise ConfigError("query: there is one table, `photos`: ask 'DESCRIBE photos' for its columns")
     given = {"columns": columns, "sort": sort, "limit": limit is not None}
     if is_statement(question) and any(given.values()):
         name = next(name for name, value in given.items() if value)
@@ -217,7 +221,7 @@ def _explain(error: Exception, question: str) -> NoReturn:
 
 
 def _no_column(name: str) -> str:
-    known = [*LIBRARY_SCHEMA.names, *OTHER_NAMES]
+    known = [*LIBRARY_SCHEMA.names, "kind"]
     near = difflib.get_close_matches(name.lower(), known, n=1)
     hint = f"did you mean {near[0]}?" if near else f"a text stands in single quotes: '{name}'."
     return f"query: there is no column {name}; {hint} Columns: {', '.join(known)}"

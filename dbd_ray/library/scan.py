@@ -12,7 +12,7 @@ from fsspec.implementations.local import LocalFileSystem
 from dbd_ray.errors import DatasetError
 from dbd_ray.images.containers import RAW_SUFFIXES
 from dbd_ray.images.decode import MAX_BYTES
-from dbd_ray.images.photo_names import why_no_photo
+from dbd_ray.images.photo_names import why_no_folder_of_photos, why_no_photo
 from dbd_ray.library.schema import PAIR_REASON, TABLE
 from dbd_ray.storage import UNREACHABLE, as_uri, kind_at, open_storage
 
@@ -104,7 +104,7 @@ def _local(root: bytes, out: bytes | None) -> Iterator[Found]:
             path = below + entry.name
             if out and out.endswith(b"/" + entry.name) and os.path.realpath(entry.path) == out:
                 yield Found(path + b"/", None, None, "skipped", "results", "the folder of these results")
-            elif entry.is_dir(follow_symlinks=False) and not entry.name.startswith(b"."):
+            elif entry.is_dir(follow_symlinks=False) and not why_no_folder_of_photos(os.fsdecode(entry.name)):
                 waiting.append(path + b"/")
             else:
                 yield _judge_entry(path, entry)
@@ -116,8 +116,9 @@ def _judge_entry(path: bytes, entry: os.DirEntry[bytes]) -> Found:
     except OSError as error:  # a link to nothing, or in a circle
         return Found(path, None, None, "error", "unreadable", f"cannot be read ({error.strerror})")
     if S_ISDIR(about.st_mode):
-        reason, detail = ("link", "link to a folder") if entry.is_symlink() else ("hidden", "hidden folder")
-        return Found(path + b"/", None, None, "skipped", reason, f"{detail}, not looked into")
+        why = ("link", "link to a folder") if entry.is_symlink() else why_no_folder_of_photos(os.fsdecode(entry.name))
+        reason, message = why or ("hidden", "became a folder during the scan")
+        return Found(path + b"/", None, None, "skipped", reason, f"{message}, not looked into")
     if not S_ISREG(about.st_mode):
         return Found(path, None, None, "skipped", "no_file", "a pipe, socket or device, and no file")
     return judge(path, about.st_size, about.st_mtime_ns)
@@ -140,8 +141,9 @@ def _remote(storage: AbstractFileSystem, root: str, source: str, out: str | None
         path = name[len(root) + 1 :].encode(errors="surrogateescape")
         if own and name.startswith(f"{own}/"):
             continue
-        if any(part.startswith(b".") for part in path.split(b"/")[:-1]):
-            yield Found(path, about.get("size"), None, "skipped", "hidden", "in a hidden folder")
+        folders = path.decode(errors="surrogateescape").split("/")[:-1]
+        if why := next(filter(None, map(why_no_folder_of_photos, folders)), None):
+            yield Found(path, about.get("size"), None, "skipped", why[0], f"in a folder not looked into: {why[1]}")
         else:
             yield judge(path, about.get("size"), _changed(about))
 

@@ -53,25 +53,43 @@ def absolute_paths(table: pa.Table, rows: Sequence[int]) -> list[bytes]:
     return [absolute_path(*where) for where in zip(*(column.to_pylist() for column in picked.columns), strict=True)]
 
 
-def only_files_of_their_own(table: pa.Table, bursts: Sequence[Sequence[int]]) -> tuple[list[list[int]], int]:
-    """Leave out photos that are gone, and links to others of the same burst.
+def only_files_of_their_own(
+    table: pa.Table, bursts: Sequence[Sequence[int]], *, keep_gone: bool = False
+) -> tuple[list[list[int]], int]:
+    """Leave out photos that are gone, and links (hard ones as well) to others of the same burst.
 
     Who removes what is listed must not lose a photo whose better one was removed before, or is a link to it.
     Object stores are not asked.
+
+    Args:
+        table: As `read_library` gives it.
+        bursts: Rows of each burst, in order.
+        keep_gone: Leave out the links alone: the disk may not be there.
 
     Returns:
         The bursts without them, and how many rows were left out.
     """
     kept: list[list[int]] = []
     for burst in bursts:
-        seen: set[bytes] = set()
+        seen: set[bytes | tuple[int, int]] = set()
         kept.append([])
         for row, path in zip(burst, absolute_paths(table, burst), strict=True):
-            real = os.path.realpath(path) if path.startswith(b"/") else path
-            if real not in seen and (not real.startswith(b"/") or os.path.exists(real)):  # noqa: PTH110 - bytes
-                seen.add(real)
+            file = _identity(path) if path.startswith(b"/") else path
+            if file is None and keep_gone:
+                file = path
+            if file is not None and file not in seen:
+                seen.add(file)
                 kept[-1].append(row)
     return kept, sum(map(len, bursts)) - sum(map(len, kept))
+
+
+def _identity(path: bytes) -> tuple[int, int] | None:
+    """Give the file itself, whichever of its names it is asked for by; None where it is gone."""
+    try:
+        about = os.stat(path)  # noqa: PTH116 - bytes
+    except OSError:
+        return None
+    return about.st_dev, about.st_ino
 
 
 def _checked(table: pa.Table, where: str) -> pa.Table:

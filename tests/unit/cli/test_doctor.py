@@ -126,13 +126,20 @@ def test_a_check_that_fails_or_never_ends_is_a_row_and_no_end() -> None:
     released.set()
 
 
-def test_every_extra_is_told_and_an_absent_one_with_its_command(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_extra_is_told_an_absent_one_with_its_command_and_a_broken_one_with_its_cause(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     assert packages.EXTRAS.keys() == declared.keys() - {"demo", "docs", "dev"}
     for extra, (names, _) in packages.EXTRAS.items():
         assert names.keys() == {re.split("[>=]", one)[0] for one in declared[extra]}
     monkeypatch.setitem(sys.modules, "rawpy", None)
+    (tmp_path / "pillow_jxl.py").write_text("raise ImportError('libjxl.so.0: no such file')")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "pillow_jxl", raising=False)
     rows = _found(packages.find_extras)
+    state, told = rows["extra jxl"]
+    assert state == "fault" and "pillow-jxl-plugin is installed but does not load (libjxl.so.0: no such file)" in told
     assert rows["extra raw"] == ("note", "no rawpy (camera raw files): pip install -e '.[raw]'")
     assert rows["extra heif"][0] == "ok"
 

@@ -45,7 +45,7 @@ def test_query_prints_a_table_and_says_what_it_left_out(tmp_path: Path, capsys: 
     assert _run("query", tmp_path, "kind = 'none_in_focus' AND f_number < 2") == 0
     said = capsys.readouterr()
     assert said.out == (
-        "path\tkind\tin_focus_fraction\tsharpness\tf_number\ttaken_at\n"
+        "path\tfocus_kind\tin_focus_fraction\tsharpness\tf_number\ttaken_at\n"
         "a.jpg\tnone_in_focus\t\t12346\t1.8\t2024-05-01 12:00:00\n"
     )
     assert said.err == "1 files without a result are not among the photos; name status to see them\n"

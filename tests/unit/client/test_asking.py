@@ -26,10 +26,10 @@ def test_an_answer_is_read_into_plain_data(server: Any, client: FocusClient) -> 
 def test_a_photo_without_sharp_pixels_has_no_area_and_later_fields_are_left_out(
     server: Any, client: FocusClient
 ) -> None:
-    summary = {**server.answer["summary"], "sharp_area": None, "kind": "none_in_focus", "mood": "new"}
+    summary = {**server.answer["summary"], "sharp_area": None, "focus_kind": "none_in_focus", "mood": "new"}
     server.says(server.ok({**server.answer, "summary": summary, "pictures": {}, "also": "new"}))
     found = client.focus(b"a photo")
-    assert (found.summary.kind, found.summary.sharp_area, found.pictures) == ("none_in_focus", None, {})
+    assert (found.summary.focus_kind, found.summary.sharp_area, found.pictures) == ("none_in_focus", None, {})
     assert server.requests[0].query == []
 
 

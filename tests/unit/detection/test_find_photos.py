@@ -115,3 +115,25 @@ def test_photos_of_folders_are_named_by_their_path_below_the_given_folder(photos
     given = find_photos([photos[0], photos[0].parent], recursive=True)
     assert given.names[deep / "copy.jpg"] == "deep/er/copy.jpg"
     assert given.names[photos[0]] == photos[0].name
+
+
+def test_what_is_passed_over_is_told_in_words_of_its_own(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").touch()
+    os.mkfifo(tmp_path / "pipe.jpg")
+    (tmp_path / "dead.jpg").symlink_to("nowhere")
+    (tmp_path / "round").symlink_to(tmp_path)
+    for name in ("@eaDir", ".trash"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "a.jpg").touch()
+    found = find_photos([tmp_path], recursive=True)
+    assert found.photos == [tmp_path / "a.jpg"]
+    assert {path.name: found.why_passed_over(path) for path in found.other_files} == {
+        "pipe.jpg": "a pipe, socket or device, and no file",
+        "dead.jpg": "a link to a file that is not there",
+    }
+    assert {path.name: found.why_not_looked_into(path, recursive=True) for path in found.folders} == {
+        "round": "a link to a folder, which is not followed",
+        "@eaDir": "Synology's folder of thumbnails, not looked into",
+        ".trash": "hidden folder, not looked into",
+    }
+    assert "--recursive" in found.why_not_looked_into(tmp_path / "@eaDir", recursive=False)

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from dbd_ray.library.cull import beyond_best, cull_page
+from dbd_ray.library.cull import beyond_best, cull_page, several_shots
 from dbd_ray.library.schema import LIBRARY_SCHEMA
 from dbd_ray.library.table import only_files_of_their_own
 
@@ -143,6 +143,15 @@ def test_no_photo_is_listed_whose_better_one_is_gone_or_is_a_link_to_it(library:
     assert os.path.realpath(tmp_path / "a.jpg") == str(tmp_path / "b.jpg")
     remote = library(_shot(0, uri="s3://x"), _shot(0, uri="s3://x"))
     assert only_files_of_their_own(remote, [[0, 1]]) == ([[0, 1]], 0)
+
+
+def test_hard_links_of_one_file_are_one_photo(library: Library, tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").touch()
+    (tmp_path / "b.jpg").hardlink_to(tmp_path / "a.jpg")
+    names = ("a.jpg", "b.jpg", "gone.jpg")
+    table = library(*(_shot(0, uri=str(tmp_path), path=name, content_hash="1") for name in names))
+    assert only_files_of_their_own(table, [[0, 1, 2]], keep_gone=True) == ([[0, 2]], 1)
+    assert several_shots(table, only_files_of_their_own(table, [[0, 1], [0, 2]], keep_gone=True)[0]) == [[0, 2]]
 
 
 def test_an_empty_library_has_no_bursts(library: Library) -> None:

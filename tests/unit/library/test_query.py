@@ -188,7 +188,7 @@ def test_a_table_that_cannot_be_used_is_told_by_its_reason(photos: pa.Table, tmp
     file.write_bytes(file.read_bytes()[:-100])
     with pytest.raises(DatasetError, match="is damaged, or no Parquet; run `dbd-ray annotate` again"):
         read_library(tmp_path)
-    pq.write_table(photos.replace_schema_metadata({VERSION_KEY: "2"}), file)
+    pq.write_table(photos.replace_schema_metadata({VERSION_KEY: "3"}), file)
     with pytest.raises(DatasetError, match="a newer version of dbd_ray wrote it"):
         read_library(tmp_path)
     pq.write_table(photos.drop_columns(["sharpness"]), file)
@@ -203,3 +203,9 @@ def test_paths_are_the_bytes_of_the_file_system() -> None:
     assert absolute_path("/photos", b"\xff\n/a.jpg") == b"/photos/\xff\n/a.jpg"
     assert absolute_path("/", b"a.jpg") == b"/a.jpg"
     assert absolute_path("s3://bucket/p", b"a.jpg") == b"s3://bucket/p/a.jpg"
+
+
+@pytest.mark.parametrize("question", ["SHOW TABLES", " show all tables;", "DESCRIBE", "describe ; ", "SHOW photos"])
+def test_a_question_for_the_tables_is_told_what_to_ask_instead(photos: pa.Table, question: str) -> None:
+    with pytest.raises(ConfigError, match="there is one table, `photos`: ask 'DESCRIBE photos'"):
+        ask(photos, question)

@@ -75,6 +75,14 @@ def test_what_is_no_photo_is_a_row_with_its_reason(tmp_path: Path) -> None:
     }
 
 
+def test_folders_of_thumbnails_and_lost_files_are_not_looked_into(tmp_path: Path) -> None:
+    names = ("@eaDir", ".@__thumb", ".picasaoriginals", "lost+found")
+    put(tmp_path, "b/a.jpg", *(f"b/{name}/a.jpg" for name in names))
+    found = {name: (one.status, one.reason) for name, one in found_in(tmp_path).items()}
+    assert found == {"b/a.jpg": ("photo", None), **{f"b/{name}/": ("skipped", "sidecar") for name in names}}
+    assert "Synology" in str(found_in(tmp_path)["b/@eaDir/"].message)
+
+
 def test_results_within_the_library_are_left_out(tmp_path: Path) -> None:
     put(tmp_path, "a.jpg", "out/gallery/thumbs/aa/x.jpg", "b/out/c.jpg")
     found = {path_text(one.path): one.reason for one in scan(str(tmp_path), out=str(tmp_path / "b" / ".." / "out"))}
