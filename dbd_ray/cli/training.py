@@ -60,7 +60,8 @@ def train(
     values = [
         f"{name} {trained.metrics[f'val/{name}']:.4f}" for name in HEADLINE_METRICS if f"val/{name}" in trained.metrics
     ]
-    say(f"best epoch {trained.metrics['epoch']:.0f} of {settings.epochs}: {', '.join(values) or 'no validation split'}")
+    measured = ", ".join(values) or "no validation split"
+    say(f"{settings.keep} epoch {trained.metrics['epoch']:.0f} of {settings.epochs}: {measured}")
     say(f"model: {trained.folder}")
     say_where_recorded(trained.run_id, trained.tracking_uri)
 

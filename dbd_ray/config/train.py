@@ -92,6 +92,11 @@ class TrainConfig(Settings):
     )
     precision: PrecisionName = "auto"
     select_by: str = Field("mae", description="Validation metric by which the best epoch is kept.")
+    keep: Literal["best", "last"] = Field(
+        "best",
+        description="The epoch that is kept: the best by select_by, or the last, which few validation photos cannot "
+        "mislead; with ema_decay its weights are averaged.",
+    )
     registered_model: ModelName | None = Field(
         "dbd-ray", description="The model's name in MLflow's registry, where it becomes @candidate; null: not there."
     )

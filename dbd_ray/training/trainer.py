@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import ray
 import ray.train
@@ -117,11 +117,18 @@ def _best(config: TrainConfig, result: ray.train.Result) -> tuple[ray.train.Chec
     candidates = result.best_checkpoints or []
     if not candidates:
         raise TrainingError(f"run {config.name} left no checkpoint in {config.storage}")
-    scored = [(checkpoint, metrics) for checkpoint, metrics in candidates if f"val/{config.select_by}" in metrics]
-    if not scored:
-        return max(candidates, key=lambda pair: pair[1]["epoch"])
-    sign = 1 if lower_is_better(config.select_by) else -1
-    return min(scored, key=lambda pair: sign * pair[1][f"val/{config.select_by}"])
+    measured = any(f"val/{config.select_by}" in metrics for _, metrics in candidates)
+    score, order = kept_by(config, has_val=measured)
+    scored = [(checkpoint, metrics) for checkpoint, metrics in candidates if score in metrics]
+    sign = 1 if order == "min" else -1
+    return min(scored, key=lambda pair: sign * pair[1][score])
+
+
+def kept_by(config: TrainConfig, *, has_val: bool) -> tuple[str, Literal["min", "max"]]:
+    """Tell by which reported value an epoch is kept, and whether the lowest or the highest is."""
+    if config.keep == "last" or not has_val:
+        return "epoch", "max"
+    return f"val/{config.select_by}", "min" if lower_is_better(config.select_by) else "max"
 
 
 def make_trainer(
@@ -166,8 +173,7 @@ def _torch_trainer(
     splits: tuple[Split, ...] = ("train", "val") if has_val else ("train",)
     cached = splits if ingest.kind == "cached" else ()
     datasets: dict[str, Any] = {split: read_split(config.data, split) for split in cached}
-    score = f"val/{config.select_by}" if has_val else "epoch"
-    order = "min" if has_val and lower_is_better(config.select_by) else "max"
+    score, order = kept_by(config, has_val=has_val)
     loop: Any = train_loop_per_worker  # Ray's own annotation leaves out typed dicts
     count: Any = config.workers.count  # and (fewest, most), which makes it elastic
     run_config["callbacks"] = [*run_config.get("callbacks", []), StopAtOwnErrors()]
