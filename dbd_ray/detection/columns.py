@@ -40,7 +40,7 @@ def failed_row(error: str) -> dict[str, Any]:
 
 def columns_of(rows: Sequence[dict[str, Any]]) -> dict[str, np.ndarray]:
     """Make columns of rows, each of its own type."""
-    columns = {
+    columns: dict[str, np.ndarray] = {
         # NumPy's own strings of bytes would lose zeros at their ends
         name: np.array([row[name] for row in rows], dtype=object if kind is bytes else kind)
         for name, kind in OUTPUT_COLUMNS.items()

@@ -236,7 +236,7 @@ def test_a_file_where_a_folder_of_results_has_to_be_fails_its_photos_alone(
     found = find_photos([tmp_path / "rig"], recursive=True)
     config = PredictConfig(out=tmp_path / "out", save=("json",))
     done = {one.photo.name: one.error for one in predict_files(detector, found.photos, config, names=found.names)}
-    assert done["b.jpg"] == ""
+    assert done["b.jpg"] is None
     assert "a file stands where a folder of results has to be" in done["a.jpg"]
     assert (tmp_path / "out" / "cam0").read_text() == "mine"
 
