@@ -151,7 +151,7 @@ def test_swipe_and_strip_work_by_keyboard(open_page: OpenPage, photos: list[Path
         expect(swipe).to_have_attribute("aria-valuenow", str(position))
         expect(over).to_have_css("clip-path", f"inset(0px 0px 0px {position}%)")
 
-    options = page.get_by_role("option")
+    options = page.locator("#strip").get_by_role("option")
     options.first.focus()
     page.keyboard.press("ArrowRight")
     expect(options.nth(1)).to_be_focused()

@@ -31,6 +31,7 @@ const model = fetchModel(keys).then(
 );
 
 stage.apply(panel.settings);
+part("order").addEventListener("change", ({ target }) => strip.sort(target.value));
 openAbout(part("about"), document.querySelectorAll("[data-opens=about]"));
 takePhotos({ root: document.body, picker: part("picker"), take: add });
 
@@ -105,10 +106,8 @@ function retry(item) {
 function remove(item) {
   item.ending.abort();
   queue.remove(item);
-  const at = items.indexOf(item);
-  items.splice(at, 1);
-  strip.remove(item);
-  const neighbour = items[Math.min(at, items.length - 1)];
+  items.splice(items.indexOf(item), 1);
+  const neighbour = strip.remove(item);
   if (item === selected && neighbour) select(neighbour);
   if (items.length === 0) {
     selected = null;

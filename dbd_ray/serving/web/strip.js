@@ -1,10 +1,11 @@
-// The strip of thumbnails: which photos there are, how far each is, which one is shown.
+// The strip of thumbnails: which photos there are, how far each is, how much of it is in focus, which one is shown.
 
 import { drawPhoto, sizeWithin } from "./layers.js";
 import { resized } from "./maps.js";
+import { ordered } from "./order.js";
 import { decodedPhoto } from "./picture.js";
 import { readGray } from "./png.js";
-import { percent, stateWords, troubleTitle } from "./words.js";
+import { percent, shortPercent, stateWords, troubleTitle } from "./words.js";
 
 const THUMB_PX = 240;
 
@@ -14,6 +15,7 @@ export class Strip {
     this.list = list;
     this.template = template;
     this.options = new Map();
+    this.order = "added";
     this.drawing = Promise.resolve();
     const itemOf = (element) => [...this.options].find(([, option]) => option === element)?.[0];
 
@@ -22,7 +24,7 @@ export class Strip {
       if (item) onSelect(item);
     });
     list.addEventListener("keydown", (event) => {
-      const items = [...this.options.keys()];
+      const items = this.shown;
       const at = items.indexOf(itemOf(document.activeElement));
       if (at < 0) return;
       const last = items.length - 1;
@@ -37,6 +39,18 @@ export class Strip {
         list.querySelector("[aria-selected=true]")?.focus();
       }
     });
+  }
+
+  /** The items in the order in which they are shown. */
+  get shown() {
+    return ordered(this.options.keys(), this.order);
+  }
+
+  /** Show the items in another order, see `ordered`. */
+  sort(order) {
+    this.order = order;
+    this.#arrange();
+    this.list.querySelector("[aria-selected=true]")?.scrollIntoView({ block: "nearest", inline: "nearest" });
   }
 
   add(item) {
@@ -55,18 +69,25 @@ export class Strip {
       failed: () => troubleTitle(item.error),
     };
     const told = (words[item.state] ?? (() => stateWords(item)))();
+    const moved = option.dataset.state !== item.state;
     option.dataset.state = item.state;
+    const share = item.state === "done" ? shortPercent(item.answer.summary.in_focus_fraction) : null;
+    option.querySelector(".tag").textContent = share && `${share} %`;
     option.setAttribute("aria-label", `${item.name}: ${told}`);
     option.title = `${item.name}\n${told}`;
     option.style.setProperty("--progress", item.state === "sending" ? item.details.progress : 1);
     if (item.state === "done" && !option.classList.contains("drawn")) {
       this.drawing = this.drawing.then(() => this.#drawMapThumb(item));
     }
+    if (moved) this.#arrange();
   }
 
+  /** Take an item out; returns the one that is then at its place. */
   remove(item) {
+    const at = this.shown.indexOf(item);
     this.options.get(item).remove();
     this.options.delete(item);
+    return this.shown[Math.min(at, this.options.size - 1)];
   }
 
   select(item) {
@@ -76,6 +97,16 @@ export class Strip {
     }
     const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
     this.options.get(item)?.scrollIntoView({ block: "nearest", inline: "nearest", behavior: calm ? "auto" : "smooth" });
+  }
+
+  #arrange() {
+    const focused = document.activeElement;
+    this.shown.forEach((item, at) => {
+      const option = this.options.get(item);
+      if (this.list.children[at] !== option) this.list.insertBefore(option, this.list.children[at]);
+    });
+    // an element that is moved loses it
+    if (this.list.contains(focused)) focused.focus({ preventScroll: true });
   }
 
   async #drawThumb(item) {

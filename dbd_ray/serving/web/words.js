@@ -42,6 +42,13 @@ export function percent(share) {
   return share < 1 && shown === "100.0" ? "> 99.9" : shown;
 }
 
+/** The same in whole percents, for where there is little room. */
+export function shortPercent(share) {
+  const shown = Math.round(100 * share);
+  if (share > 0 && shown === 0) return "< 1";
+  return share < 1 && shown === 100 ? "> 99" : `${shown}`;
+}
+
 export function kindWords({ kind }) {
   return KINDS[kind] ?? kind;
 }
