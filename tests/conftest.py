@@ -55,6 +55,12 @@ def bsds500() -> Path:
 
 
 @pytest.fixture(scope="session")
+def camera_files() -> Path:
+    """Files of cameras, phones and programs in many formats: HEIC, camera raw, TIFF, MPO."""
+    return _present(DATA / "camera_files")
+
+
+@pytest.fixture(scope="session")
 def reference() -> Path:
     """Numbers to reproduce: authors' outputs, parameter names, HiFST maps and metrics."""
     return _present(SHARED / "reference")

@@ -1,4 +1,4 @@
-"""The pictures of an answer: focus map, overlay, mask and depth as PNG files."""
+"""The pictures of an answer: focus map, overlay, mask and depth as PNG files, the photo itself as JPEG."""
 
 import cv2
 import numpy as np
@@ -10,6 +10,8 @@ from dbd_ray.images.overlay import overlay
 from dbd_ray.names import Picture
 from dbd_ray.serving.options import BatchOptions
 from dbd_ray.serving.refusals import Refusal
+
+_PREVIEW_QUALITY = 85  # of 2048 px some 0.5 MB
 
 
 def make_picture(name: Picture, photo: np.ndarray, found: FocusMap, options: BatchOptions) -> bytes:
@@ -37,6 +39,19 @@ def make_picture(name: Picture, photo: np.ndarray, found: FocusMap, options: Bat
         sharp = cut_mask(found.focus, threshold=options.threshold, margin=options.margin)
         return encode_mask(_fitted(sharp.astype(np.float32), options.max_side) >= 0.5, polarity=options.polarity)
     return encode_mask(_fitted(found.focus, options.max_side), polarity=options.polarity)
+
+
+def make_preview(photo: np.ndarray, long_side: int) -> bytes:
+    """Draw the photo itself for whoever cannot read its file, such as a browser that is given HEIC or camera raw.
+
+    Args:
+        photo: uint8 RGB H×W×3, upright.
+        long_side: Most pixels along the longer side.
+
+    Returns:
+        The bytes of a JPEG file.
+    """
+    return encode_photo(_fitted(photo, long_side), quality=_PREVIEW_QUALITY)
 
 
 def _fitted(picture: np.ndarray, max_side: int | None) -> np.ndarray:

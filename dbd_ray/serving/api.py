@@ -74,7 +74,7 @@ def build_api(config: ServeConfig, detector: PhotoDetector, keys: ApiKeys, measu
         data = await read_photo(request, limits)
         if answer == "image/png":
             return Response(await work.picture(data, options, pictures[0]), media_type="image/png")
-        return await work.answer(data, options, pictures)
+        return await work.answer(data, options, pictures, preview=options.preview)
 
     @v1.post("/batch", responses=ERRORS, openapi_extra=BATCH_BODY)
     async def batch(request: Request, options: Annotated[BatchOptions, Query()]) -> BatchAnswer:

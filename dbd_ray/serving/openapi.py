@@ -15,7 +15,8 @@ def _form(field: str, schema: dict[str, Any]) -> dict[str, Any]:
 FOCUS_BODY: dict[str, Any] = {
     "requestBody": {
         "required": True,
-        "description": "The photo: JPEG, PNG, WebP, TIFF, BMP, GIF or AVIF.",
+        "description": "The photo: JPEG, PNG, WebP, TIFF, BMP, GIF or AVIF; with the server's extras HEIC, JPEG XL "
+        "and camera raw.",
         "content": {
             "image/jpeg": {"schema": _PHOTO},
             "image/png": {"schema": _PHOTO},

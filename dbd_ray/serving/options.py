@@ -34,6 +34,12 @@ class FocusOptions(BatchOptions):
     """Parameters of /v1/focus; one without effect is refused."""
 
     output: Picture = Field("focus", description="Which picture an image/png answer is.")
+    preview: int | None = Field(
+        None,
+        ge=16,
+        le=4096,
+        description="Longest side of the photo itself, upright, as JPEG inside the JSON answer, px.",
+    )
 
 
 def accepted(entries: Sequence[str]) -> Answer:
@@ -67,6 +73,8 @@ def wanted_pictures(options: BatchOptions, answer: Answer) -> tuple[Picture, ...
     if answer == "image/png":
         if "include" in given:
             raise _idle("include", "with Accept: image/png; choose the picture by output")
+        if "preview" in given:
+            raise _idle("preview", "with Accept: image/png; it stands in a JSON answer")
         pictures: tuple[Picture, ...] = (options.output,) if isinstance(options, FocusOptions) else ()
     else:
         if "output" in given:

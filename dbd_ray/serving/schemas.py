@@ -63,7 +63,7 @@ class FocusAnswer(BaseModel):
     summary: SummaryAnswer
     pictures: dict[str, str] = Field(
         description="Those asked for by include, PNG in base64: focus (8 bit, 255 = in focus), overlay (RGB), "
-        "mask (0 or 255), depth (16 bit, 0 = near)."
+        "mask (0 or 255), depth (16 bit, 0 = near); and by the parameter preview the photo itself, JPEG in base64."
     )
 
 
@@ -156,7 +156,7 @@ def focus_answer(found: FocusMap, pictures: dict[str, str]) -> FocusAnswer:
 
     Args:
         found: The focus map, at the photo's size.
-        pictures: Pictures by name, PNG in base64.
+        pictures: Pictures by name, PNG (a preview: JPEG) in base64.
     """
     height, width = found.focus.shape
     summary = SummaryAnswer.model_validate(found.summary.as_dict())

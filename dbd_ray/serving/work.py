@@ -14,7 +14,7 @@ from dbd_ray.detection.focus_map import FocusMap
 from dbd_ray.errors import PhotoError, out_of_memory
 from dbd_ray.images.decode import decode_photo, photo_size
 from dbd_ray.names import Picture
-from dbd_ray.serving.answer_pictures import make_picture
+from dbd_ray.serving.answer_pictures import make_picture, make_preview
 from dbd_ray.serving.concurrency import PixelBudget, Threads
 from dbd_ray.serving.options import BatchOptions
 from dbd_ray.serving.refusals import Refusal, refused_photo
@@ -39,21 +39,26 @@ class PhotoWork:
         self._threads = Threads()  # for headers alone, so that what is to be refused need not wait behind photos
         self._in_hand = 0
 
-    async def answer(self, data: bytes, options: BatchOptions, pictures: Sequence[Picture]) -> FocusAnswer:
+    async def answer(
+        self, data: bytes, options: BatchOptions, pictures: Sequence[Picture], *, preview: int | None = None
+    ) -> FocusAnswer:
         """Answer with a summary, and with pictures inside.
 
         Args:
             data: The photo's encoded bytes.
             options: Options of the request.
             pictures: Pictures to put inside, PNG in base64.
+            preview: Longest side, px, of the photo itself to put inside, JPEG in base64; None for none.
 
         Raises:
             Refusal: The photo cannot be used, the server is busy, or the answer took too long.
         """
 
         def make(photo: np.ndarray, found: FocusMap) -> FocusAnswer:
-            made = {name: make_picture(name, photo, found, options) for name in pictures}
-            return focus_answer(found, {name: base64.b64encode(png).decode() for name, png in made.items()})
+            made: dict[str, bytes] = {name: make_picture(name, photo, found, options) for name in pictures}
+            if preview is not None:
+                made["preview"] = make_preview(photo, preview)
+            return focus_answer(found, {name: base64.b64encode(file).decode() for name, file in made.items()})
 
         return await self._detected(data, options, make)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import Page, Route, expect
+from playwright.sync_api import Locator, Page, Route, expect
 
 from dbd_ray import Detector
 from dbd_ray.images import decode_photo
@@ -41,6 +41,10 @@ def _levels_from(endpoint: str, photo: Path) -> np.ndarray:
     with urllib.request.urlopen(request) as answer:
         focus = json.load(answer)["pictures"]["focus"]
     return np.asarray(Image.open(io.BytesIO(base64.b64decode(focus))))
+
+
+def _picture_on(canvas: Locator) -> Image.Image:
+    return Image.open(io.BytesIO(base64.b64decode(canvas.evaluate(_PIXELS).partition(",")[2]))).convert("RGB")
 
 
 def _saved(page: Page, button: str) -> tuple[str, bytes]:
@@ -200,14 +204,31 @@ def test_a_busy_server_is_asked_again(open_page: OpenPage, photos: list[Path]) -
     assert answers == []
 
 
-def test_a_photo_that_the_browser_cannot_show_has_its_map(open_page: OpenPage, drop: Drop, photos: list[Path]) -> None:
+def test_a_photo_that_the_browser_can_show_is_asked_for_without_a_preview(
+    open_page: OpenPage, photos: list[Path]
+) -> None:
+    page = open_page()
+    with page.expect_request("**/v1/focus?*") as asked:
+        _give(page, photos[0])
+    assert "preview" not in asked.value.url
+
+
+def test_a_photo_that_the_browser_cannot_show_is_seen_as_the_servers_preview(
+    open_page: OpenPage, drop: Drop, photos: list[Path]
+) -> None:
     page = open_page()
     stream = io.BytesIO()
     Image.open(photos[0]).save(stream, "TIFF")
-    drop(page, {"scan.tif": stream.getvalue()}, kind="image/tiff")
+    with page.expect_request("**/v1/focus?*") as asked:
+        drop(page, {"scan.tif": stream.getvalue()}, kind="image/tiff")
+    assert "preview=" in asked.value.url
     _wait_until_done(page, 1)
-    expect(page.get_by_text("Your browser cannot show this kind of file")).to_be_visible()
+    expect(page.get_by_text("Your browser cannot show this kind of file, so you see a preview")).to_be_visible()
     expect(page.locator(".frame.mapped")).to_be_visible()
+    for canvas in page.locator(".thumb canvas").all() + page.locator(".frame > canvas").all():
+        shown = _picture_on(canvas)
+        photo = np.asarray(Image.open(photos[0]).resize(shown.size, Image.Resampling.BILINEAR), np.float32)
+        assert np.abs(np.asarray(shown, np.float32) - photo).mean() < 8
     assert Image.open(io.BytesIO(_saved(page, "Mask")[1])).size == Image.open(photos[0]).size
 
 

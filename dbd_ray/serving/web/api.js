@@ -4,6 +4,7 @@ import { statusWords } from "./words.js";
 
 const RETRIES = 5;
 const LONGEST_WAIT_S = 30;
+const PREVIEW_PX = 2048;
 const BUSY = new Set([429, 503]);
 
 /** The server's refusal, or the lack of an answer (status 0). */
@@ -22,20 +23,22 @@ export async function fetchModel(keys) {
   return JSON.parse((await ask({ method: "GET", url: "v1/model" }, keys, {})).text);
 }
 
-/** Have a photo looked at; returns {answer, maps}, the maps as bytes of PNGs.
+/** Have a photo looked at; returns {answer, maps, preview}, the maps as bytes of PNGs, the preview a JPEG or null.
  *
  * `signal` ends it; `tell(state, details)` hears of it: sending {progress}, looking, pausing {seconds}, locked.
  */
-export async function lookAt(file, { withDepth, keys, signal, tell }) {
+export async function lookAt(file, { withDepth, withPreview, keys, signal, tell }) {
   const request = {
     method: "POST",
-    url: `v1/focus?include=focus${withDepth ? "&include=depth" : ""}`,
+    url: `v1/focus?include=focus${withDepth ? "&include=depth" : ""}${withPreview ? `&preview=${PREVIEW_PX}` : ""}`,
     body: file,
     type: file.type.startsWith("image/") ? file.type : "application/octet-stream",
   };
   const { text } = await ask(request, keys, { signal, tell });
   const { pictures, ...answer } = JSON.parse(text);
-  return { answer, maps: { focus: bytesOf(pictures.focus), depth: pictures.depth ? bytesOf(pictures.depth) : null } };
+  const depth = pictures.depth ? bytesOf(pictures.depth) : null;
+  const preview = pictures.preview ? new Blob([bytesOf(pictures.preview)], { type: "image/jpeg" }) : null;
+  return { answer, maps: { focus: bytesOf(pictures.focus), depth }, preview };
 }
 
 async function ask(request, keys, { signal, tell = () => {} }) {

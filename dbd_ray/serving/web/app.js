@@ -43,13 +43,15 @@ function add(files) {
     details: {},
     answer: null,
     maps: null,
+    preview: null,
+    visible: null,
     error: null,
     ending: new AbortController(),
   }));
   document.body.classList.add("working");
   for (const item of added) {
     items.push(item);
-    strip.add(item);
+    item.visible = strip.add(item);
     queue.push(item);
   }
   if (!selected) select(added[0]);
@@ -62,7 +64,9 @@ async function process(item) {
     const server = await model;
     refuseLarge(item.file, server?.limits.max_bytes);
     const tell = (state, details = {}) => change(item, { state, details });
-    const found = await lookAt(item.file, { withDepth: server?.has_depth ?? false, keys, signal, tell });
+    const withPreview = !(await item.visible);
+    const withDepth = server?.has_depth ?? false;
+    const found = await lookAt(item.file, { withDepth, withPreview, keys, signal, tell });
     change(item, { state: "done", ...found });
   } catch (error) {
     if (signal.aborted) return;

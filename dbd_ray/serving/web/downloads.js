@@ -5,18 +5,20 @@ import { Picture } from "./picture.js";
 import { writeGray } from "./png.js";
 
 // what every browser can still draw in one piece
-const OVERLAY_PX = { least: 0, most: 4096 };
+const OVERLAY_PX = 4096;
 
 /** The mask at the photo's own size: an 8-bit gray PNG, 255 = in focus. */
 export async function saveMask({ item, focus }, { threshold }) {
   save(await writeGray(maskOf(focus, threshold)), item.name, "mask.png");
 }
 
-/** The photo with what is laid over it, as on the screen but for the swipe. */
+/** The photo with what is laid over it, as on the screen but for the swipe; of a preview at its size. */
 export async function saveOverlay(maps, settings) {
   const picture = new Picture();
-  picture.take(maps, OVERLAY_PX);
-  save(await picture.asPng(settings), maps.item.name, "overlay.png");
+  const { item, photo } = maps;
+  const most = item.preview && photo ? Math.max(photo.width, photo.height) : OVERLAY_PX;
+  picture.take(maps, { least: 0, most });
+  save(await picture.asPng(settings), item.name, "overlay.png");
 }
 
 /** The server's summary, and the share at the threshold chosen. */

@@ -1,12 +1,15 @@
 // Where photos come from: picked, dropped (folders as well) or pasted.
 
-const PICTURE = /\.(jpe?g|jpe|jfif|png|webp|tiff?|bmp|gif|hei[cf]|hif|avif)$/i;
-const CAMERA_RAW = /\.(dng|cr[w23]|nef|nrw|arw|raf|orf|rw[2l]|pef|srw|mrw|x3f)$/i;
+// the same as PHOTO_SUFFIXES in dbd_ray/images/containers.py
+const PICTURES = "jpg jpeg jpe jfif jif mpo png apng webp tif tiff bmp dib gif heic heif hif heics heifs avif avifs jxl";
+const CAMERA_RAW = "dng crw cr2 cr3 nef nrw arw raf orf rw2 rwl pef srw mrw x3f";
+const SUFFIXES = `${PICTURES} ${CAMERA_RAW}`.split(" ").map((suffix) => `.${suffix}`);
 
 /** Give `take(files)` whatever arrives at the page; `picker` is its file input, `root` gets the class `dropping`. */
 export function takePhotos({ root, picker, take }) {
   const given = (files) => files.length > 0 && take(files);
   let depth = 0;
+  picker.accept = ["image/*", ...SUFFIXES].join();
 
   picker.addEventListener("change", () => {
     given([...picker.files]);
@@ -41,6 +44,11 @@ async function droppedFiles(transfer) {
   return (await Promise.all(entries.map(filesOf))).flat();
 }
 
+function isPhoto(name) {
+  const shown = name.toLowerCase();
+  return !shown.startsWith(".") && SUFFIXES.some((suffix) => shown.endsWith(suffix));
+}
+
 async function filesOf(entry) {
   if (entry.isFile) return [await new Promise((resolve, reject) => entry.file(resolve, reject))];
   const reader = entry.createReader();
@@ -49,7 +57,7 @@ async function filesOf(entry) {
   for (let part; part?.length !== 0; children.push(...part)) {
     part = await new Promise((resolve, reject) => reader.readEntries(resolve, reject));
   }
-  const photos = children.filter(({ isDirectory, name }) => isDirectory || PICTURE.test(name) || CAMERA_RAW.test(name));
+  const photos = children.filter(({ isDirectory, name }) => isDirectory || isPhoto(name));
   photos.sort((one, other) => one.name.localeCompare(other.name, undefined, { numeric: true }));
   return (await Promise.all(photos.map(filesOf))).flat();
 }

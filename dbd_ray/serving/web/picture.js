@@ -3,9 +3,9 @@
 import { drawDarkened, drawOutline, drawPhoto, drawTint, sizeWithin } from "./layers.js";
 import { resized } from "./maps.js";
 
-/** The photo's pixels, upright; null where the browser cannot show files of its kind. */
-export async function decodedPhoto(file) {
-  return createImageBitmap(file).catch(() => null);
+/** The photo's pixels, upright, or else those of the server's preview; null where there are neither, or none yet. */
+export async function decodedPhoto({ file, preview }) {
+  return createImageBitmap(preview ?? file).catch(() => null);
 }
 
 /** Whether two pictures can lie over each other. */

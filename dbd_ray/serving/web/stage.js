@@ -7,8 +7,8 @@ import { makeSwipe } from "./swipe.js";
 import { stateWords, troubleTitle, worthRetrying } from "./words.js";
 
 const SCREEN_PX = { least: 1400, most: 2048 };
-const CANNOT_SHOW =
-  "Your browser cannot show this kind of file, so you see the map alone. The mask fits your photo all the same.";
+const CANNOT_SHOW = "Your browser cannot show this kind of file, so you see";
+const MASK_FITS = "The mask fits your photo all the same.";
 
 /** Shows one item at a time; `onMaps` is told {item, photo, focus, depth, counts} when they are there, else null. */
 export class Stage {
@@ -31,7 +31,8 @@ export class Stage {
     const goal = item.state === "failed" ? "nothing" : item.answer ? "maps" : "photo";
     if (goal === this.goal) return;
     this.goal = goal;
-    this.photo ??= decodedPhoto(item.file);
+    if (item.preview) this.photo = null; // there was none before it came
+    this.photo ??= decodedPhoto(item);
     const late = () => this.item !== item || this.goal !== goal;
     try {
       const photo = await this.photo;
@@ -42,7 +43,8 @@ export class Stage {
       if (late()) return;
       this.maps = { item, photo: photo && sameShape(photo, focus) ? photo : null, focus, depth };
       this.#draw(this.maps);
-      this.parts.remark.textContent = this.maps.photo ? "" : CANNOT_SHOW;
+      const instead = this.maps.photo ? item.preview && "a preview from the server" : "the map alone";
+      this.parts.remark.textContent = instead ? `${CANNOT_SHOW} ${instead}. ${MASK_FITS}` : "";
       this.onMaps({ ...this.maps, counts: countAtLeast(focus) });
     } catch (error) {
       if (!late()) this.parts.remark.textContent = error.message;

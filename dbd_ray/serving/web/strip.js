@@ -53,13 +53,15 @@ export class Strip {
     this.list.querySelector("[aria-selected=true]")?.scrollIntoView({ block: "nearest", inline: "nearest" });
   }
 
+  /** Show another item; returns whether the browser can show its photo, when that is known. */
   add(item) {
     const option = this.template.content.firstElementChild.cloneNode(true);
     this.options.set(item, option);
     this.list.append(option);
     this.update(item);
     // one at a time: every photo is decoded in full for it
-    this.drawing = this.drawing.then(() => this.#drawThumb(item));
+    this.drawing = this.drawing.then(() => this.#drawPhotoThumb(item));
+    return this.drawing;
   }
 
   update(item) {
@@ -109,15 +111,17 @@ export class Strip {
     if (this.list.contains(focused)) focused.focus({ preventScroll: true });
   }
 
-  async #drawThumb(item) {
-    const photo = this.options.has(item) && (await decodedPhoto(item.file));
-    if (!photo) return;
+  async #drawPhotoThumb(item) {
+    const photo = this.options.has(item) && (await decodedPhoto(item));
+    if (!photo) return false;
     this.#draw(item, photo, null, sizeWithin(photo.width, photo.height, 0, THUMB_PX));
     photo.close();
+    return true;
   }
 
   async #drawMapThumb(item) {
     if (!this.options.has(item) || this.options.get(item).classList.contains("drawn")) return;
+    if (item.preview && (await this.#drawPhotoThumb(item))) return;
     const map = await readGray(item.maps.focus);
     const size = sizeWithin(map.width, map.height, 0, THUMB_PX);
     this.#draw(item, null, resized(map, size.width, size.height), size);

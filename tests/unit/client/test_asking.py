@@ -117,7 +117,7 @@ def test_an_address_without_a_scheme_is_refused_before_anything_is_sent() -> Non
 
 def test_the_client_knows_every_option_of_the_endpoint() -> None:
     assert Options.__annotations__.keys() | {"include"} == BatchOptions.model_fields.keys()
-    assert FocusOptions.model_fields.keys() - BatchOptions.model_fields.keys() == {"output"}
+    assert FocusOptions.model_fields.keys() - BatchOptions.model_fields.keys() == {"output", "preview"}
 
 
 def test_an_unknown_option_is_a_mistake_of_the_program(client: FocusClient) -> None:

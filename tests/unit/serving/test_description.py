@@ -22,6 +22,7 @@ from schemathesis.specs.openapi.checks import (
 from starlette.testclient import TestClient
 
 from dbd_ray.config import ServeConfig, build
+from dbd_ray.images.containers import PHOTO_SUFFIXES
 from dbd_ray.serving.schemas import SharpAreaAnswer, SummaryAnswer
 from dbd_ray.summary import SharpArea, Summary
 
@@ -98,6 +99,13 @@ def test_the_page_has_a_strict_policy_and_loads_nothing_from_elsewhere(
     for name in re.findall(r'(?:src|href)="(static/[^"]+)"', page.text):
         assert client().get(f"/{name}").status_code == 200
     assert client().get("/static/../api.py").status_code == 404
+
+
+def test_the_page_takes_the_files_that_the_package_reads() -> None:
+    script = (WEB / "intake.js").read_text()
+    lists = [re.findall(rf'const {name} = "(.*)";', script) for name in ("PICTURES", "CAMERA_RAW")]
+    suffixes = [f".{suffix}" for (names,) in lists for suffix in names.split()]
+    assert sorted(suffixes) == sorted(PHOTO_SUFFIXES)
 
 
 def test_the_page_can_be_left_out(client: Callable[..., TestClient]) -> None:

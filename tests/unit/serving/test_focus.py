@@ -4,6 +4,7 @@ import base64
 import io
 from collections.abc import Callable
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 from PIL import Image
 from starlette.testclient import TestClient
 
+from dbd_ray.errors import PhotoError
 from dbd_ray.images.decode import decode_photo
 from dbd_ray.images.encode import decode_depth, decode_mask, encode_mask
 
@@ -87,6 +89,30 @@ def test_max_side_makes_pictures_smaller_and_leaves_the_summary(client: Client, 
     small = client().post("/v1/focus?include=focus&max_side=100", content=photo_bytes, headers=JPEG).json()
     assert small["summary"] == whole["summary"]
     assert max(_levels(base64.b64decode(small["pictures"]["focus"])).shape) == 100
+
+
+@pytest.mark.parametrize(
+    "name", ["exiv2__issue_9292_sony_6_right_top.HIF", "photoprism__canon_eos_6d.dng", "Pillow__hopper.Lab.tif"]
+)
+def test_a_preview_is_the_upright_photo_for_whoever_cannot_read_its_file(
+    client: Client, camera_files: Path, name: str
+) -> None:
+    data = (camera_files / name).read_bytes()
+    try:
+        photo = decode_photo(data)
+    except PhotoError as error:
+        if not error.reason.startswith("needs_extra"):
+            raise
+        pytest.skip(str(error))
+    plain = client().post("/v1/focus?include=focus", content=data, headers=JPEG).json()
+    answer = client().post("/v1/focus?include=focus&preview=300", content=data, headers=JPEG).json()
+    preview = Image.open(io.BytesIO(base64.b64decode(answer["pictures"].pop("preview"))))
+    assert answer == plain
+    height, width = photo.shape[:2]
+    scale = min(1, 300 / max(height, width))
+    assert (preview.format, preview.size) == ("JPEG", (round(width * scale), round(height * scale)))
+    expected = Image.fromarray(photo).resize(preview.size, Image.Resampling.BOX)
+    assert np.abs(np.asarray(preview, np.float32) - np.asarray(expected, np.float32)).mean() < 6
 
 
 def test_depth_is_a_picture_where_the_model_gives_it(client: Client, here_with_depth: Any, photo_bytes: bytes) -> None:

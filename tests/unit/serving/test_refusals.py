@@ -108,6 +108,8 @@ def test_the_limit_of_pixels_is_exact(client: Client) -> None:
         ("polarity=blur&include=overlay", {}, "polarity has no effect"),
         ("output=mask", {}, "output has no effect"),
         ("include=mask", PNG, "include has no effect"),
+        ("preview=300", PNG, "preview has no effect"),
+        ("preview=9000", {}, "preview"),
         ("tile=1&tile=2", {}, "tile: is given more than once"),
         ("tile=9", {}, "tile=9: this server allows at most 8"),
     ],
