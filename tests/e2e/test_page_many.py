@@ -1,11 +1,20 @@
 """The page of the endpoint with many photos: their shares, their order, and all results at once."""
 
+import csv
+import io
+import json
 import re
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 from playwright.sync_api import Page, Route, expect
+
+from dbd_ray.images import decode_photo
+from dbd_ray.names import RESULT_SUFFIXES
 
 pytestmark = [pytest.mark.browser, pytest.mark.ray]
 
@@ -94,3 +103,109 @@ def test_a_photo_that_moves_to_its_place_keeps_the_focus(
     expect(page.locator(".thumb").first).to_be_focused()
     held[0].continue_()
     expect(page.locator("#progress")).to_have_text("2 of 2 done")
+
+
+def _saved(page: Page, button: str) -> bytes:
+    with page.expect_download() as waiting:
+        page.get_by_role("button", name=button, exact=True).click()
+    return Path(waiting.value.path()).read_bytes()
+
+
+def _rows(table: bytes) -> dict[str, dict[str, str]]:
+    return {row["path"]: row for row in csv.DictReader(io.StringIO(table.decode("utf-8"), newline=""))}
+
+
+def test_one_zip_holds_the_results_of_all_photos(
+    open_page: OpenPage, drop: Drop, named: dict[str, bytes], camera_files: Path
+) -> None:
+    page = open_page()
+    expect(page.locator("#tools")).to_be_hidden()
+    heic = (camera_files / "pillow_heif__L_exif_xmp_iptc.heic").read_bytes()
+    drop(page, {"Ärger, 東京.jpg": named["b.jpg"], "c2.jpg": named["c2.jpg"], "phone.heic": heic, "a.jpg": b"\xff\xd8"})
+    drop(page, {"C2.jpg": named["c10.jpg"]})
+    expect(page.locator("#progress")).to_have_text("4 of 5 done, 1 failed")
+    page.get_by_label("Threshold").fill("30")
+    with zipfile.ZipFile(io.BytesIO(_saved(page, "Download all"))) as archive:
+        assert archive.testzip() is None
+        results = {name: archive.read(name) for name in archive.namelist()}
+    photos = {
+        "Ärger, 東京.jpg": named["b.jpg"],
+        "c2.jpg": named["c2.jpg"],
+        "C2 (2).jpg": named["c10.jpg"],  # else it would lie upon c2.jpg where both are one name
+        "phone.heic": heic,
+    }
+    endings = [RESULT_SUFFIXES["focus"], RESULT_SUFFIXES["mask"], RESULT_SUFFIXES["json"]]
+    assert sorted(results) == sorted([f"{name}{end}" for name in photos for end in endings] + ["index.csv"])
+    rows = _rows(results["index.csv"])
+    assert rows.keys() == {f"./{name}" for name in [*photos, "a.jpg"]}
+    for name, data in photos.items():
+        focus = np.asarray(Image.open(io.BytesIO(results[f"{name}.focus.png"])))
+        mask = np.asarray(Image.open(io.BytesIO(results[f"{name}.mask.png"])))
+        told = json.loads(results[f"{name}.json"])
+        assert focus.shape == decode_photo(data).shape[:2] == (told["height"], told["width"])
+        np.testing.assert_array_equal(mask, np.where(focus >= 0.3 * 255, 255, 0))
+        assert (told["name"], told["mask"]["threshold"]) == (name, 0.3)
+        row = rows[f"./{name}"]
+        assert (row["status"], row["focus_kind"]) == ("ok", told["summary"]["kind"])
+        assert float(row["in_focus_fraction"]) == pytest.approx(told["summary"]["in_focus_fraction"], abs=5e-5)
+        assert float(row["mask_fraction"]) == pytest.approx((mask == 255).mean(), abs=5e-5)
+    assert rows["./a.jpg"]["status"] == "error"
+
+
+def test_the_table_has_every_photo_by_the_names_of_predict(
+    open_page: OpenPage, drop: Drop, named: dict[str, bytes]
+) -> None:
+    held: list[Route] = []
+
+    def hold_third(route: Route) -> None:
+        held.append(route)
+        if len(held) < 3:
+            route.continue_()
+
+    page = open_page(routes=lambda page: page.route("**/v1/focus*", hold_third))
+    odd = '=1+1,"x".jpg'
+    drop(page, {odd: named["b.jpg"], "cut.jpg": b"\xff\xd8", "late.jpg": named["c2.jpg"]})
+    expect(page.locator("#progress")).to_have_text("1 of 3 done, 1 failed")
+    table = _saved(page, "CSV")
+    head = "path,status,focus_kind,in_focus_fraction,focus_confidence,mask_fraction,message"
+    assert table.decode().splitlines()[0] == head
+    rows = _rows(table)
+    assert [*rows] == ["./=1+1,_x_.jpg", "./cut.jpg", "./late.jpg"], "no cell begins a formula"
+    assert [row["status"] for row in rows.values()] == ["ok", "error", "skipped"]
+    assert float(rows["./=1+1,_x_.jpg"]["focus_confidence"]) > 0.5
+    assert rows["./cut.jpg"]["message"] and rows["./late.jpg"]["message"]
+    assert rows["./cut.jpg"]["focus_kind"] == ""
+
+
+@pytest.mark.parametrize(("width", "height"), [(1440, 900), (390, 844)])
+@pytest.mark.parametrize("colours", ["dark", "light"])
+def test_two_hundred_photos_scroll_in_their_strip_alone(
+    open_page: OpenPage, drop: Drop, named: dict[str, bytes], width: int, height: int, colours: str
+) -> None:
+    answers: list[dict[str, object]] = []
+
+    def answer_once(route: Route) -> None:
+        if not answers:
+            # the browser does not show intercepted files
+            answers.append(route.fetch(post_data=named["b.jpg"]).json())
+        route.fulfill(json=answers[0])
+
+    page = open_page(
+        viewport={"width": width, "height": height},
+        color_scheme=colours,
+        routes=lambda page: page.route("**/v1/focus*", answer_once),
+    )
+    drop(page, {f"{number}.jpg": named["b.jpg"] for number in range(200)})
+    expect(page.locator("#progress")).to_have_text("200 of 200 done")
+    assert not page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth")
+    strip = page.locator("#strip")
+    assert strip.evaluate("strip => strip.scrollWidth > strip.clientWidth")
+    add = page.locator("label[for=picker]").bounding_box()
+    page.locator(".thumb").first.focus()
+    page.keyboard.press("End")
+    expect(page.locator(".thumb").last).to_be_in_viewport()
+    for part in ("#tools select", "#tools button >> nth=0", "#tools button >> nth=1"):
+        last = page.locator(part).bounding_box()
+        assert last and add and last["x"] >= 0 and last["x"] + last["width"] <= width
+        apart = last["x"] + last["width"] <= add["x"] or last["y"] >= add["y"] + add["height"]
+        assert apart or last["y"] + last["height"] <= add["y"], f"{part} lies under the button for more photos"

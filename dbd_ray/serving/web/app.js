@@ -4,10 +4,12 @@ import { openAbout, tellModel } from "./about.js";
 import { fetchModel, lookAt } from "./api.js";
 import { takePhotos } from "./intake.js";
 import { makeKeys } from "./keys.js";
+import { makeNamer } from "./names.js";
 import { Panel } from "./panel.js";
 import { makeQueue } from "./queue.js";
 import { Stage } from "./stage.js";
 import { Strip } from "./strip.js";
+import { Tools } from "./tools.js";
 import { megabytes, progressWords, troubleTitle } from "./words.js";
 
 const AT_ONCE = 2;
@@ -21,6 +23,10 @@ const queue = makeQueue(AT_ONCE, process);
 const panel = new Panel(part("panel"), { onChange: (settings) => stage.apply(settings), onRemove: remove });
 const stage = new Stage(part("stage"), { onMaps: (maps) => panel.take(maps), onRetry: retry });
 const strip = new Strip(part("strip"), part("thumb"), { onSelect: select, onRemove: remove });
+const tools = new Tools(part("tools"), {
+  onOrder: (order) => strip.sort(order),
+  given: () => ({ items: strip.shown, threshold: panel.settings.threshold }),
+});
 const model = fetchModel(keys).then(
   (answer) => {
     tellModel(document, answer);
@@ -31,18 +37,19 @@ const model = fetchModel(keys).then(
 );
 
 stage.apply(panel.settings);
-part("order").addEventListener("change", ({ target }) => strip.sort(target.value));
 openAbout(part("about"), document.querySelectorAll("[data-opens=about]"));
 takePhotos({ root: document.body, picker: part("picker"), take: add });
 
 function add(files) {
+  const named = makeNamer(items.map(({ name }) => name));
   const added = files.map((file) => ({
     file,
-    name: file.name || "pasted photo",
+    name: named(file.name || "pasted photo"),
     state: "waiting",
     details: {},
     answer: null,
     maps: null,
+    counts: null,
     preview: null,
     visible: null,
     error: null,
@@ -123,6 +130,7 @@ function remove(item) {
 }
 
 function tellProgress() {
+  tools.follow(items);
   const words = progressWords(items);
   if (part("progress").textContent !== words) part("progress").textContent = words;
 }

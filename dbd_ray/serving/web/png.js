@@ -1,6 +1,8 @@
 // Gray PNGs to levels and back. Not through a canvas: canvases are limited in size, and browsers that guard against
 // fingerprinting add noise to what is read from them; a mask has to be exact.
 
+import { checksum } from "./crc.js";
+
 const SIGNATURE = [137, 80, 78, 71, 13, 10, 26, 10];
 
 /** Decode a gray PNG of 8 or 16 bits (of which the upper 8 are kept) to {width, height, levels: Uint8Array}. */
@@ -96,15 +98,4 @@ function chunk(name, data) {
   bytes.set(data, 8);
   view.setUint32(data.length + 8, checksum(bytes.subarray(4, data.length + 8)));
   return bytes;
-}
-
-const CRC_TABLE = Uint32Array.from({ length: 256 }, (_, value) => {
-  for (let bit = 0; bit < 8; bit += 1) value = value & 1 ? (value >>> 1) ^ 0xedb88320 : value >>> 1;
-  return value;
-});
-
-function checksum(bytes) {
-  let crc = 0xffffffff;
-  for (const byte of bytes) crc = CRC_TABLE[(crc ^ byte) & 255] ^ (crc >>> 8);
-  return ~crc >>> 0;
 }
