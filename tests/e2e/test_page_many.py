@@ -105,6 +105,28 @@ def test_a_photo_that_moves_to_its_place_keeps_the_focus(
     expect(page.locator("#progress")).to_have_text("2 of 2 done")
 
 
+def test_a_photo_that_is_taken_out_while_it_waits_is_not_sent(
+    open_page: OpenPage, drop: Drop, named: dict[str, bytes]
+) -> None:
+    page = open_page()
+    sent: list[str] = []
+    page.on("request", lambda request: sent.append(request.url) if "/v1/focus" in request.url else None)
+    # the page decodes a photo before it sends it
+    page.evaluate(
+        """() => {
+            const decode = createImageBitmap;
+            const allowed = new Promise((resolve) => { window.allowDecoding = resolve; });
+            window.createImageBitmap = async (file) => { await allowed; return decode(file); };
+        }"""
+    )
+    drop(page, {"c2.jpg": named["c2.jpg"], "b.jpg": named["b.jpg"]})
+    page.locator(".thumb").first.focus()
+    page.keyboard.press("Delete")
+    page.evaluate("allowDecoding()")
+    expect(page.locator("#progress")).to_have_text("1 of 1 done")
+    assert len(sent) == 1
+
+
 def _saved(page: Page, button: str) -> bytes:
     with page.expect_download() as waiting:
         page.get_by_role("button", name=button, exact=True).click()

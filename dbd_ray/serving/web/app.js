@@ -72,6 +72,7 @@ async function process(item) {
     refuseLarge(item.file, server?.limits.max_bytes);
     const tell = (state, details = {}) => change(item, { state, details });
     const withPreview = !(await item.visible);
+    signal.throwIfAborted();
     const withDepth = server?.has_depth ?? false;
     const found = await lookAt(item.file, { withDepth, withPreview, keys, signal, tell });
     change(item, { state: "done", ...found });
