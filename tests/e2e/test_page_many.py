@@ -168,7 +168,7 @@ def test_one_zip_holds_the_results_of_all_photos(
         np.testing.assert_array_equal(mask, np.where(focus >= 0.3 * 255, 255, 0))
         assert (told["name"], told["mask"]["threshold"]) == (name, 0.3)
         row = rows[f"./{name}"]
-        assert (row["status"], row["focus_kind"]) == ("ok", told["summary"]["kind"])
+        assert (row["status"], row["focus_kind"]) == ("ok", told["summary"]["focus_kind"])
         assert float(row["in_focus_fraction"]) == pytest.approx(told["summary"]["in_focus_fraction"], abs=5e-5)
         assert float(row["mask_fraction"]) == pytest.approx((mask == 255).mean(), abs=5e-5)
     assert rows["./a.jpg"]["status"] == "error"

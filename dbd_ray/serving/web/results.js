@@ -47,13 +47,13 @@ export async function archiveOf(items, threshold, tell) {
 async function lineOf(item, threshold) {
   if (item.state === "failed") return { status: "error", message: item.error.message };
   if (!item.answer) return { status: "skipped", message: UNFINISHED };
-  const { kind, in_focus_fraction, confidence } = item.answer.summary;
+  const { focus_kind, in_focus_fraction, focus_confidence } = item.answer.summary;
   if (!item.counts) await readMap(item);
   return {
     status: "ok",
-    focus_kind: kind,
+    focus_kind,
     in_focus_fraction: rounded(in_focus_fraction),
-    focus_confidence: rounded(confidence),
+    focus_confidence: rounded(focus_confidence),
     mask_fraction: rounded(shareInFocus(item.counts, threshold)),
   };
 }

@@ -49,14 +49,14 @@ export function shortPercent(share) {
   return share < 1 && shown === 100 ? "> 99" : `${shown}`;
 }
 
-export function kindWords({ kind }) {
-  return KINDS[kind] ?? kind;
+export function kindWords({ focus_kind }) {
+  return KINDS[focus_kind] ?? focus_kind;
 }
 
 /** Where the sharp part lies; empty where that says nothing. */
 export function placeWords({ width, height, summary }) {
   const area = summary.sharp_area;
-  if (!area || summary.kind !== "partial") return "";
+  if (!area || summary.focus_kind !== "partial") return "";
   const third = (value, size) => Math.min(2, Math.floor((3 * value) / size));
   const column = ["left", "", "right"][third(area.centroid_x, width)];
   const row = ["top", "", "bottom"][third(area.centroid_y, height)];
@@ -64,9 +64,9 @@ export function placeWords({ width, height, summary }) {
   return `most of it ${place}`;
 }
 
-export function confidenceWords({ confidence }) {
-  const sure = confidence >= 0.85 ? "sure" : confidence >= 0.7 ? "fairly sure" : "unsure";
-  return `${sure} (${Math.round(100 * confidence)} %)`;
+export function confidenceWords({ focus_confidence }) {
+  const sure = focus_confidence >= 0.85 ? "sure" : focus_confidence >= 0.7 ? "fairly sure" : "unsure";
+  return `${sure} (${Math.round(100 * focus_confidence)} %)`;
 }
 
 /** What is happening to an item that is neither done nor failed. */
