@@ -103,6 +103,8 @@ def import_authors(source: str | Path | Mapping[str, Tensor], architecture: Arch
     theirs = {name: release.translate(name) for name in ours}
     used = {name: tensor for name, tensor in tensors.items() if not name.startswith(release.unused)}
     _compare(used, {theirs[name]: tensor for name, tensor in ours.items()}, where, architecture)
+    if damaged := [theirs[name] for name in ours if not tensors[theirs[name]].isfinite().all()]:
+        raise CheckpointError(f"{where}: not finite in {', '.join(damaged[:5])}: the file is damaged, copy it again")
     network.load_state_dict({name: tensors[theirs[name]] for name in ours})
     if release.marks_blur:
         _turn_around(network)

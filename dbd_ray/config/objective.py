@@ -29,8 +29,12 @@ class AdversarialConfig(Settings):
     )
     discriminator_width: int = Field(32, ge=1, description="Channels of a discriminator's first level.")
     discriminator_lr: float = Field(4e-4, gt=0, description="Learning rate of discriminators (TTUR: 4 × optimizer.lr).")
-    stop_at_accuracy: float | None = Field(
-        0.999, gt=0.5, le=1, description="A discriminator this good over a whole epoch ends the run; null: never."
+    stop_at_loss: float | None = Field(
+        0.01,
+        gt=0,
+        lt=2,
+        description="A discriminator whose loss over a whole epoch is below this (2 by guessing) ends the run; null: "
+        "never.",
     )
 
 
@@ -105,6 +109,10 @@ class ObjectiveConfig(Settings):
             )
         if scheme.teacher is None and scheme.teacher_adversarial_weight != fields["teacher_adversarial_weight"].default:
             raise ValueError("adversarial.teacher_adversarial_weight has no effect without adversarial.teacher")
+        if scheme.teacher is not None and not any(getattr(scheme, name) for name in _OF_A_TEACHER):
+            raise ValueError(
+                f"adversarial.teacher teaches nothing: raise one of {', '.join(_OF_A_TEACHER)}, or remove it"
+            )
         if scheme.teacher is None and not self.teacher_checkpoints:
             for name in _OF_A_TEACHER:
                 if getattr(scheme, name) != fields[name].default:

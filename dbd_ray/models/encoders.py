@@ -58,7 +58,9 @@ def build_half_stride_encoder(config: NetworkConfig) -> "Encoder":
     if config.backbone == "vgg16":
         raise ConfigError(f"network.backbone: architecture={config.architecture} takes timm's backbones only")
     whole = build_encoder(config)
-    return HalfStrideEncoder(whole.features, whole.channels[1:], whole.mean, whole.std)
+    halved = HalfStrideEncoder(whole.features, whole.channels[1:], whole.mean, whole.std)
+    _require_strides(halved, STRIDES[:-1], config)
+    return halved
 
 
 def build_head_encoder(config: NetworkConfig) -> "Encoder":
@@ -92,7 +94,33 @@ def _timm_encoder(config: NetworkConfig) -> "TimmEncoder":
     strides = tuple(features.feature_info.reduction())
     if strides != STRIDES:
         raise _other_strides(config, strides)
-    return TimmEncoder(features, *_normalisation(config, features.pretrained_cfg))
+    encoder = TimmEncoder(features, *_normalisation(config, features.pretrained_cfg))
+    _require_strides(encoder, STRIDES, config)
+    return encoder
+
+
+@torch.no_grad()
+def _require_strides(encoder: "Encoder", strides: tuple[int, ...], config: NetworkConfig) -> None:
+    # tried, not asked: convolutions without padding, branches and skips of the stem are written nowhere
+    side = 2 * STRIDES[-1]
+    picture = torch.zeros(1, 3, side, side, device=next(encoder.parameters()).device)
+    encoder.eval()
+    try:
+        sides = tuple(features.shape[-1] for features in encoder(picture))
+    except RuntimeError as error:
+        raise ConfigError(
+            f"network.backbone: {config.backbone} does not work for architecture={config.architecture} ({error}); "
+            "choose another one, for instance mobilenetv2_100 or resnext101_32x4d"
+        ) from None
+    finally:
+        encoder.train()
+    if sides != tuple(side // stride for stride in strides):
+        found = ", ".join(f"{side / one:.3g}" for one in sides)
+        raise ConfigError(
+            f"network.backbone: {config.backbone} gives maps at strides {found} for architecture="
+            f"{config.architecture}, but {strides} are needed; choose another one, for instance mobilenetv2_100 or "
+            "resnext101_32x4d"
+        )
 
 
 def _other_strides(config: NetworkConfig, strides: tuple[int, ...]) -> ConfigError:

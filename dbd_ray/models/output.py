@@ -19,7 +19,7 @@ class NetworkOutput(NamedTuple):
         depth: N×1×H×W at the input's size, unbounded, trained towards 0 = near, 1 = far; None if not predicted.
         side_focus_logits: One N×1×h×w map per decoder level, deepest level first, each at its level's resolution.
         side_depth: Likewise for depth; empty if depth is not predicted.
-        features: The encoder's five maps N×C×h×w, shallow to deep.
+        features: The encoder's maps N×C×h×w, shallow to deep; five but for `dbdgan_teacher`, which has four.
     """
 
     focus_logits: Tensor

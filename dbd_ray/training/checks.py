@@ -1,13 +1,17 @@
 """Checks before a run starts: of its settings against its data, and of the cluster that it asks for."""
 
+import functools
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+import torch
 
 from dbd_ray.config import NetworkConfig, ObjectiveConfig, TrainConfig, WorkersConfig
 from dbd_ray.datasets.prepared import common_input_size, read_info
 from dbd_ray.errors import ConfigError
 from dbd_ray.metrics import METRIC_NAMES
+from dbd_ray.models import build_network
 from dbd_ray.models.output import SMALLEST_SIDE_PX
 from dbd_ray.storage import as_uri, kind_at
 from dbd_ray.tracking.store import database_file
@@ -33,9 +37,9 @@ def check_settings(config: TrainConfig) -> None:
             "network sees, and crops are not enlarged; prepare it at a larger --size and set input_size, or set it to 1"
         )
     network, teacher = config.network, config.objective.adversarial.teacher
-    _check_weights("network", network)
+    _check_network("network", network)
     if teacher is not None:
-        _check_weights("objective.adversarial.teacher", teacher)
+        _check_network("objective.adversarial.teacher", teacher)
     if network.depth and config.objective.depth_weight > 0 and not any(info.depth_rows for info in infos):
         raise ConfigError(
             f"network.depth has nothing to learn from: no row of {', '.join(config.data)} has a depth; add depths with "
@@ -121,6 +125,22 @@ def check_store(tracking_uri: str, nodes: Nodes) -> None:
             f"{tracking_uri}: the cluster has {count} nodes, and an sqlite file is safe on one only; start "
             "`mlflow server` and set MLFLOW_TRACKING_URI to its address"
         )
+
+
+def _check_network(setting: str, network: NetworkConfig) -> None:
+    _check_weights(setting, network)
+    if problem := _why_not_built(network.model_copy(update={"backbone_weights": None}).model_dump_json()):
+        raise ConfigError(problem.replace("network.", f"{setting}.", 1))
+
+
+@functools.lru_cache(maxsize=64)  # a study has many runs of few networks
+def _why_not_built(network: str) -> str:
+    try:
+        with torch.random.fork_rng(devices=[]):
+            build_network(NetworkConfig.model_validate_json(network))
+    except ConfigError as error:
+        return str(error)
+    return ""
 
 
 def _check_weights(setting: str, network: NetworkConfig) -> None:

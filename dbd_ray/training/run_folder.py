@@ -20,8 +20,9 @@ KEY_FIELD = "run_key"
 URI_FIELD = "tracking_uri"
 MODEL_FILES = (WEIGHTS, CARD)
 TEACHER = "teacher"  # folder of a teacher that was trained together with the model
-# settings that say where a run is trained, beside which others, and what becomes of its model, not what is trained
-_OF_TRAINING = ("workers.", "micro_batch_size", "registered_model")
+# settings that say where a run is trained, beside which others, when it is given up, and what becomes of its model, not
+# what is trained
+_OF_TRAINING = ("workers.", "micro_batch_size", "registered_model", "objective.adversarial.stop_at_")
 MAY_DIFFER = (*_OF_TRAINING, *(f"train.{name}" for name in _OF_TRAINING), "concurrent")
 
 

@@ -122,21 +122,23 @@ class Adversarial(Objective):
                 f"the network's maps are constant (standard deviation {means['map_spread']:.1e} within a picture): "
                 "lower optimizer.lr or objective.adversarial's weights"
             )
-        limit = self.scheme.stop_at_accuracy
+        limit = self.scheme.stop_at_loss
         for name in self.weights:
-            reached = means[f"{name}/accuracy"]
-            if limit is not None and reached >= limit:
+            reached = means[f"{name}/loss"]
+            if limit is not None and reached < limit:
                 return (
-                    f"discriminator {name} tells {reached:.2%} of an epoch's pixels apart, so that nothing is learned "
-                    "from it: lower objective.adversarial.discriminator_lr, or set its weight to 0 "
-                    "(objective.adversarial.stop_at_accuracy=null goes on all the same)"
+                    f"discriminator {name} wins: its loss over the epoch is {reached:.2g}, 2 by guessing. "
+                    "objective.adversarial.stop_at_loss=null goes on all the same; another name and a lower "
+                    "objective.adversarial.discriminator_lr give the network a chance"
                 )
         return ""
 
     def train(self, mode: bool = True) -> None:
-        """Set the networks to training or evaluation; discriminators are set where they are used."""
+        """Set the networks to training or evaluation, and forget a step that failed in its middle."""
         super().train(mode)
         self._spreads.clear()
+        if self.discriminators:
+            self.discriminators.forget()
 
     def state_dict(self) -> dict[str, Any]:
         """Give all that `load_state_dict` needs to go on bit by bit, as tensors and plain values."""

@@ -72,6 +72,11 @@ class Discriminators:
             self._waiting[name].append(_Maps(photos, real.detach(), fake.detach()))
         return adversarial_loss(Verdicts(of_real, judge(photos, fake)))
 
+    def forget(self) -> None:
+        """Forget the maps of passes that no step followed."""
+        for waiting in self._waiting.values():
+            waiting.clear()
+
     def step(self, shares: Sequence[Tensor]) -> dict[str, float]:
         """Step all discriminators by the maps of the last passes.
 

@@ -222,12 +222,14 @@ def test_a_run_does_not_go_on_with_other_discriminators(
 
 def test_a_flat_map_and_a_discriminator_that_wins_end_the_run_by_name(make: Callable[..., Learner]) -> None:
     objective = _objective(make())
-    fine = {"map_spread": 0.2, "d2/accuracy": 0.9}
+    fine = {"map_spread": 0.2, "d2/accuracy": 0.9999, "d2/loss": 0.2}
     assert objective.reason_to_stop(fine) == ""
     assert "maps are constant (standard deviation 1.0e-04" in objective.reason_to_stop({**fine, "map_spread": 1e-4})
-    assert "discriminator d2 tells 99.95% of" in objective.reason_to_stop({**fine, "d2/accuracy": 0.9995})
-    patient = _objective(make(stop_at_accuracy=None))
-    assert patient.reason_to_stop({**fine, "d2/accuracy": 1.0}) == ""
+    assert "discriminator d2 wins: its loss over the epoch is 0.005" in objective.reason_to_stop(
+        {**fine, "d2/loss": 0.005}
+    )
+    patient = _objective(make(stop_at_loss=None))
+    assert patient.reason_to_stop({**fine, "d2/loss": 0.0}) == ""
 
 
 def test_a_loss_of_a_discriminator_that_is_not_finite_is_named(make: Callable[..., Learner], batch: Batch) -> None:
@@ -258,6 +260,18 @@ def test_a_loss_of_a_discriminator_that_is_not_finite_is_named(make: Callable[..
         (
             {"kind": "adversarial", "teacher_checkpoints": ["lite"], "adversarial": {"teacher": TEACHER}},
             "the network has one teacher",
+        ),
+        (
+            {
+                "kind": "adversarial",
+                "adversarial": {
+                    "teacher": TEACHER,
+                    "distilled_weight": 0,
+                    "consistency_weight": 0,
+                    "feature_weight": 0,
+                },
+            },
+            "adversarial.teacher teaches nothing",
         ),
         (
             {
