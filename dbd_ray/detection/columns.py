@@ -46,11 +46,28 @@ def columns_of(rows: Sequence[dict[str, Any]]) -> dict[str, np.ndarray]:
         for name, kind in OUTPUT_COLUMNS.items()
         if name != "error"
     }
-    return {**columns, "error": np.array([row["error"] for row in rows], dtype=object).view(_Texts)}
+    return {**columns, "error": _Texts.of([row["error"] for row in rows])}
 
 
 class _Texts(np.ndarray[Any, Any]):
-    """Texts or None; of type string for Arrow also where all are None, or files of one data set would differ in it."""
+    """Texts or None, which Arrow takes for texts also where all are None.
 
-    def __arrow_array__(self, type: pa.DataType | None = None) -> pa.Array:
-        return pa.array(self.tolist(), pa.string())
+    Ray Data gives a column the type of its values, and one of None alone has none: the files of one data set would
+    differ in it. So the elements are Arrow's texts, of which null is one, and Python sees str and None.
+    """
+
+    @classmethod
+    def of(cls, texts: Sequence[str | None]) -> "_Texts":
+        values = np.empty(len(texts), object)
+        values[:] = [pa.scalar(text, pa.string()) for text in texts]
+        return values.view(cls)
+
+    def __getitem__(self, place: Any) -> Any:
+        found = super().__getitem__(place)
+        return found.as_py() if isinstance(found, pa.Scalar) else found
+
+    def __iter__(self) -> Any:
+        return iter(self.tolist())
+
+    def tolist(self) -> Any:
+        return [one.as_py() for one in super().tolist()]

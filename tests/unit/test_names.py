@@ -80,5 +80,6 @@ def test_results_and_answers_of_the_version_before_are_read() -> None:
 def test_no_error_is_null_and_of_the_type_of_text() -> None:
     errors = columns_of([found_row(SUMMARY, b""), found_row(SUMMARY, b"")])["error"]
     assert isinstance(errors, np.ndarray) and errors.tolist() == [None, None]
-    assert pa.array(errors).type == pa.string()
+    assert pa.array(errors).type == pa.infer_type(errors) == pa.string()
+    assert errors[0] is None and list(errors) == [None, None]
     assert columns_of([failed_row("cut [truncated]")])["error"].tolist() == ["cut [truncated]"]
