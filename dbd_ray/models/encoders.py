@@ -10,20 +10,18 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from timm.data.constants import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from timm.models.efficientnet import EfficientNet
-from torch import Tensor, nn
+from torch import nn
 
 from dbd_ray.config import NetworkConfig
 from dbd_ray.errors import CheckpointError, ConfigError
+from dbd_ray.models.encoder_modules import Colour, Encoder, HalfStrideEncoder, HeadEncoder, TimmEncoder, VGG16Encoder
 
 STRIDES = (2, 4, 8, 16, 32)
-VGG16_STAGES = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
 WEIGHT_OPTIONS = {"pretrained", "pretrained_cfg", "pretrained_cfg_overlay", "checkpoint_path", "cache_dir"}
 TAP_OPTIONS = {"features_only", "out_indices", "output_stride"}
 
-Colour = tuple[float, float, float]
 
-
-def build_encoder(config: NetworkConfig) -> "Encoder":
+def build_encoder(config: NetworkConfig) -> Encoder:
     """Build a backbone with its weights.
 
     Args:
@@ -42,7 +40,7 @@ def build_encoder(config: NetworkConfig) -> "Encoder":
     return encoder
 
 
-def build_half_stride_encoder(config: NetworkConfig) -> "Encoder":
+def build_half_stride_encoder(config: NetworkConfig) -> Encoder:
     """Build a backbone of which one of the first two halvings is left out: four maps at strides 2, 4, 8 and 16.
 
     That is the stem's max-pool where there is one, as in Distill-DBDGAN's teacher, else the stride of the first
@@ -63,7 +61,7 @@ def build_half_stride_encoder(config: NetworkConfig) -> "Encoder":
     return halved
 
 
-def build_head_encoder(config: NetworkConfig) -> "Encoder":
+def build_head_encoder(config: NetworkConfig) -> Encoder:
     """Build a backbone whose deepest map has passed the convolution before its classifier, where it has one.
 
     In timm's EfficientNet family (MobileNetV2 included) the other maps are taken after the first block at each
@@ -89,7 +87,7 @@ def build_head_encoder(config: NetworkConfig) -> "Encoder":
     return encoder
 
 
-def _timm_encoder(config: NetworkConfig) -> "TimmEncoder":
+def _timm_encoder(config: NetworkConfig) -> TimmEncoder:
     features = _create(config, features_only=True)
     strides = tuple(features.feature_info.reduction())
     if strides != STRIDES:
@@ -100,7 +98,7 @@ def _timm_encoder(config: NetworkConfig) -> "TimmEncoder":
 
 
 @torch.no_grad()
-def _require_strides(encoder: "Encoder", strides: tuple[int, ...], config: NetworkConfig) -> None:
+def _require_strides(encoder: Encoder, strides: tuple[int, ...], config: NetworkConfig) -> None:
     # tried, not asked: convolutions without padding, branches and skips of the stem are written nowhere
     side = 2 * STRIDES[-1]
     picture = torch.zeros(1, 3, side, side, device=next(encoder.parameters()).device)
@@ -142,7 +140,7 @@ def _first_at_each_stride(whole: Any) -> dict[int, tuple[int, int]]:
     return first
 
 
-def _vgg16(config: NetworkConfig) -> "VGG16Encoder":
+def _vgg16(config: NetworkConfig) -> VGG16Encoder:
     if config.backbone_options:
         raise ConfigError("network.backbone_options has no effect with backbone=vgg16: remove it")
     encoder = VGG16Encoder(*_normalisation(config, {"mean": IMAGENET_DEFAULT_MEAN, "std": IMAGENET_DEFAULT_STD}))
@@ -224,100 +222,3 @@ def _without_weights(config: NetworkConfig) -> nn.Module:
     with torch.device("meta"):
         whole: nn.Module = _create(config.model_copy(update={"backbone_weights": None}))
         return whole
-
-
-class Encoder(nn.Module):
-    """A backbone: normalised image N×3×H×W -> five feature maps at strides 2, 4, 8, 16, 32.
-
-    Args:
-        features: The backbone's layers.
-        channels: Widths of the five maps, shallow to deep.
-        mean: RGB mean in [0,1] that the input is to be normalised with.
-        std: RGB standard deviation, likewise.
-    """
-
-    def __init__(self, features: nn.Module, channels: tuple[int, ...], mean: Colour, std: Colour):
-        super().__init__()
-        self.features = features
-        self.channels = channels
-        self.mean = mean
-        self.std = std
-
-
-class TimmEncoder(Encoder):
-    """Any timm backbone built with `features_only=True`."""
-
-    def __init__(self, features: Any, mean: Colour, std: Colour):
-        super().__init__(features, tuple(features.feature_info.channels()), mean, std)
-
-    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
-        """Return the five maps, shallow to deep."""
-        return tuple(self.features(image))
-
-
-class VGG16Encoder(Encoder):
-    """VGG16 tapped after each max-pool, as the paper's authors do; timm's taps sit before the pools."""
-
-    def __init__(self, mean: Colour, std: Colour):
-        layers: list[nn.Module] = []
-        channels_in = 3
-        for stage in VGG16_STAGES:
-            for channels_out in stage:
-                conv = nn.Conv2d(channels_in, channels_out, 3, padding=1)
-                nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
-                nn.init.zeros_(conv.bias)  # type: ignore[arg-type]
-                layers += [conv, nn.ReLU(inplace=True)]
-                channels_in = channels_out
-            layers.append(nn.MaxPool2d(2))
-        super().__init__(nn.Sequential(*layers), tuple(stage[-1] for stage in VGG16_STAGES), mean, std)
-
-    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
-        """Return the five maps, shallow to deep."""
-        taps: list[Tensor] = []
-        for layer in self.features.children():
-            image = layer(image)
-            if isinstance(layer, nn.MaxPool2d):
-                taps.append(image)
-        return tuple(taps)
-
-
-class HalfStrideEncoder(Encoder):
-    """The four deeper maps of a timm backbone without the halving of its max-pool or first convolution."""
-
-    def __init__(self, features: Any, channels: tuple[int, ...], mean: Colour, std: Colour):
-        super().__init__(features, channels, mean, std)
-        if hasattr(features, "maxpool"):
-            features.maxpool = nn.Identity()
-        else:
-            stem = next(layer for layer in features.modules() if isinstance(layer, nn.Conv2d))
-            stem.stride = (1, 1)
-
-    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
-        """Return the four maps, shallow to deep."""
-        return tuple(self.features(image))[1:]
-
-
-class HeadEncoder(Encoder):
-    """A network of timm's EfficientNet family up to its head, tapped after the first block at each resolution.
-
-    Args:
-        features: The network without its classifier.
-        taps: Stage and width of the first blocks at strides 2, 4, 8 and 16.
-        mean, std: As for `Encoder`.
-    """
-
-    def __init__(self, features: Any, taps: tuple[tuple[int, int], ...], mean: Colour, std: Colour):
-        super().__init__(features, (*(width for _, width in taps), features.num_features), mean, std)
-        self.taps = tuple(number for number, _ in taps)
-
-    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
-        """Return the five maps, shallow to deep."""
-        maps: list[Tensor] = []
-        network: Any = self.features
-        features = network.bn1(network.conv_stem(image))
-        for number, stage in enumerate(network.blocks):
-            for position, block in enumerate(stage):
-                features = block(features)
-                if position == 0 and number in self.taps:
-                    maps.append(features)
-        return (*maps, network.bn2(network.conv_head(features)))

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from dbd_ray.errors import ConfigError
-from dbd_ray.models.encoders import Encoder
+from dbd_ray.models.encoder_modules import Encoder
 
 SMALLEST_SIDE_PX = 32  # the deepest encoder stage has stride 32
 
