@@ -82,6 +82,12 @@ def test_a_released_file_becomes_a_checkpoint(wrapped: bool, vgg16: dict[str, Te
     assert len(weights) == len(vgg16)
 
 
+def test_a_file_with_a_weight_that_is_no_number_is_refused(vgg16: dict[str, Tensor]) -> None:
+    name = "sideatt4.conv2.bias"
+    with pytest.raises(CheckpointError, match=rf"not finite in {name}: the file is damaged"):
+        import_authors({**vgg16, name: torch.full_like(vgg16[name], float("nan"))}, "vgg16")
+
+
 def test_every_tensor_that_does_not_fit_is_listed_by_its_released_name(vgg16: dict[str, Tensor]) -> None:
     changed = dict(vgg16)
     changed["stranger.weight"] = changed.pop("fusiond.bias")

@@ -245,6 +245,14 @@ def test_a_loss_of_a_discriminator_that_is_not_finite_is_named(make: Callable[..
     assert discriminators.state_dict()["optimizer"] == before
 
 
+def test_a_step_that_failed_leaves_nothing_behind(make: Callable[..., Learner], batch: Batch) -> None:
+    learner = make()
+    with pytest.raises(TrainingError):
+        train_step(learner, batch._replace(focus=batch.focus * float("nan")))
+    learner.objective.train()
+    assert "d2/loss" in train_step(learner, batch)
+
+
 @pytest.mark.parametrize(
     ("settings", "said"),
     [

@@ -88,6 +88,24 @@ def test_weights_that_are_not_there_are_named_with_their_field(
         check_settings(make_config(data=[taught], network={"backbone_weights": present}))
 
 
+@pytest.mark.parametrize(
+    ("network", "said"),
+    [
+        ({"architecture": "dbdgan_studnet"}, "architecture: 'dbdgan_studnet' is unknown"),
+        ({"backbone": "mobilenetv3_smal_050"}, "backbone: .* did you mean .*mobilenetv3_small_050"),
+        ({"architecture": "dbdgan_teacher", "backbone": "dla34"}, "backbone: dla34 gives maps at strides 4, 8, 16, 32"),
+    ],
+)
+def test_a_network_that_cannot_be_built_is_refused_before_the_run_holds_its_name(
+    make_config: MakeConfig, taught: str, network: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(ConfigError, match=rf"^network\.{said}"):
+        check_settings(make_config(data=[taught], network=network))
+    objective = {"kind": "adversarial", "adversarial": {"teacher": network}}
+    with pytest.raises(ConfigError, match=rf"^objective\.adversarial\.teacher\.{said}"):
+        check_settings(make_config(data=[taught], objective=objective))
+
+
 def _taught_by(*teachers: str, **settings: Any) -> dict[str, Any]:
     return {"teacher_checkpoints": teachers, "teacher_weight": 1, **settings}
 

@@ -55,6 +55,13 @@ def test_a_run_that_began_before_a_setting_existed_goes_on_with_its_default(tmp_
     assert find_claim(config.model_copy(update={"workers": WorkersConfig(count=(1, 2))})) == "key"
     # another number of workers may ask for another one: an optimiser step stays the same
     assert find_claim(config.model_copy(update={"micro_batch_size": 2})) == "key"
+    # nor does it matter when a run would be given up
+    patient = {"objective": {"kind": "adversarial", "adversarial": {"stop_at_loss": None}}}
+    adversarial = {"objective": {"kind": "adversarial"}}
+    again = train_config({**settings, "name": "again", **adversarial}, where="test")
+    (tmp_path / "again").mkdir()
+    claim_name(again, "key")
+    assert find_claim(train_config({**settings, "name": "again", **patient}, where="test")) == "key"
     with pytest.raises(ConfigError, match=r"\(ingest: auto → streaming\)"):
         find_claim(config.model_copy(update={"ingest": "streaming"}))
 
