@@ -38,9 +38,8 @@ def _names(page: Page) -> list[str]:
 
 def _shares(page: Page) -> dict[str, float]:
     labels = page.locator(".thumb[data-state=done]").evaluate_all("options => options.map(one => one.ariaLabel)")
-    return {
-        name: float(share) for name, share in (re.fullmatch(r"(.*): ([\d.]+) % in focus", x).groups() for x in labels)
-    }
+    pairs = (label.removesuffix(" % in focus").rsplit(": ", 1) for label in labels)
+    return {name: float(share) for name, share in pairs}
 
 
 def test_thumbnails_say_the_share_in_focus(open_page: OpenPage, drop: Drop, named: dict[str, bytes]) -> None:
