@@ -1,4 +1,4 @@
-"""Self-attention over the positions of a feature map, without the matrix of all pairs in memory."""
+"""Self-attention over the positions of a feature map, in blocks, so that a large matrix of all pairs is never whole in memory."""
 
 import torch
 from torch import Tensor, nn
