@@ -1,4 +1,4 @@
-"""Self-attention over the positions of a feature map, in blocks, so that a large matrix of all pairs is never whole in memory."""
+"""Self-attention over the positions of a feature map, in blocks: a large matrix of all pairs is never held whole."""
 
 import torch
 from torch import Tensor, nn

@@ -56,6 +56,12 @@ def test_the_page_names_what_tables_files_and_answers_hold() -> None:
     }
 
 
+def test_the_table_of_the_endpoints_page_has_the_columns_of_predict() -> None:
+    script = Path(schemas.__file__).parent / "web" / "results.js"
+    (columns,) = re.findall(r"^const COLUMNS = (\[.*\]);$", script.read_text(encoding="utf-8"), re.MULTILINE)
+    assert tuple(json.loads(columns)) == tuple(COLUMNS)
+
+
 def test_former_names_have_the_same_values_and_are_on_the_page() -> None:
     page = PAGE.read_text(encoding="utf-8").partition("## Former names")[2]
     for old, new in {**FORMER_COLUMNS, **OTHER_NAMES}.items():
