@@ -43,9 +43,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=options.temporary) as folder:
         library = Path(folder) / "library"
         _make_library(sorted(options.photos.rglob("*.jpg")), library, options.count, options.megapixels)
-        files = [path.read_bytes() for path in sorted(library.iterdir())]
-        figures = {
-            "photos": len(files),
+        files = [path.read_bytes() for path in sorted(library.iterdir())[: options.part]]
+        figures: dict[str, object] = {
+            "photos": options.count,
             "megapixels": options.megapixels,
             "machine": describe_device(torch.device("cpu")),
         }
@@ -53,9 +53,9 @@ def main() -> None:
         photos = [_decoded(data) for data in files[:BATCH]]
         detector.detect(photos)
         rates = {
-            "decode alone": _rate(lambda: [_decoded(data) for data in files[: options.part]], options.part),
+            "decode alone": _rate(lambda: [_decoded(data) for data in files], options.part),
             "detect alone": _rate(lambda: _detect(detector, photos, options.part), options.part),
-            "plain loop": _rate(lambda: _plain_loop(detector, files[: options.part]), options.part),
+            "plain loop": _rate(lambda: _plain_loop(detector, files), options.part),
         }
         with local_or_cluster():
             rates["annotate"], rates["annotate, start included"] = _annotate(library, Path(folder) / "out")
