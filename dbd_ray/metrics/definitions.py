@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 METRIC_DEFINITIONS: Mapping[str, str] = {
     "mae": "Mean absolute difference of map and truth per photo, at the truth's size; mean over photos.",
+    "mae_worst_tenth": "Mean of `mae` over the tenth of the photos, rounded up, where it is highest.",
     "f_adaptive_pooled_dd_notebook": (
         "F as in depth distillation's released notebook: 8-bit map above min(1.5 × its mean, 255), the truth "
         "thresholded the same way (so it vanishes where 2/3 or more is in focus), pixels of all photos pooled."
@@ -29,8 +30,13 @@ METRIC_DEFINITIONS: Mapping[str, str] = {
         "Share of photos whose map at threshold 0.5 is of the truth's kind: all in focus (97 % of the pixels or "
         "more), none (2 % or less), or a part."
     ),
+    "ece": (
+        "Expected calibration error (Guo et al., ICML 2017): distance between the mean focus value and the share of "
+        "pixels in focus, in 15 equal bins of the focus value; mean over the pixels of all photos."
+    ),
 }
 METRIC_NAMES: tuple[str, ...] = tuple(METRIC_DEFINITIONS)
+_ERRORS = ("mae", "mae_worst_tenth", "ece")
 
 PER_PHOTO_METRICS: tuple[str, ...] = (
     "mae",
@@ -41,7 +47,7 @@ PER_PHOTO_METRICS: tuple[str, ...] = (
     "iou_at_half_blur",
     "kind_accuracy",
 )
-"""The metrics that are a mean over photos, by which two models can be compared photo by photo."""
+"""The metrics that are a plain mean over all photos, by which two models can be compared photo by photo."""
 
 
 def lower_is_better(name: str) -> bool:
@@ -51,11 +57,11 @@ def lower_is_better(name: str) -> bool:
         name: One of `METRIC_NAMES`.
 
     Returns:
-        True for `mae`, False for all others.
+        True for `mae`, `mae_worst_tenth` and `ece`, False for all others.
 
     Raises:
         ValueError: The name is not a metric.
     """
     if name not in METRIC_DEFINITIONS:
         raise ValueError(f"unknown metric {name!r}: choose one of {', '.join(METRIC_NAMES)}")
-    return name == "mae"
+    return name in _ERRORS

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from dbd_ray.metrics.calibration import Reliability
 from dbd_ray.metrics.definitions import METRIC_NAMES, PER_PHOTO_METRICS
 from dbd_ray.metrics.photo import LEVELS, PhotoCounts
 from dbd_ray.metrics.scores import f_beta, f_pooled
@@ -16,6 +17,13 @@ _PIXEL_COUNTS = ("hits", "predicted", "actual", "dd_hits", "dd_actual")
 # holds two thousand million photos.
 _SCALAR_UNIT = 2**60
 _CURVE_UNIT = 2**32
+# photos are told apart by their MAE to this fraction, which is the largest possible error of the worst tenth's mean
+_MAE_BINS = 4096
+
+
+def worst_tenth(photos: int) -> int:
+    """Number of photos that make the worst tenth, at least one."""
+    return -(-photos // 10)
 
 
 class PrCurve(NamedTuple):
@@ -43,6 +51,8 @@ class FocusMetrics:
         self._sums: dict[str, int] = dict.fromkeys((*PER_PHOTO_METRICS, "precision", "recall"), 0)
         self._pixels: dict[str, int] = dict.fromkeys(_PIXEL_COUNTS, 0)
         self._curve_sums = np.zeros((2, LEVELS), np.int64)
+        self._levels = np.zeros((2, LEVELS), np.int64)  # all pixels, and those in focus
+        self._mae_bins = np.zeros((2, _MAE_BINS), np.int64)  # photos, and the sum of their MAE
 
     @property
     def images(self) -> int:
@@ -83,6 +93,9 @@ class FocusMetrics:
         for name, count in pixels.items():
             self._pixels[name] += count
         self._curve_sums += np.rint(counts.curve() * _CURVE_UNIT).astype(np.int64)
+        self._levels += -np.diff([counts.predicted_from, counts.hits_from])
+        mae_bin = min(int(counts.mae * _MAE_BINS), _MAE_BINS - 1)
+        self._mae_bins[:, mae_bin] += (1, round(counts.mae * _CURVE_UNIT))
         return values | counts.fractions
 
     def merge(self, other: "FocusMetrics") -> None:
@@ -97,6 +110,8 @@ class FocusMetrics:
         for name, count in other._pixels.items():
             self._pixels[name] += count
         self._curve_sums += other._curve_sums
+        self._levels += other._levels
+        self._mae_bins += other._mae_bins
 
     def __iadd__(self, other: "FocusMetrics") -> Self:
         self.merge(other)
@@ -119,6 +134,8 @@ class FocusMetrics:
             "f_adaptive_pooled": f_pooled(pixels["hits"], pixels["predicted"], pixels["actual"]),
             "f_adaptive_of_mean_pr": float(f_beta(np.array(means["precision"]), np.array(means["recall"]))),
             "f_max_of_mean_curve": float(f_beta(curve.precision, curve.recall).max()),
+            "mae_worst_tenth": self._mae_worst_tenth(),
+            "ece": self.reliability().expected_error,
         } | {name: means[name] for name in PER_PHOTO_METRICS}
         return {name: values[name] for name in METRIC_NAMES}
 
@@ -131,22 +148,40 @@ class FocusMetrics:
         Raises:
             ValueError: No photo was added.
         """
-        if self._images == 0:
-            raise ValueError("no metrics without photos: call update() with at least one map and its truth")
+        self._refuse_none()
         precision, recall = self._curve_sums / (_CURVE_UNIT * self._images)
         return PrCurve(precision, recall)
+
+    def reliability(self) -> Reliability:
+        """Give the reliability curve over the pixels of the photos so far; ValueError if no photo was added."""
+        self._refuse_none()
+        return Reliability.of_levels(self._levels)
+
+    def _refuse_none(self) -> None:
+        if self._images == 0:
+            raise ValueError("no metrics without photos: call update() with at least one map and its truth")
+
+    def _mae_worst_tenth(self) -> float:
+        photos, sums = self._mae_bins[:, ::-1]
+        wanted = worst_tenth(self._images)
+        taken = np.diff(np.minimum(np.cumsum(photos), wanted), prepend=0)
+        means = sums / _CURVE_UNIT / np.maximum(photos, 1)
+        return float(taken @ means) / wanted
 
     def state(self) -> dict[str, Any]:
         """Give everything needed to rebuild this accumulator elsewhere, without loss.
 
         Returns:
-            `images`, `sums` and `pixels` (Python integers) and `curve_sums` (int64 [2,256]); the same size always.
+            `images`, `sums` and `pixels` (Python integers), `curve_sums` and `levels` (int64 [2,256]) and `mae_bins`
+            (int64 [2,4096]); the same size always.
         """
         return {
             "images": self._images,
             "sums": dict(self._sums),
             "pixels": dict(self._pixels),
             "curve_sums": self._curve_sums.copy(),
+            "levels": self._levels.copy(),
+            "mae_bins": self._mae_bins.copy(),
         }
 
     @classmethod
@@ -164,4 +199,6 @@ class FocusMetrics:
         metrics._sums = {name: int(state["sums"][name]) for name in metrics._sums}
         metrics._pixels = {name: int(state["pixels"][name]) for name in metrics._pixels}
         metrics._curve_sums = np.array(state["curve_sums"], np.int64).reshape(2, LEVELS)
+        metrics._levels = np.array(state["levels"], np.int64).reshape(2, LEVELS)
+        metrics._mae_bins = np.array(state["mae_bins"], np.int64).reshape(2, _MAE_BINS)
         return metrics
