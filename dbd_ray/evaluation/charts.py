@@ -1,4 +1,4 @@
-"""Charts of precision and recall and of training, as SVG."""
+"""Charts of precision and recall, of calibration and of training, as SVG."""
 
 from collections.abc import Mapping, Sequence
 
@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from dbd_ray.evaluation.chart_style import DARK, LIGHT, Theme, add_legend, new_figure, svg_text, whole_ticks
-from dbd_ray.metrics import F_BETA2, METRIC_NAMES, PrCurve, lower_is_better
+from dbd_ray.metrics import F_BETA2, METRIC_NAMES, PrCurve, Reliability, lower_is_better
 
 _MAX_LINES = 5
 # endings of what training reports beside its losses; on the same axis these would flatten every loss curve
@@ -49,6 +49,37 @@ def pr_curve_chart(curves: Mapping[str, PrCurve], dark: bool = False) -> str:
     axes.set(xlim=(0, 1), ylim=(0, 1.005), xlabel="Recall of in-focus pixels", ylabel="Precision")
     if curves:
         add_legend(axes, theme, "lower left")
+    return svg_text(figure)
+
+
+def reliability_chart(curves: Mapping[str, Reliability], dark: bool = False) -> str:
+    """Draw reliability curves over the diagonal of perfect calibration, and beside them how the pixels are spread.
+
+    Args:
+        curves: Curve by label, in the order of the legend.
+        dark: Draw for a dark page.
+
+    Returns:
+        The picture as SVG text.
+    """
+    theme = DARK if dark else LIGHT
+    figure, (axes, spread) = new_figure(theme, 2, (9.2, 4.2))
+    axes.plot((0, 1), (0, 1), color=theme.muted, linewidth=0.8, linestyle=(0, (2, 3)))
+    for index, (label, curve) in enumerate(curves.items()):
+        colour = theme.colours[index % len(theme.colours)]
+        seen = curve.pixels > 0
+        plain_label = label.replace("$", r"\$")  # a pair of dollar signs would be read as a formula
+        axes.plot(
+            curve.predicted[seen], curve.actual[seen], color=colour, linewidth=2.4, marker="o", markersize=5,
+            label=f"{plain_label}: expected error {curve.expected_error:.3f}",
+        )  # fmt: skip
+        edges = np.linspace(0, 1, len(curve.pixels) + 1)
+        shares = curve.pixels / max(1, curve.pixels.sum())
+        spread.stairs(shares, edges, color=colour, linewidth=2, fill=len(curves) == 1)
+    axes.set(xlim=(0, 1), ylim=(0, 1.005), xlabel="Predicted focus value", ylabel="Share of pixels in focus")
+    spread.set(xlim=(0, 1), ylim=(0, None), xlabel="Predicted focus value", ylabel="Share of all pixels")
+    if curves:
+        add_legend(axes, theme, "upper left")
     return svg_text(figure)
 
 

@@ -10,6 +10,7 @@ REPORT_FILES = {
     "metrics": "metrics.json",
     "per_image": "per_image.csv",
     "pr_curve": "pr_curve.svg",
+    "reliability": "reliability.svg",
     "markdown": "report.md",
     "html": "report.html",
     "worst": "worst",

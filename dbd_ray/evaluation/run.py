@@ -21,7 +21,8 @@ from dbd_ray.detection.detector import Detector
 from dbd_ray.errors import CheckpointError, DatasetError, PhotoError
 from dbd_ray.evaluation.comparison import Comparison
 from dbd_ray.evaluation.promotion import Rival, choose_rival, decide, find_champion_to_beat
-from dbd_ray.evaluation.report import Report, write_report
+from dbd_ray.evaluation.report import write_report
+from dbd_ray.evaluation.report_content import Report
 from dbd_ray.evaluation.report_folder import require_report_folder
 from dbd_ray.evaluation.thumbnails import EvaluatedPhoto, keep_worst, thumbnail
 from dbd_ray.images.decode import decode_photo
@@ -114,6 +115,7 @@ def _evaluate(config: EvaluateConfig, checkpoint: Path, uri: str, on_photo: Call
         model=describe(detector),
         metrics=metrics.compute(),
         curve=metrics.curve(),
+        reliability=metrics.reliability(),
         per_image=rows,
         examples=examples,
         worst=worst,

@@ -22,6 +22,7 @@ from dbd_ray.evaluation import (
     keep_worst,
     loss_chart,
     pr_curve_chart,
+    reliability_chart,
     thumbnail,
     write_report,
 )
@@ -78,6 +79,7 @@ def report() -> Report:
         model={"name": "tiny & small", "parameters": "1,234"},
         metrics=metrics.compute(),
         curve=metrics.curve(),
+        reliability=metrics.reliability(),
         per_image=per_image,
         examples=photos[:2],
         worst=worst,
@@ -88,7 +90,7 @@ def report() -> Report:
 
 def test_every_file_is_written_and_named(report: Report, tmp_path: Path) -> None:
     paths = write_report(report, tmp_path / "new" / "folder")
-    assert set(paths) == {"metrics", "per_image", "pr_curve", "markdown", "html", "worst"}
+    assert set(paths) == {"metrics", "per_image", "pr_curve", "reliability", "markdown", "html", "worst"}
     assert all(path.exists() for path in paths.values())
     assert {p.name for p in (tmp_path / "new" / "folder").iterdir()} == {p.name for p in paths.values()}
 
@@ -110,7 +112,7 @@ def test_json_markdown_and_page_show_the_same_values(report: Report, tmp_path: P
 def test_the_page_needs_no_other_file_and_no_host(report: Report, tmp_path: Path) -> None:
     text = write_report(report, tmp_path)["html"].read_text()
     page = Page(text)
-    assert len(page.references) == 4 + 4 * 4  # two charts in two modes, two examples and two worst cases
+    assert len(page.references) == 6 + 4 * 4  # three charts in two modes, two examples and two worst cases
     assert all(reference.startswith("data:image/") for reference in page.references)
     assert "script" not in page.tags
     assert "url(" not in text and "@import" not in text
@@ -138,6 +140,30 @@ def test_the_worst_are_the_worst_by_mae(report: Report, tmp_path: Path) -> None:
     assert [p.name for p in sorted(paths["worst"].iterdir())] == ["01_photo1.png", "02_b_x_b_.._.._a.png"]
     section = paths["html"].read_text().split("Worst cases")[1]
     assert section.index("photo1") < section.index("&lt;b&gt;x")
+
+
+def test_every_form_of_the_report_names_the_worst_tenth_and_its_mean(report: Report, tmp_path: Path) -> None:
+    paths = write_report(report, tmp_path)
+    stored = json.loads(paths["metrics"].read_text())
+    assert stored["worst_tenth"] == ["photo1"]  # one of five
+    worst = next(row for row in report.per_image if row["id"] == "photo1")
+    assert stored["metrics"]["mae_worst_tenth"] == pytest.approx(worst["mae"])
+    said = f"1 of 5 photos, mean MAE {worst['mae']:.4f}"
+    assert said in paths["markdown"].read_text()
+    section = paths["html"].read_text().split("<h2>Worst tenth</h2>")[1].split("</section>")[0]
+    assert said in section and "photo1" in section and "photo2" not in section
+
+
+def test_the_reliability_curve_is_stored_and_drawn_with_its_expected_error(report: Report, tmp_path: Path) -> None:
+    paths = write_report(report, tmp_path)
+    stored = json.loads(paths["metrics"].read_text())["reliability"]
+    assert stored["pixels"] == report.reliability.pixels.tolist()
+    assert [value is None for value in stored["actual"]] == [count == 0 for count in stored["pixels"]]
+    svg = paths["reliability"].read_text()
+    assert svg == reliability_chart({"tiny & small": report.reliability})
+    ElementTree.fromstring(svg)
+    assert f"expected error {report.metrics['ece']:.3f}" in svg
+    assert "a$b$" in reliability_chart({"a$b$": report.reliability}, dark=True)
 
 
 def test_photos_that_are_not_the_worst_are_refused_as_such(report: Report, tmp_path: Path) -> None:
