@@ -71,7 +71,7 @@ def reliability_chart(curves: Mapping[str, Reliability], dark: bool = False) -> 
         plain_label = label.replace("$", r"\$")  # a pair of dollar signs would be read as a formula
         axes.plot(
             curve.predicted[seen], curve.actual[seen], color=colour, linewidth=2.4, marker="o", markersize=5,
-            label=f"{plain_label}: expected error {curve.expected_error:.3f}",
+            clip_on=False, label=f"{plain_label}: expected error {curve.expected_error:.3f}",
         )  # fmt: skip
         edges = np.linspace(0, 1, len(curve.pixels) + 1)
         shares = curve.pixels / max(1, curve.pixels.sum())
