@@ -125,6 +125,14 @@ class TrainConfig(Settings):
             )
         return self
 
+    @model_serializer(mode="wrap")
+    def _without_usual_keep(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # runs, and studies of them, are the same ones as before it could be set: they must resume
+        written: dict[str, Any] = handler(self)
+        if self.keep == "best":
+            written.pop("keep", None)
+        return written
+
     def _check_batch(self) -> None:
         largest_share = largest_part(self.batch_size, self.workers.fewest)
         if self.micro_batch_size is not None and self.micro_batch_size >= largest_share:

@@ -17,7 +17,9 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A table of rows enough that no buffer holds them all."""
     out = tmp_path_factory.mktemp("library")
     ok = {"uri": "/photos", "status": "ok", "focus_kind": "partial"}
-    rows = [{**ok, "path": f"{number:05d}.jpg", "path_bytes": b"%05d.jpg" % number} for number in range(5000)]
+    rows: list[dict[str, object]] = [
+        {**ok, "path": f"{number:05d}.jpg", "path_bytes": b"%05d.jpg" % number} for number in range(5000)
+    ]
     publish(str(out), table_of(rows))
     return out
 

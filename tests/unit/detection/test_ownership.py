@@ -59,8 +59,8 @@ def test_a_file_that_is_no_result_stays_and_stops_its_photo_alone(
     work = out / f"a.png{RESULT_SUFFIXES[result]}"  # type: ignore[index]
     work.write_text('{"version": "5.4.1", "shapes": [{"label": "hours of work"}]}')
     first, second = predict_files(detector, photos, PredictConfig(out=out, save=RESULT_FILES))
-    assert first.error.startswith(f"{work} is there already")
-    assert "--out" in first.error and "--force" in first.error
+    assert str(first.error).startswith(f"{work} is there already")
+    assert "--out" in str(first.error) and "--force" in str(first.error)
     assert (first.summary, first.files) == (None, ())
     assert second.error is None
     assert "hours of work" in work.read_text()
@@ -83,7 +83,7 @@ def test_photos_of_one_name_in_two_runs_keep_the_first_ones_results(
     assert _predict(detector, cameras[0], out, save=save).error is None
     before = _contents(out)
     again = _predict(detector, cameras[1], out, save=save)
-    assert f"of {cameras[0]}" in again.error
+    assert f"of {cameras[0]}" in str(again.error)
     assert _contents(out) == before
 
 
@@ -107,7 +107,7 @@ def test_a_moved_photo_is_the_same_photo_and_a_copy_is_another(detector: Detecto
     assert _predict(detector, tmp_path / "moved" / "a.png", tmp_path / "moved" / "out").error is None
     shutil.copytree(tmp_path / "moved", tmp_path / "copy")
     refused = _predict(detector, tmp_path / "copy" / "a.png", tmp_path / "copy" / "out")
-    assert f"of {tmp_path / 'moved' / 'a.png'}" in refused.error
+    assert f"of {tmp_path / 'moved' / 'a.png'}" in str(refused.error)
 
 
 def test_results_of_an_earlier_version_are_known_by_the_json_beside_them(detector: Detector, tmp_path: Path) -> None:
@@ -118,9 +118,9 @@ def test_results_of_an_earlier_version_are_known_by_the_json_beside_them(detecto
         assert _predict(detector, photo, out, save=save).error is None
     _as_by_an_earlier_version(out, "a.png")
     other = _photo(tmp_path / "other" / "a.png", 1)
-    assert "is there already" in _predict(detector, other, out, save=("focus",)).error
+    assert "is there already" in str(_predict(detector, other, out, save=("focus",)).error)
     (out / "a.png.json").unlink()
-    assert "no unchanged result of this photo" in _predict(detector, photo, out, save=("focus",)).error
+    assert "no unchanged result of this photo" in str(_predict(detector, photo, out, save=("focus",)).error)
 
 
 def _repainted(path: Path) -> None:
@@ -146,7 +146,7 @@ def test_a_result_that_was_edited_elsewhere_stays(detector: Detector, tmp_path: 
     edited = out / f"a.png{RESULT_SUFFIXES[result]}"
     _renamed_model(edited) if result == "json" else _repainted(edited)
     before = _contents(out)
-    assert f"{edited} is there already, and no unchanged result" in _predict(detector, photo, out).error
+    assert f"{edited} is there already, and no unchanged result" in str(_predict(detector, photo, out).error)
     assert _contents(out) == before
 
 
@@ -168,7 +168,7 @@ def test_what_cannot_be_read_is_not_replaced(detector: Detector, tmp_path: Path)
         lambda path: path.write_text("null"),
     ):
         put(out / "a.png.json")
-        assert "a.png.json is there already" in _predict(detector, photo, out).error
+        assert "a.png.json is there already" in str(_predict(detector, photo, out).error)
         assert [path.name for path in out.iterdir()] == ["a.png.json"]
         (out / "a.png.json").rmdir() if (out / "a.png.json").is_dir() else (out / "a.png.json").unlink()
 
@@ -192,7 +192,7 @@ def test_a_name_that_no_result_can_have_fails_its_photo_alone(detector: Detector
     photos = [_photo(tmp_path / f"{name}.png", seed) for seed, name in enumerate(names)]
     done = predict_files(detector, photos, PredictConfig(out=tmp_path / "out", save=RESULT_FILES, batch_size=1))
     assert [bool(one.error) for one in done] == [False, True, False, False, False]
-    assert "File name too long" in done[1].error and "rename the photo" in done[1].error
+    assert "File name too long" in str(done[1].error) and "rename the photo" in str(done[1].error)
     assert len(list((tmp_path / "out").iterdir())) == 4 * len(RESULT_FILES)
     assert not any(one.error for one in predict_files(detector, photos[2:], PredictConfig(out=tmp_path / "out")))
 

@@ -90,5 +90,5 @@ def test_two_photos_with_one_mask_name_are_told_apart_by_another_layout(
     config = PredictConfig(out=tmp_path / "out", save=("mask",), layout="nerfstudio")
     first, second = predict_files(detector, [photo, other], config)
     assert first.error is None
-    assert f"the name of that of {photo}" in second.error
-    assert "use --layout colmap" in second.error
+    assert f"the name of that of {photo}" in str(second.error)
+    assert "use --layout colmap" in str(second.error)

@@ -47,6 +47,7 @@ def test_a_run_that_began_before_a_setting_existed_goes_on_with_its_default(tmp_
     (tmp_path / "run").mkdir()
     claim_name(config, "key")
     claimed = json.loads((tmp_path / "run" / SETTINGS_FILE).read_text())
+    assert "keep" not in claimed  # not even of a study, which has no defaults of its own to fill in
     for later in ("micro_batch_size", "ingest", "cache_limit_gib"):
         del claimed[later]
     del claimed["workers"]["max_failures"], claimed["augment"]["paste_probability"]
