@@ -13,6 +13,9 @@ Refinement = Literal["guided", "bilinear"]
 Layout = Literal["cuhk", "dut", "szu-bd", "folder", "sharp"]
 """Folder layout of a labelled dataset, see `datasets.layouts`."""
 
+MeasuredLayout = Literal[Layout, "stacks"]
+"""Layout of a set that is measured: a labelled dataset's, or a folder of focus stacks, see `datasets.stacks`."""
+
 Split = Literal["train", "val", "test"]
 """Part of a prepared dataset."""
 

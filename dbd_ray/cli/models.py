@@ -2,12 +2,13 @@
 
 import os
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated, Any, get_args
 
 import typer
 
-from dbd_ray.cli.console import say, say_where_recorded, show_progress, show_table
+from dbd_ray.cli.console import Advance, say, say_where_recorded, show_progress, show_table
 from dbd_ray.cli.options import Config, Model, Set, given, only_packaged, settings_help
 from dbd_ray.cli.session import folder_of_records, require_lasting
 from dbd_ray.config import EvaluateConfig, build, layered
@@ -47,6 +48,8 @@ def evaluate(
 
     dbd-ray evaluate runs/mine/model --root cuhk/ --out runs/mine/report
 
+    dbd-ray evaluate lite --config jobs/configs/bench.yaml --out runs/bench/lite
+
     dbd-ray evaluate models:/dbd-ray@candidate --root cuhk/ --out runs/mine/report --promote
     """
     options = given(
@@ -64,6 +67,9 @@ def evaluate(
     )
     settings = build(EvaluateConfig, layered(config, options, set_ or []), where=str(config or "evaluate"))
     require_lasting(out=settings.out, storage=folder_of_records(settings.storage))
+    if settings.sets:
+        _evaluate_sets(settings)
+        return
     from dbd_ray.evaluation.run import evaluate as run
     from dbd_ray.tracking.runs import tracking_uri
 
@@ -75,6 +81,29 @@ def evaluate(
     if found.decision:
         say(found.decision, aside=True)
     say(f"report: {found.files['html']}", aside=True)
+    say_where_recorded(found.run_id, tracking_uri(settings.storage), aside=True)
+
+
+def _evaluate_sets(settings: EvaluateConfig) -> None:
+    from dbd_ray.evaluation.bench import measure_sets
+    from dbd_ray.evaluation.bench_files import table_rows
+    from dbd_ray.tracking.runs import tracking_uri
+
+    with ExitStack() as stack:
+        bars: dict[str, Advance] = {}
+
+        def advance(name: str, done: int, total: int) -> None:
+            if name not in bars:
+                stack.close()  # the bar of the set before: two live ones cannot be shown
+                bars[name] = stack.enter_context(show_progress(name))
+            bars[name](done, total)
+
+        found = measure_sets(settings, on_photo=advance)
+    show_table(*table_rows(settings, found.sets))
+    say(f"table: {found.files['markdown']}", aside=True)
+    for name, result in found.sets.items():
+        if result.files:
+            say(f"report of {name}: {result.files['html']}", aside=True)
     say_where_recorded(found.run_id, tracking_uri(settings.storage), aside=True)
 
 

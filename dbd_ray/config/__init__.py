@@ -12,7 +12,7 @@ from dbd_ray.config.predict import PredictConfig
 from dbd_ray.config.search import Choice, Range, Space
 from dbd_ray.config.serve import ServeConfig
 from dbd_ray.config.settings import Settings, build, flatten, layered, merge, parse_overrides, read_yaml, unflatten
-from dbd_ray.config.stages import EvaluateConfig, PrepareConfig
+from dbd_ray.config.stages import EvaluateConfig, MeasuredSet, PrepareConfig
 from dbd_ray.config.study import MeasuredSplit, StudyConfig, vary
 from dbd_ray.config.teach import TeachConfig
 from dbd_ray.config.train import (
@@ -34,6 +34,7 @@ __all__ = [
     "AugmentConfig",
     "Choice",
     "EvaluateConfig",
+    "MeasuredSet",
     "MeasuredSplit",
     "NetworkConfig",
     "ObjectiveConfig",

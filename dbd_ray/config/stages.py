@@ -1,12 +1,12 @@
 """Settings of the stages around training: preparing a dataset (`prepare`) and measuring a model (`evaluate`)."""
 
 from collections.abc import Iterable
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, Field, model_validator
 
 from dbd_ray.config.settings import ModelName, Settings, Size
-from dbd_ray.names import EngineName, Layout, Polarity, Refinement, Split
+from dbd_ray.names import EngineName, Layout, MeasuredLayout, Polarity, Refinement, Split
 
 
 def _stated(settings: BaseModel, names: Iterable[str]) -> list[str]:
@@ -54,17 +54,45 @@ class PrepareConfig(Settings):
         return self
 
 
-class EvaluateConfig(Settings):
-    """Measuring a model on labelled photos at their native size, or on a prepared dataset at its size."""
+class MeasuredSet(Settings):
+    """Photos to measure on: labelled ones at their native size, prepared ones at the dataset's, or focus stacks."""
+
+    root: str | None = Field(None, min_length=1, description="Folder or URI of labelled photos.")
+    layout: MeasuredLayout | None = Field(None, description="How its files are laid out; default cuhk.")
+    polarity: Polarity | None = Field(None, description="What white means; layout=folder only.")
+    allow_constant_masks: bool = Field(False, description="Accept masks all in or all out of focus.")
+    exclude: tuple[str, ...] = Field((), description="Ids of photos to leave out, e.g. whose masks are wrong.")
+    prepared: str | None = Field(None, min_length=1, description="A prepared dataset instead.")
+    split: Split = "test"
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        self._check_source()
+        return self
+
+    def _check_source(self) -> None:
+        if (self.root is None) == (self.prepared is None):
+            raise ValueError("give either root (labelled photos) or prepared (a prepared dataset)")
+        idle = _stated(self, ("layout", "polarity", "allow_constant_masks", "exclude"))
+        if self.prepared is not None and idle:
+            raise ValueError(f"{', '.join(idle)} has no effect with prepared: remove it")
+        if self.root is not None and self.split == "val":
+            raise ValueError("split=val exists only in prepared datasets")
+        of_masks = _stated(self, ("polarity", "allow_constant_masks", "exclude", "split"))
+        if self.layout == "stacks" and of_masks:
+            raise ValueError(f"{', '.join(of_masks)} has no effect with layout=stacks: remove it")
+
+
+class EvaluateConfig(MeasuredSet):
+    """Measuring a model on one set (`root` or `prepared`), or on several at once (`sets`)."""
 
     model: str = Field(description="Packaged model, checkpoint folder, or models:/NAME@ALIAS.")
     out: str = Field(description="Folder of the report.")
-    root: str | None = Field(None, min_length=1, description="Folder or URI of labelled photos.")
-    layout: Layout | None = Field(None, description="How its files are laid out; default cuhk.")
-    polarity: Polarity | None = Field(None, description="What white means; layout=folder only.")
-    allow_constant_masks: bool = Field(False, description="Accept masks all in or all out of focus.")
-    prepared: str | None = Field(None, min_length=1, description="A prepared dataset instead.")
-    split: Split = "test"
+    sets: dict[Annotated[str, Field(pattern=r"^\w[\w-]*$")], MeasuredSet] = Field(
+        default_factory=dict,
+        description="Several sets by name instead, each with root or prepared, layout (also stacks), split, … of its "
+        "own: one table, and a report for each.",
+    )
     refine: Refinement = Field("guided", description="How maps come to native size.")
     device: str = "auto"
     engine: EngineName = Field("eager", description="What runs the network; eager: float32, the same everywhere.")
@@ -76,16 +104,16 @@ class EvaluateConfig(Settings):
     compare_by: str = Field("mae", description="The metric of the comparison, one that is a mean over photos.")
     significance: float = Field(0.05, gt=0, le=1, description="Largest two-sided p-value that makes it better.")
 
-    @model_validator(mode="after")
-    def _one_source(self) -> Self:
-        if (self.root is None) == (self.prepared is None):
-            raise ValueError("give either root (labelled photos) or prepared (a prepared dataset)")
-        idle = _stated(self, ("layout", "polarity", "allow_constant_masks"))
-        if self.prepared is not None and idle:
-            raise ValueError(f"{', '.join(idle)} has no effect with prepared: remove it")
-        if self.root is not None and self.split == "val":
-            raise ValueError("split=val exists only in prepared datasets")
-        return self
+    def _check_source(self) -> None:
+        if not self.sets:
+            super()._check_source()
+            if self.layout == "stacks":
+                raise ValueError("layout=stacks is one of several sets: set sets={stacks: {root: …, layout: stacks}}")
+            return
+        one_set = tuple(MeasuredSet.model_fields)
+        idle = _stated(self, (*one_set, "against", "promote"))
+        if idle:
+            raise ValueError(f"{', '.join(idle)} has no effect with sets: remove it")
 
     @model_validator(mode="after")
     def _one_comparison(self) -> Self:

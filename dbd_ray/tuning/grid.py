@@ -9,11 +9,11 @@ from dbd_ray.config import MeasuredSplit, StudyConfig, TrainConfig
 from dbd_ray.datasets.prepared import read_info
 from dbd_ray.errors import TrainingError
 from dbd_ray.names import F_BETA, MAE
-from dbd_ray.readable import csv_text
+from dbd_ray.readable import csv_text, markdown_table
 from dbd_ray.tracking.runs import attempt
 from dbd_ray.training.run_folder import RESULT_FILE, find_claim, read_record, write_record
 from dbd_ray.tuning.study import ReadyStudy, Study, ending, ready_study, run_trials, start_study
-from dbd_ray.tuning.tables import log_texts, markdown_table, plus_minus, write_texts
+from dbd_ray.tuning.tables import log_texts, plus_minus, write_texts
 from dbd_ray.tuning.trial import metrics_of
 
 

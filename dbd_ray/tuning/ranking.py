@@ -4,10 +4,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from dbd_ray.config import TuneConfig
-from dbd_ray.readable import csv_text
+from dbd_ray.readable import csv_text, markdown_table
 from dbd_ray.tuning.plots import GAMMA, gamma_chart, parallel_chart
 from dbd_ray.tuning.recorder import TrialRecord
-from dbd_ray.tuning.tables import markdown_table
 
 _ORDER = ("finished", "stopped", "failed")
 

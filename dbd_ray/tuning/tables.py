@@ -11,12 +11,6 @@ from dbd_ray.tracking.runs import RunLog
 Rows = Sequence[Sequence[str]]
 
 
-def markdown_table(head: Sequence[str], rows: Rows) -> str:
-    """Write a table in Markdown."""
-    lines = [head, ["---"] * len(head), *rows]
-    return "".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |\n" for line in lines)
-
-
 def mean_and_deviation(values: Sequence[float]) -> tuple[float, float | None]:
     """Mean and sample standard deviation; one value alone has none."""
     return fmean(values), stdev(values) if len(values) > 1 else None

@@ -9,7 +9,7 @@ import pytest
 
 from dbd_ray.checkpoints.files import read_card
 from dbd_ray.detection.detector import Detector
-from dbd_ray.evaluation.run import describe
+from dbd_ray.evaluation.measure import describe
 
 JOB = Path(__file__).parents[2] / "jobs" / "package.py"
 

@@ -18,6 +18,7 @@ from dbd_ray.checkpoints.files import load_checkpoint
 from dbd_ray.checkpoints.find import packaged_models
 from dbd_ray.cli import app, main
 from dbd_ray.config import TrainConfig
+from dbd_ray.evaluation.report_folder import REPORT_FILES
 from dbd_ray.metrics import METRIC_NAMES
 
 # Scripts of other people are written against these: adding is fine, taking away or renaming breaks them.
@@ -254,7 +255,7 @@ def test_evaluate_writes_the_report_and_logs_it(
     assert run.data.metrics == {f"test/{name}": pytest.approx(value) for name, value in written["metrics"].items()}
     assert run.data.tags["model.fingerprint"] == load_checkpoint(model)[1].fingerprint
     logged = {Path(item.path).name for item in client.list_artifacts(run_id, "report")}
-    assert logged == {"metrics.json", "per_image.csv", "pr_curve.svg", "report.html", "report.md", "worst"}
+    assert logged == set(REPORT_FILES.values())
     assert len(client.list_artifacts(run_id, "report/worst")) == 4
 
 

@@ -14,7 +14,8 @@ from PIL import Image
 from dbd_ray import Detector
 from dbd_ray.config import EvaluateConfig
 from dbd_ray.errors import CheckpointError, ConfigError, DatasetError
-from dbd_ray.evaluation.run import Evaluation, describe, evaluate
+from dbd_ray.evaluation.measure import describe
+from dbd_ray.evaluation.run import Evaluation, evaluate
 from dbd_ray.images.decode import decode_photo
 from dbd_ray.images.encode import decode_mask, encode_mask, encode_photo
 from dbd_ray.metrics import FocusMetrics

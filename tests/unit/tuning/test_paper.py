@@ -9,10 +9,10 @@ import pytest
 
 from dbd_ray.config import load_ablate_config, load_tune_config
 from dbd_ray.models import build_network
-from dbd_ray.readable import csv_text
+from dbd_ray.readable import csv_text, markdown_table
 from dbd_ray.tuning.grid import F_BETA, MAE, GridRow, grid_tables
 from dbd_ray.tuning.paper import TABLE_2, TABLE_3, ablation_plan, gamma_plan
-from dbd_ray.tuning.tables import markdown_table, mean_and_deviation, plus_minus
+from dbd_ray.tuning.tables import mean_and_deviation, plus_minus
 
 SMALL = ["train.data=[nowhere]", "train.network.backbone=mobilenetv3_small_050", "train.network.reduction=16"]
 
