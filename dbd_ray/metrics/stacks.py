@@ -95,4 +95,4 @@ class StackMetrics:
 
 def _energy(frame: NDArray[np.uint8]) -> NDArray[np.float32]:
     luma = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY).astype(np.float32)
-    return np.asarray(cv2.GaussianBlur(cv2.Laplacian(luma, cv2.CV_32F) ** 2, (0, 0), SMOOTHING_PX), np.float32)
+    return cv2.GaussianBlur(cv2.Laplacian(luma, cv2.CV_32F) ** 2, (0, 0), SMOOTHING_PX).astype(np.float32)

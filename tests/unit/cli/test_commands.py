@@ -259,6 +259,23 @@ def test_evaluate_writes_the_report_and_logs_it(
     assert len(client.list_artifacts(run_id, "report/worst")) == 4
 
 
+def test_evaluate_on_several_sets_shows_one_table_and_where_the_reports_are(
+    labelled: Path, model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one = f"{{root: {labelled}, layout: folder, polarity: blur}}"
+    sets = ["--set", f"sets.first={one}", "--set", f"sets.second={one}"]
+    assert _run("evaluate", model, "--out", "bench", *sets) == 0
+    said = capsys.readouterr()
+    head, *rows = [line.split("\t") for line in said.out.splitlines()]
+    assert head[:4] == ["set", "photos", "F", "MAE"]
+    assert [row[:2] for row in rows] == [["first", "4"], ["second", "4"]]
+    assert rows[0][2:] == rows[1][2:]
+    for line in ("table: bench/bench.md", "report of first: bench/first/report.html", "MLflow run "):
+        assert line in said.err
+    assert _run("evaluate", model, "--out", "bench", *sets, "--root", labelled) == 2
+    assert "root has no effect with sets" in capsys.readouterr().err
+
+
 def test_a_wrong_tracking_address_is_noticed_before_measuring(
     labelled: Path, model: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -15,6 +15,7 @@ from dbd_ray.errors import ConfigError, DatasetError
 from dbd_ray.evaluation.bench import Bench, measure_sets
 from dbd_ray.evaluation.bench_files import table_rows
 from dbd_ray.evaluation.run import evaluate
+from dbd_ray.images.decode import decode_photo
 from dbd_ray.images.encode import encode_photo
 from dbd_ray.metrics import FocusMetrics
 from dbd_ray.metrics.stacks import StackMetrics
@@ -71,7 +72,7 @@ def test_stacks_are_measured_by_the_maps_of_their_frames(
 ) -> None:
     detector, metrics = Detector.load(model, device="cpu", engine="eager"), StackMetrics()
     for folder in sorted(stacks.iterdir()):
-        frames = [cv2.imread(str(path))[:, :, ::-1].copy() for path in sorted(folder.iterdir())]
+        frames = [decode_photo(path.read_bytes()) for path in sorted(folder.iterdir())]
         metrics.update(frames, [found.focus for found in detector.detect(frames)])
     found = measured[1].sets["stacks"]
     assert found.metrics == pytest.approx(metrics.compute(), abs=1e-3)
