@@ -87,6 +87,8 @@ def annotate(
         retry_errors=retry_errors,
     )
     settings = build(AnnotateConfig, layered(config, options, set_ or []), where=str(config or "annotate"))
+    if masks is not None and "masks" not in settings.save:  # its default, too, was asked for here
+        raise ConfigError("masks: has no effect, for no masks are saved: give --save masks as well")
     if settings.model is None and settings.endpoint is None:
         settings = settings.model_copy(update={"model": only_packaged()})
     require_lasting(out=settings.out, storage=folder_of_records(settings.storage))

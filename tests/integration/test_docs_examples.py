@@ -64,7 +64,7 @@ def folder(tmp_path: Path, cuhk: Path) -> Path:
 
 
 def test_photos_are_looked_at_in_a_plain_process_and_a_broken_one_has_its_reason(folder: Path) -> None:
-    said = _run(_example("photos.md", "found.summary.kind"), folder).splitlines()
+    said = _run(_example("photos.md", "found.summary.focus_kind"), folder).splitlines()
     assert said[0] == "broken.jpg truncated"
     assert [line.split()[0] for line in said[1:]] == [f"out_of_focus{number}.jpg" for number in PHOTOS]
     assert all(line.split()[1] == "partial" for line in said[1:])
@@ -113,7 +113,7 @@ def test_the_detector_is_bound_into_another_application(folder: Path) -> None:
         finally:
             process.send_signal(signal.SIGTERM)
             process.communicate(timeout=TIMEOUT_S)
-    assert (good.status_code, good.json()["kind"]) == (200, "partial")
+    assert (good.status_code, good.json()["focus_kind"]) == (200, "partial")
     assert 0 < good.json()["in_focus"] < 1
     assert (bad.status_code, bad.json()) == (400, {"reason": "truncated"})
 

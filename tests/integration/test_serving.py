@@ -89,7 +89,7 @@ def test_a_library_is_annotated_by_the_endpoint_as_by_the_model_here(
     assert annotate(open_library(there)).counts == here.counts == {"ok": 3, "error: truncated": 1}
     rows = [{row["path"]: row for row in read_library(tmp_path / name).to_pylist()} for name in ("here", "there")]
     for path, row in rows[0].items():
-        assert rows[1][path]["model"] == row["model"]
+        assert rows[1][path]["focus_model"] == row["focus_model"]
         assert rows[1][path]["focus_kind"] == row["focus_kind"]
         assert rows[1][path]["reason"] == row["reason"]
     for name in (photo.name for photo in photos[:3]):

@@ -9,6 +9,7 @@ import pytest
 from dbd_ray.checkpoints.card import make_card
 from dbd_ray.checkpoints.files import save_checkpoint
 from dbd_ray.config import (
+    EvaluateConfig,
     PrepareConfig,
     TrainConfig,
     build,
@@ -74,6 +75,10 @@ def _checked(command: list[str], *, run: bool) -> None:
         assert isinstance(open_sweep(load_tune_config(path, {}, [])), ReadySweep)
         grid = load_tune_config(path, {"grid": "paper-gamma", "name": "gamma"}, [])
         assert isinstance(open_gamma_grid(grid), ReadyGrid)
+    elif command[0] == "evaluate":
+        bench = build(EvaluateConfig, layered(path, {"model": command[1], "out": "report"}, []), where=str(path))
+        made = [one.prepared for one in bench.sets.values() if one.prepared]
+        assert made and all(Path(folder).is_dir() for folder in made)
     else:
         assert isinstance(open_ablation(load_ablate_config(path, {}, [])), ReadyGrid)
 

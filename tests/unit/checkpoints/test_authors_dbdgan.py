@@ -38,11 +38,12 @@ def test_the_released_networks_answer_as_in_their_authors_code(
     golden = np.load(reference / f"golden_{architecture}.npz")
     theirs = torch.from_numpy(golden["probability"])
     ours, exact = (_blur(network, golden["input"], dtype) for dtype in (torch.float32, torch.float64))
-    # what float32 itself loses: with these weights the teacher's deepest maps keep two digits of it
+    # what float32 itself loses: with these weights the teacher's deepest maps keep two digits of it, or fewer, by the
+    # processor and the number of threads
     lost = (ours - exact).abs().max().item()
     assert (ours - theirs).abs().max().item() <= 1e-4 * theirs.max().item() + 2 * lost
     assert (ours - theirs).abs().median().item() <= 1e-5
-    assert lost <= (0.03 if architecture == "dbdgan_teacher" else 1e-5)
+    assert (exact - theirs).abs().max().item() <= (0.01 if architecture == "dbdgan_teacher" else 1e-5)
 
 
 def test_the_released_networks_have_the_published_size(imported: tuple[Architecture, FocusNetwork, Card]) -> None:

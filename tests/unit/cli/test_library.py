@@ -175,3 +175,11 @@ def test_cull_lists_no_last_copy(tmp_path: Path, capfd: pytest.CaptureFixture[st
     said = capfd.readouterr()
     assert said.out == ""
     assert said.err == "1 left out: gone since `dbd-ray annotate`, or links to others of their burst\n"
+
+
+def test_masks_that_are_not_saved_are_refused_and_not_left_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "photos").mkdir()
+    assert _run("annotate", tmp_path / "photos", tmp_path / "out", "--masks", "colmap") == 2
+    assert "masks: has no effect, for no masks are saved: give --save masks as well" in capsys.readouterr().err

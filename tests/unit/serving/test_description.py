@@ -57,7 +57,7 @@ def test_openapi_is_complete(client: Callable[..., TestClient]) -> None:
 
 
 def test_answers_have_all_that_a_summary_has() -> None:
-    assert list(SummaryAnswer.model_fields) == [field.name for field in fields(Summary)]
+    assert set(SummaryAnswer.model_fields) == Summary("partial", 0.5, None, 0.9, "tiny", "f00d").as_dict().keys()
     assert list(SharpAreaAnswer.model_fields) == [field.name for field in fields(SharpArea)]
 
 
