@@ -51,10 +51,10 @@ def read_labelled(photo: LabelledPhoto, *, allow_constant: bool = False) -> tupl
         Its pixels, uint8 RGB H×W×3, and its truth, uint8 H×W with 255 = in focus; or one line that names the files
         and everything wrong with them.
     """
-    picture = _read(photo.image_uri, decode_photo)
+    picture = read_pixels(photo.image_uri, decode_photo)
     if photo.mask_uri is None:
         return picture if isinstance(picture, str) else (picture, np.full(picture.shape[:2], 255, np.uint8))
-    labels = _read(photo.mask_uri, lambda data: mask_levels(data, photo.polarity))
+    labels = read_pixels(photo.mask_uri, lambda data: mask_levels(data, photo.polarity))
     found = [read for read in (picture, labels) if isinstance(read, str)]
     truth = labels
     if not isinstance(labels, str):
@@ -69,7 +69,8 @@ def read_labelled(photo: LabelledPhoto, *, allow_constant: bool = False) -> tupl
     return picture, truth
 
 
-def _read(uri: str, decode: Callable[[bytes], np.ndarray]) -> np.ndarray | str:
+def read_pixels(uri: str, decode: Callable[[bytes], np.ndarray]) -> np.ndarray | str:
+    """Read and decode a file: its pixels as `decode` gives them, or one line that names the file and what is wrong."""
     try:
         return decode(read_bytes(uri))
     except OSError as error:

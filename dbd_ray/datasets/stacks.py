@@ -1,14 +1,14 @@
 """Focus stacks on disk: a folder for each, with photos of one scene at several focus distances."""
 
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 
 import numpy as np
 
-from dbd_ray.errors import DatasetError, PhotoError
-from dbd_ray.images.containers import PHOTO_SUFFIXES
+from dbd_ray.datasets.labelled import read_pixels
+from dbd_ray.errors import DatasetError
 from dbd_ray.images.decode import decode_photo
-from dbd_ray.storage import list_folder, open_storage, read_bytes
+from dbd_ray.images.photo_names import why_no_folder_of_photos
+from dbd_ray.storage import open_storage, photos_in
 
 
 @dataclass(frozen=True)
@@ -36,15 +36,13 @@ def scan_stacks(root: str) -> list[FocusStack]:
     Raises:
         DatasetError: There is none, or a folder holds fewer than two photos; all are listed.
     """
-    storage, path = open_storage(root)
-    base = root.rstrip("/") if "://" in root else path
+    base = root.rstrip("/") if "://" in root else open_storage(root)[1]
     stacks: list[FocusStack] = []
     problems: list[str] = []
-    for folder, is_folder in sorted(list_folder(storage, path) or []):
-        if not is_folder or folder.startswith("."):
+    for folder in sorted(photos_in(root).folders):
+        if why_no_folder_of_photos(folder):
             continue
-        names = [name for name, below in list_folder(storage, f"{path}/{folder}") or [] if not below]
-        photos = sorted(name for name in names if PurePosixPath(name).suffix.lower() in PHOTO_SUFFIXES)
+        photos = photos_in(f"{base}/{folder}").photos
         if len(photos) < 2:
             problems.append(f"{folder}/: a focus stack needs two photos or more, found {len(photos)}")
         stacks.append(FocusStack(folder, tuple(f"{base}/{folder}/{name}" for name in photos)))
@@ -59,12 +57,10 @@ def read_stack(stack: FocusStack) -> list[np.ndarray] | str:
     """Read a stack's photos, uint8 RGB H×W×3 of one size, or one line that says what is wrong with them."""
     frames: list[np.ndarray] = []
     for uri in stack.image_uris:
-        try:
-            frames.append(decode_photo(read_bytes(uri)))
-        except OSError as error:
-            return f"{uri}: cannot be read: {error}"
-        except PhotoError as error:
-            return f"{uri}: {error}"
+        pixels = read_pixels(uri, decode_photo)
+        if isinstance(pixels, str):
+            return pixels
+        frames.append(pixels)
     sizes = sorted({f"{frame.shape[1]}x{frame.shape[0]}" for frame in frames})
     if len(sizes) > 1:
         return f"{stack.id}/: its photos are {', '.join(sizes)} (w x h), but must be of one size and aligned"

@@ -14,10 +14,10 @@ from dbd_ray.evaluation.open_photos import OpenedPhotos, open_photos
 from dbd_ray.evaluation.report import write_report
 from dbd_ray.evaluation.report_content import Report
 from dbd_ray.evaluation.report_folder import require_report_folder
-from dbd_ray.evaluation.run import log_files, used
+from dbd_ray.evaluation.run import log_files, open_log, used
 from dbd_ray.evaluation.stacks import measure_stacks
 from dbd_ray.summary import kind_of
-from dbd_ray.tracking.runs import RunLog, UsedData, tracking_uri
+from dbd_ray.tracking.runs import UsedData, tracking_uri
 from dbd_ray.tracking.store import require_store, store_errors
 
 FALSE_SHARP = "partial_called_all_in_focus"
@@ -118,9 +118,8 @@ def _log(
     uri: str, config: EvaluateConfig, detector: Detector, results: Mapping[str, SetResult], files: dict[str, Path]
 ) -> str:
     title = f"{detector.card.name} on {', '.join(results)}"
-    log = RunLog.open(uri, f"evaluate {title}", params=config.model_dump(mode="json"))
-    log.tags({"stage": "evaluate", "model": detector.card.name, "model.fingerprint": detector.card.fingerprint})
-    log.describe("evaluate", title, [result.used for result in results.values()])
+    sets = [result.used for result in results.values()]
+    log = open_log(uri, title, config.model_dump(mode="json"), detector, sets)
     for name, result in results.items():
         log.metrics({f"{name}/{metric}": value for metric, value in result.metrics.items()})
         if result.files:

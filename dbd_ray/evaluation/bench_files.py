@@ -1,14 +1,13 @@
 """The table of a model on several sets, as rows, JSON and Markdown."""
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
 from dbd_ray.config import EvaluateConfig
-from dbd_ray.errors import ConfigError
 from dbd_ray.evaluation.report_content import plain
+from dbd_ray.evaluation.report_folder import require_folder
 from dbd_ray.masking import masked_values
 from dbd_ray.metrics import METRIC_DEFINITIONS
 from dbd_ray.metrics.stacks import STACK_METRIC_DEFINITIONS
@@ -63,14 +62,8 @@ def table_rows(config: EvaluateConfig, results: Mapping[str, Measured]) -> tuple
 
 
 def require_bench_folder(folder: Path) -> None:
-    """Make a folder, and check that a table may be written there: ConfigError where files of its names are others'."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigError(f"out: {folder} cannot be made a folder ({error.strerror}); choose another") from None
-    there = [name for name in BENCH_FILES.values() if os.path.lexists(folder / name)]
-    if there and not _is_bench(folder / BENCH_FILES["json"]):
-        raise ConfigError(f"{folder}: holds {', '.join(there)}, but no table of an evaluation: choose another folder")
+    """Make a folder, and check that a table may be written there (errors as of `require_folder`)."""
+    require_folder(folder, BENCH_FILES, "json", "table", lambda content: content.get("format") == _FORMAT)
 
 
 def write_bench(
@@ -120,11 +113,3 @@ def _markdown(model: Mapping[str, str], config: EvaluateConfig, results: Mapping
 
 def _cell(value: Any) -> str:
     return f"{value:.4f}" if isinstance(value, float) else str(value)
-
-
-def _is_bench(file: Path) -> bool:
-    try:
-        content = json.loads(file.read_bytes())
-    except (OSError, ValueError, RecursionError):
-        return False
-    return isinstance(content, dict) and content.get("format") == _FORMAT

@@ -1,12 +1,16 @@
 """Charts of precision and recall, of calibration and of training, as SVG."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import cycle
+from typing import TypeVar
 
 import numpy as np
 from matplotlib.axes import Axes
 
 from dbd_ray.evaluation.chart_style import DARK, LIGHT, Theme, add_legend, new_figure, svg_text, whole_ticks
 from dbd_ray.metrics import F_BETA2, METRIC_NAMES, PrCurve, Reliability, lower_is_better
+
+Curve = TypeVar("Curve")
 
 _MAX_LINES = 5
 # endings of what training reports beside its losses; on the same axis these would flatten every loss curve
@@ -29,9 +33,7 @@ def pr_curve_chart(curves: Mapping[str, PrCurve], dark: bool = False) -> str:
     theme = DARK if dark else LIGHT
     figure, (axes,) = new_figure(theme, 1, (7.4, 4.6))
     _draw_equal_f(axes, theme)
-    for index, (label, curve) in enumerate(curves.items()):
-        colour = theme.colours[index % len(theme.colours)]
-        plain_label = label.replace("$", r"\$")  # a pair of dollar signs would be read as a formula
+    for colour, label, curve in _lines(curves, theme):
         weighted = np.maximum(F_BETA2 * curve.precision + curve.recall, 1e-12)
         f_values = (1 + F_BETA2) * curve.precision * curve.recall / weighted
         best = int(f_values.argmax())
@@ -40,7 +42,7 @@ def pr_curve_chart(curves: Mapping[str, PrCurve], dark: bool = False) -> str:
             curve.precision,
             color=colour,
             linewidth=2.4,
-            label=f"{plain_label}: best F {f_values[best]:.3f} at threshold {best}",
+            label=f"{label}: best F {f_values[best]:.3f} at threshold {best}",
         )
         axes.plot(
             curve.recall[best], curve.precision[best], "o", color=colour, markersize=9, markeredgecolor=theme.surface,
@@ -65,13 +67,11 @@ def reliability_chart(curves: Mapping[str, Reliability], dark: bool = False) -> 
     theme = DARK if dark else LIGHT
     figure, (axes, spread) = new_figure(theme, 2, (9.2, 4.2))
     axes.plot((0, 1), (0, 1), color=theme.muted, linewidth=0.8, linestyle=(0, (2, 3)))
-    for index, (label, curve) in enumerate(curves.items()):
-        colour = theme.colours[index % len(theme.colours)]
+    for colour, label, curve in _lines(curves, theme):
         seen = curve.pixels > 0
-        plain_label = label.replace("$", r"\$")  # a pair of dollar signs would be read as a formula
         axes.plot(
             curve.predicted[seen], curve.actual[seen], color=colour, linewidth=2.4, marker="o", markersize=5,
-            clip_on=False, label=f"{plain_label}: expected error {curve.expected_error:.3f}",
+            clip_on=False, label=f"{label}: expected error {curve.expected_error:.3f}",
         )  # fmt: skip
         edges = np.linspace(0, 1, len(curve.pixels) + 1)
         shares = curve.pixels / max(1, curve.pixels.sum())
@@ -137,6 +137,12 @@ def loss_chart(history: Sequence[Mapping[str, float]], dark: bool = False) -> st
         axes.margins(x=0.03, y=0.08)
         add_legend(axes, theme, "best")
     return svg_text(figure)
+
+
+def _lines(curves: Mapping[str, Curve], theme: Theme) -> Iterator[tuple[str, str, Curve]]:
+    """Give each curve with its colour, and its label as matplotlib shows it literally."""
+    for (label, curve), colour in zip(curves.items(), cycle(theme.colours), strict=False):
+        yield colour, label.replace("$", r"\$"), curve  # a pair of dollar signs would be read as a formula
 
 
 def _draw_equal_f(axes: Axes, theme: Theme) -> None:

@@ -2,7 +2,9 @@
 
 import json
 import os
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from dbd_ray.errors import ConfigError
 
@@ -21,26 +23,38 @@ _FIELDS = {"format", "title", "dataset", "split", "metrics", "pr_curve"}  # that
 
 
 def require_report_folder(folder: Path) -> None:
-    """Make a folder, and check that a report may be written there: it has no files of its names, or those of a report.
+    """Make a folder, and check that a report may be written there (errors as of `require_folder`)."""
+    require_folder(folder, REPORT_FILES, "metrics", "report", lambda content: content.keys() >= _FIELDS)
+
+
+def require_folder(
+    folder: Path, files: Mapping[str, str], json_file: str, what: str, is_ours: Callable[[dict[str, Any]], bool]
+) -> None:
+    """Make a folder, and check that it has no files of these names, or those of an earlier evaluation.
+
+    Args:
+        folder: Local folder.
+        files: What is to be written there: file by name.
+        json_file: Name of the one that tells whose they are.
+        what: What these files are, for people.
+        is_ours: Tells by the content of that one.
 
     Raises:
-        ConfigError: It cannot be made, or there are files of those names that are no report.
+        ConfigError: It cannot be made, or there are files of those names that are something else.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigError(f"out: {folder} cannot be made a folder ({error.strerror}); choose another") from None
-    there = [name for name in REPORT_FILES.values() if os.path.lexists(folder / name)]
-    if there and not _is_report(folder / REPORT_FILES["metrics"]):
+    there = [name for name in files.values() if os.path.lexists(folder / name)]
+    if not there:
+        return
+    try:
+        content = json.loads((folder / files[json_file]).read_bytes())
+    except (OSError, ValueError, RecursionError):
+        content = None
+    if not isinstance(content, dict) or not is_ours(content):
         raise ConfigError(
-            f"{folder}: holds {', '.join(there)}, but no report of an evaluation, and would lose them: choose another "
+            f"{folder}: holds {', '.join(there)}, but no {what} of an evaluation, and would lose them: choose another "
             "folder (--out), or move them"
         )
-
-
-def _is_report(metrics: Path) -> bool:
-    try:
-        content = json.loads(metrics.read_bytes())
-    except (OSError, ValueError, RecursionError):
-        return False
-    return isinstance(content, dict) and content.keys() >= _FIELDS

@@ -81,6 +81,14 @@ def used(config: MeasuredSet, ids: Sequence[str]) -> UsedData:
     return UsedData(where, names.hexdigest(), {config.split: len(ids)}, "evaluation")
 
 
+def open_log(uri: str, title: str, params: dict[str, Any], detector: Detector, sets: Sequence[UsedData]) -> RunLog:
+    """Open the MLflow run of an evaluation, with what it says of its model and its sets."""
+    log = RunLog.open(uri, f"evaluate {title}", params=params)
+    log.tags({"stage": "evaluate", "model": detector.card.name, "model.fingerprint": detector.card.fingerprint})
+    log.describe("evaluate", title, sets)
+    return log
+
+
 def log_files(log: RunLog, files: Mapping[str, Path], *, under: str) -> None:
     """Put a report's files into an MLflow run; its folder may hold anything else, datasets for instance."""
     with tempfile.TemporaryDirectory() as folder:
@@ -90,9 +98,8 @@ def log_files(log: RunLog, files: Mapping[str, Path], *, under: str) -> None:
 
 
 def _log(uri: str, config: EvaluateConfig, detector: Detector, report: Report, files: dict[str, Path]) -> RunLog:
-    log = RunLog.open(uri, f"evaluate {report.title}", params=config.model_dump(mode="json", exclude={"sets"}))
-    log.tags({"stage": "evaluate", "model": detector.card.name, "model.fingerprint": detector.card.fingerprint})
-    log.describe("evaluate", report.title, [used(config, [str(row["id"]) for row in report.per_image])])
+    params = config.model_dump(mode="json", exclude={"sets"})
+    log = open_log(uri, report.title, params, detector, [used(config, [str(row["id"]) for row in report.per_image])])
     if report.comparison:
         log.tags({f"comparison.{name}": value for name, value in report.comparison.facts().items()})
     log.metrics({f"{config.split}/{name}": value for name, value in report.metrics.items()})

@@ -24,6 +24,22 @@ def model(tiny_model: Path) -> Path:
     return tiny_model
 
 
+@pytest.fixture
+def history() -> list[dict[str, float]]:
+    """What training reports of two epochs."""
+    return [
+        {"epoch": 1, "train/loss": 2.0, "train/bce": 1.5, "train/lr": 0.005, "val/mae": 0.3},
+        {
+            "epoch": 2,
+            "train/loss": 1.0,
+            "train/bce": 0.7,
+            "train/lr": 0.004,
+            "val/mae": 0.2,
+            "val/f_adaptive_pooled": 0.7,
+        },
+    ]
+
+
 @pytest.fixture(scope="module")
 def native(cuhk: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Real photos, made small, in the layout of CUHK."""

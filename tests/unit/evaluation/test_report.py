@@ -20,7 +20,6 @@ from dbd_ray.evaluation import (
     Report,
     comparison_rows,
     keep_worst,
-    loss_chart,
     pr_curve_chart,
     reliability_chart,
     thumbnail,
@@ -29,10 +28,6 @@ from dbd_ray.evaluation import (
 from dbd_ray.metrics import METRIC_DEFINITIONS, METRIC_NAMES, FocusMetrics
 
 EVIL = '<b>x</b>|"../../$a$'
-HISTORY = [
-    {"epoch": 1, "train/loss": 2.0, "train/bce": 1.5, "train/lr": 0.005, "val/mae": 0.3},
-    {"epoch": 2, "train/loss": 1.0, "train/bce": 0.7, "train/lr": 0.004, "val/mae": 0.2, "val/f_adaptive_pooled": 0.7},
-]
 
 
 class Page(HTMLParser):
@@ -63,7 +58,7 @@ def evaluated(metrics: FocusMetrics, photo_id: str, noise: float, seed: int) -> 
 
 
 @pytest.fixture
-def report() -> Report:
+def report(history: list[dict[str, float]]) -> Report:
     metrics, photos = FocusMetrics(), []
     per_image: list[dict[str, Any]] = []
     worst: list[EvaluatedPhoto] = []
@@ -83,7 +78,7 @@ def report() -> Report:
         per_image=per_image,
         examples=photos[:2],
         worst=worst,
-        history=HISTORY,
+        history=history,
         settings={"optimizer": {"lr": 0.005, "betas": (0.9, 0.99)}, "data": Path("some/<folder>")},
     )
 
@@ -247,31 +242,6 @@ def test_values_that_json_cannot_hold_become_null(report: Report, tmp_path: Path
     history: list[dict[str, Any]] = [{"epoch": 1, "train/loss": float("nan"), "val/mae": np.float32(0.25)}]
     stored = json.loads(write_report(replace(report, history=history), tmp_path)["metrics"].read_text())
     assert stored["history"] == [{"epoch": 1, "train/loss": None, "val/mae": 0.25}]
-
-
-def test_the_loss_chart_draws_losses_and_metrics_but_not_the_learning_rate() -> None:
-    svg = loss_chart(HISTORY)
-    ElementTree.fromstring(svg)
-    for shown in ("train/loss", "train/bce", "mae", "f_adaptive_pooled", "Epoch"):
-        assert f">{shown}<" in svg
-    assert "train/lr" not in svg
-    assert svg != loss_chart(HISTORY, dark=True)
-    for nothing in ([], [{"epoch": 1}]):
-        with pytest.raises(ValueError, match="nothing to draw"):
-            loss_chart(nothing)
-
-
-def test_the_loss_chart_holds_losses_only() -> None:
-    others = ("effective_batch", "workers", "map_spread", "gradient_norm/networks", "maps/accuracy", "wait_share")
-    svg = loss_chart([HISTORY[0] | {f"train/{name}": 8.0 for name in others} | {"train/maps/loss": 0.5}])
-    assert re.findall(r">(train/[^<]+)<", svg) == ["train/loss", "train/maps/loss", "train/bce"]
-
-
-def test_a_chart_of_one_epoch_has_one_tick_and_plain_numbers() -> None:
-    texts = re.findall(r">([^<>]+)</text>", loss_chart([{"epoch": 1, "train/loss": 1e5 + 0.001}]))
-    before_the_axis = texts[: texts.index("Epoch")]
-    assert before_the_axis == ["1"]
-    assert all(re.fullmatch(r"\d+(\.\d+)?", text) for text in texts[texts.index("Epoch") + 1 : texts.index("Loss")])
 
 
 def test_the_curve_chart_names_each_curve_literally_with_its_best_f(report: Report) -> None:

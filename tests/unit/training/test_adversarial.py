@@ -7,10 +7,9 @@ from typing import Any
 
 import pytest
 import torch
-from pydantic import ValidationError
 
 from dbd_ray.checkpoints.card import make_card
-from dbd_ray.config import ObjectiveConfig, TrainConfig
+from dbd_ray.config import TrainConfig
 from dbd_ray.errors import CheckpointError, TrainingError
 from dbd_ray.models.discriminator import Discriminator
 from dbd_ray.training.adversarial_losses import (
@@ -251,51 +250,3 @@ def test_a_step_that_failed_leaves_nothing_behind(make: Callable[..., Learner], 
         train_step(learner, batch._replace(focus=batch.focus * float("nan")))
     learner.objective.train()
     assert "d2/loss" in train_step(learner, batch)
-
-
-@pytest.mark.parametrize(
-    ("settings", "said"),
-    [
-        ({"adversarial": {"edge_weight": 2}}, "adversarial has no effect with kind=distillation"),
-        (
-            {"kind": "adversarial", "adversarial": {"consistency_weight": 2}},
-            "consistency_weight has no effect without a",
-        ),
-        (
-            {"kind": "adversarial", "adversarial": {"teacher_adversarial_weight": 2}},
-            "teacher_adversarial_weight has no effect without",
-        ),
-        (
-            {"kind": "adversarial", "teacher_checkpoints": ["lite"], "adversarial": {"teacher": TEACHER}},
-            "the network has one teacher",
-        ),
-        (
-            {
-                "kind": "adversarial",
-                "adversarial": {
-                    "teacher": TEACHER,
-                    "distilled_weight": 0,
-                    "consistency_weight": 0,
-                    "feature_weight": 0,
-                },
-            },
-            "adversarial.teacher teaches nothing",
-        ),
-        (
-            {
-                "kind": "adversarial",
-                "teacher_checkpoints": ["lite"],
-                "adversarial": {"distilled_weight": 0, "consistency_weight": 0, "feature_weight": 0},
-            },
-            "teacher_checkpoints has no effect",
-        ),
-    ],
-)
-def test_a_setting_without_effect_is_refused(settings: dict[str, Any], said: str) -> None:
-    with pytest.raises(ValidationError, match=said):
-        ObjectiveConfig.model_validate(settings)
-
-
-def test_a_run_of_the_first_paper_is_described_as_before() -> None:
-    assert {"kind", "adversarial"}.isdisjoint(ObjectiveConfig().model_dump())
-    assert ObjectiveConfig(kind="adversarial").model_dump()["adversarial"]["edge_weight"] == 1.0
